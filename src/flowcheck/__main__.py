@@ -1,0 +1,123 @@
+"""The pipeline's own commands, called by the rules: ``python -m flowcheck judge|ledger|notebook|report|expected|schemas``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from flowcheck.config import ConfigError, Project, json_schemas
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    parser = argparse.ArgumentParser(prog="python -m flowcheck", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    judge = commands.add_parser("judge", help="judge the claims of one experiment on its evidence")
+    judge.add_argument("--scale", required=True)
+    judge.add_argument("--paper", required=True)
+    judge.add_argument("--experiment", required=True)
+    judge.add_argument("--metrics", type=Path, required=True)
+
+    for name, text in (("ledger", "collect all verdicts"), ("report", "write the static site")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--scale", required=True)
+        command.add_argument("--papers", required=True, help="comma-separated")
+
+    notebook = commands.add_parser("notebook", help="execute one notebook on its experiment's results")
+    notebook.add_argument("source", type=Path)
+    notebook.add_argument("--folder", type=Path, required=True)
+    notebook.add_argument("--log", type=Path, required=True)
+
+    expected = commands.add_parser("expected", help="compare the ledger with the recorded verdicts")
+    expected.add_argument("--scale", required=True)
+    expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
+
+    schemas = commands.add_parser("schemas", help="write config/schema/*.json from the models")
+    schemas.add_argument("--check", action="store_true", help="fail if they are stale instead")
+
+    arguments = parser.parse_args(argv)
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except ConfigError as error:
+        print(f"flowcheck: {error}", file=sys.stderr)
+        return 2
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from flowcheck.ledger import judge_experiment
+
+    records = judge_experiment(Project(), arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
+    for record in records:
+        print(f"{record['id']}: {record['verdict']} ({record['reason']})")
+    return 0
+
+
+def _ledger(arguments: argparse.Namespace) -> int:
+    from flowcheck.ledger import build_ledger, changes, load_expected, tally, write_ledger
+
+    project = Project()
+    ledger = build_ledger(project, arguments.scale, arguments.papers.split(","))
+    write_ledger(Path("results") / arguments.scale, ledger)
+    print(tally(ledger["claims"]))
+    print("\n".join(changes(ledger, load_expected(project, arguments.scale))))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from flowcheck.report import write_report
+
+    write_report(Project(), arguments.scale, arguments.papers.split(","))
+    return 0
+
+
+def _notebook(arguments: argparse.Namespace) -> int:
+    from flowcheck.notebook import run_notebook
+
+    run_notebook(arguments.source, arguments.folder, arguments.log)
+    return 0
+
+
+def _expected(arguments: argparse.Namespace) -> int:
+    from flowcheck.ledger import changes, load_expected, read_ledger, record_expected, tally
+
+    project = Project()
+    ledger = read_ledger(project, arguments.scale)
+    print(f"{arguments.scale}: {tally(ledger['claims'])}")
+    if arguments.record:
+        print(f"recorded in {record_expected(project, ledger)}")
+        return 0
+    differences = changes(ledger, load_expected(project, arguments.scale))
+    print("\n".join(differences) or "no verdict changed")
+    return 1 if differences else 0
+
+
+def _schemas(arguments: argparse.Namespace) -> int:
+    folder = Path("config") / "schema"
+    stale = []
+    for name, schema in json_schemas().items():
+        text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
+        path = folder / name
+        if arguments.check and (not path.is_file() or path.read_text() != text):
+            stale.append(str(path))
+        elif not arguments.check:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if stale:
+        print(f"stale: {', '.join(stale)}; write them with: python -m flowcheck schemas", file=sys.stderr)
+    return 1 if stale else 0
+
+
+_COMMANDS = {
+    "judge": _judge,
+    "ledger": _ledger,
+    "report": _report,
+    "notebook": _notebook,
+    "expected": _expected,
+    "schemas": _schemas,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

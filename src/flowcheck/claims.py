@@ -1,0 +1,160 @@
+"""Claims: what a paper says, as data a reviewer can audit without reading code.
+
+A claim names the experiment that measures it, the hypotheses it stands on, the predicates that must hold, and the controls
+(the same check on a broken claim) that must fail. All thresholds live here, each with its reason; none in code.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Comparison = Literal["<=", ">=", "<", ">"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Sentence = Annotated[str, Field(min_length=3)]
+
+
+class Verdict(StrEnum):
+    """The six verdicts of DESIGN section 4."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    INCONCLUSIVE = "inconclusive"
+    VACUOUS = "vacuous"
+    HYPOTHESIS_NOT_MET = "hypothesis-not-met"
+    NOT_RUN = "not-run"
+
+
+class Condition(BaseModel):
+    """`metric` compared with a threshold. The metric's unit is the threshold's unit."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+    metric: str
+    comparison: Comparison = Field(alias="is")
+    value: float = Field(allow_inf_nan=False)
+
+    @property
+    def pass_region(self) -> tuple[float, float]:
+        """The interval of values that satisfy the condition (ends: -inf, inf or the threshold)."""
+        return (-math.inf, self.value) if self.comparison in ("<=", "<") else (self.value, math.inf)
+
+    def overlaps(self, other: Condition) -> bool:
+        """Whether one number could satisfy both conditions."""
+        low = max(self.pass_region[0], other.pass_region[0])
+        high = min(self.pass_region[1], other.pass_region[1])
+        if low == high:  # the thresholds touch: only two closed ends share the point
+            return "=" in self.comparison and "=" in other.comparison
+        return low < high
+
+
+class Predicate(Condition):
+    """A condition the claim implies, and the reason for its threshold (the claim itself, or the numerical error)."""
+
+    why: Sentence
+
+
+class Hypothesis(Condition):
+    """A condition the claim presupposes, measured on the run itself."""
+
+    why: Sentence
+
+
+class Control(Condition):
+    """The check on a broken claim. The condition says by how much the broken claim must miss the predicate `against`.
+
+    `against` names the metric of the predicate that the control tests; it may be left out where there is one predicate.
+    """
+
+    name: Sentence
+    against: str | None = None
+
+
+class Claim(BaseModel):
+    """One numbered result, figure or checkable sentence of a paper."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+    id: Name
+    label: str
+    title: Sentence
+    location: str
+    kind: Literal["theorem", "proposition", "lemma", "corollary", "equation", "figure", "remark", "assumption", "example", "sentence"]
+    claim_class: Literal["identity", "inequality", "existence", "asymptotic", "rate", "figure", "property", "tool", "hypothesis"] = (
+        Field(alias="class")
+    )
+    priority: Literal["A", "B", "C"]
+    variant: Literal["corrected", "printed"] = "corrected"
+    origin: Literal["paper", "flowcheck"] = "paper"
+    strength: Literal["symbolic", "enclosed", "measured"] = "measured"
+    statement: Sentence
+    note: str = ""
+    experiment: str
+    figures: list[str] = []
+    hypotheses: list[Hypothesis] = []
+    predicates: list[Predicate] = Field(min_length=1)
+    controls: list[Control] = []
+    no_control: str = ""
+    vacuous_above: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _has_teeth(self) -> Claim:
+        if bool(self.controls) == bool(self.no_control):
+            raise ValueError(
+                "a claim needs either 'controls' (at least one) or 'no_control' with the reason why none can exist, "
+                f"and has {'both' if self.controls else 'neither'}"
+            )
+        for control in self.controls:
+            predicate = self.predicate_of(control)
+            if control.overlaps(predicate):
+                raise ValueError(
+                    f"control {control.name!r} ({control.metric} {control.comparison} {control.value:g}) could pass the "
+                    f"predicate it is meant to miss ({predicate.metric} {predicate.comparison} {predicate.value:g}): "
+                    "threshold on the wrong side"
+                )
+        return self
+
+    def predicate_of(self, control: Control) -> Predicate:
+        """The predicate that `control` is meant to miss. Raises ValueError if there is no such predicate."""
+        if control.against is None and len(self.predicates) == 1:
+            return self.predicates[0]
+        for predicate in self.predicates:
+            if predicate.metric == control.against:
+                return predicate
+        raise ValueError(
+            f"control {control.name!r}: 'against' is {control.against!r}; allowed: "
+            + ", ".join(repr(p.metric) for p in self.predicates)
+        )
+
+    def metrics(self) -> set[str]:
+        """All metrics that the judge will ask for."""
+        return {condition.metric for condition in [*self.hypotheses, *self.predicates, *self.controls]}
+
+
+class Deviation(BaseModel):
+    """Something done differently from what the paper prints, or a printed statement that is wrong.
+
+    kind `erratum` accuses an author and needs a `proof`; `extraction` is damage of the text we read, shown by the paper's own
+    proof using the right form; `deviation` is a choice of ours; `clarification` fills in what the paper leaves open.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Name
+    kind: Literal["deviation", "clarification", "erratum", "extraction"]
+    location: str
+    paper_says: Sentence
+    authors_code_does: str = "no code was published"
+    we_do: Sentence
+    effect: Sentence
+    proof: str = ""
+    claims: list[str] = []
+
+    @model_validator(mode="after")
+    def _errata_are_proved(self) -> Deviation:
+        if self.kind == "erratum" and not self.proof:
+            raise ValueError("an erratum needs a 'proof': a derivation or the claim that holds the counterexample")
+        return self

@@ -1,0 +1,43 @@
+"""Settings: one experiment resolved for one scale. The file a script is run on, and the names of its cells."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+SCALES = ("smoke", "laptop", "paper")
+Scalar = int | float | str | bool
+
+
+class Settings(BaseModel):
+    """What a script gets: root seed, grid of cells, parameters, and the metrics it has promised to write."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paper: str
+    experiment: str
+    scale: str
+    seed: int = Field(ge=0)
+    grid: dict[str, list[Scalar]]
+    parameters: dict[str, Any]
+    metrics: list[str] | None = None
+
+    def cells(self) -> dict[str, dict[str, Scalar]]:
+        """Cell name -> grid point. An experiment without a grid has one cell, ``all``."""
+        if not self.grid:
+            return {"all": {}}
+        points = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+        return {"_".join(f"{key}-{_slug(value)}" for key, value in point.items()): point for point in points}
+
+    def to_yaml(self) -> str:
+        """The text that ``--parameters`` takes."""
+        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False, default_flow_style=None, width=120)
+
+
+def _slug(value: Scalar) -> str:
+    return re.sub(r"[^A-Za-z0-9.+]", "-", str(value))

@@ -1,0 +1,35 @@
+"""Station three: verdicts. One job judges all claims of an experiment; asking for one claim pulls its experiment and no other."""
+
+
+def claims_text(paper, experiment):
+    """The claim entries that an experiment decides: a change of one re-judges, and re-runs nothing."""
+    return "".join(claim.model_dump_json() for claim in PROJECT.claims_of(paper, experiment).values())
+
+
+for _paper, _experiment in PROJECT:
+
+    rule:
+        name:
+            f"judge_{_paper}_{_experiment}"
+        message:
+            f"{_paper}: verdicts on the claims of {_experiment}"
+        input:
+            metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
+        output:
+            verdicts=[f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)],
+        params:
+            claims=claims_text(_paper, _experiment),
+            code=module_code("ledger"),
+            paper=_paper,
+            experiment=_experiment,
+        log:
+            f"logs/{{scale}}/{_paper}/{_experiment}/judge.log",
+        benchmark:
+            f"logs/{{scale}}/{_paper}/{_experiment}/judge.tsv"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=2,
+        shell:
+            "python -m flowcheck judge --scale {wildcards.scale} --paper {params.paper} --experiment {params.experiment}"
+            " --metrics {input.metrics} > {log} 2>&1"

@@ -1,0 +1,67 @@
+"""Input functions and parameters that the rules share."""
+
+import functools
+
+from flowcheck.digest import PACKAGE_FOLDER, code_digest
+
+
+wildcard_constraints:
+    scale="smoke|laptop|paper",
+    paper="[a-z0-9_]+",
+    experiment="[a-z0-9_]+",
+    cell="[A-Za-z0-9_.+-]+",
+
+
+@functools.cache
+def settings(scale, paper, experiment):
+    return PROJECT.settings(paper, experiment, scale)
+
+
+def settings_text(wildcards):
+    """The resolved config entry: a change of it re-runs the experiment."""
+    return settings(*wildcards_of(wildcards)).to_yaml()
+
+
+def wildcards_of(wildcards):
+    return wildcards.scale, wildcards.paper, wildcards.experiment
+
+
+def script_of(wildcards):
+    return str(PROJECT.script(wildcards.paper, wildcards.experiment))
+
+
+@functools.cache
+def digest_of_files(*paths):
+    return code_digest(*paths)
+
+
+def experiment_code(wildcards):
+    """Digest of the script and of the flowcheck modules it imports, transitively."""
+    return digest_of_files(PROJECT.script(wildcards.paper, wildcards.experiment))
+
+
+def module_code(*names):
+    """Digest of some flowcheck modules and what they import, for the stations behind the experiments."""
+    return digest_of_files(*(PACKAGE_FOLDER / f"{name}.py" for name in names))
+
+
+def cells_of(wildcards):
+    folder = "results/{}/{}/{}/cells".format(*wildcards_of(wildcards))
+    return [f"{folder}/{name}.npz" for name in settings(*wildcards_of(wildcards)).cells()]
+
+
+def upstream_of(wildcards):
+    entry = PROJECT.experiment(wildcards.paper, wildcards.experiment)
+    return [f"results/{wildcards.scale}/{wildcards.paper}/{name}/metrics.json" for name in entry.upstream]
+
+
+def upstream_options(wildcards, input):
+    """``--upstream NAME=DIR`` for each experiment whose evidence this one reads."""
+    return " ".join(f"--upstream {Path(path).parent.name}={Path(path).parent}" for path in input.upstream)
+
+
+def cell_resource(key):
+    def resource(wildcards):
+        return getattr(PROJECT.experiment(wildcards.paper, wildcards.experiment).resources, key)
+
+    return resource

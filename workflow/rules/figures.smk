@@ -1,0 +1,46 @@
+"""Station four: notebooks draw the figures and show the numbers and verdicts; they compute nothing."""
+
+for _paper, _experiment in PROJECT:
+
+    rule:
+        name:
+            f"notebook_{_paper}_{_experiment}"
+        message:
+            f"{_paper}: notebook and figures of {_experiment}"
+        input:
+            source=str(PROJECT.notebook(_paper, _experiment)),
+            metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
+            arrays=f"results/{{scale}}/{_paper}/{_experiment}/arrays.npz",
+            runs=f"results/{{scale}}/{_paper}/{_experiment}/runs.parquet",
+            verdicts=[f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)],
+        output:
+            executed=f"results/{{scale}}/{_paper}/{_experiment}/notebook.ipynb",
+            html=report(
+                f"results/{{scale}}/{_paper}/{_experiment}/notebook.html",
+                category=_paper,
+                subcategory=_experiment,
+                caption="../report/notebook.rst",
+            ),
+            figures=report(
+                [
+                    f"results/{{scale}}/{_paper}/{_experiment}/figures/{figure}.{suffix}"
+                    for figure in PROJECT.experiment(_paper, _experiment).figures
+                    for suffix in ("png", "svg", "pdf")
+                ],
+                category=_paper,
+                subcategory=_experiment,
+                caption="../report/figure.rst",
+            ),
+        params:
+            code=module_code("plotting", "notebook"),
+            folder=f"results/{{scale}}/{_paper}/{_experiment}",
+        log:
+            f"logs/{{scale}}/{_paper}/{_experiment}/notebook.log",
+        benchmark:
+            f"logs/{{scale}}/{_paper}/{_experiment}/notebook.tsv"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=5,
+        shell:
+            "python -m flowcheck notebook {input.source} --folder {params.folder} --log {log} > {log} 2>&1"
