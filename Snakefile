@@ -13,6 +13,8 @@ try:
     PROJECT = Project()
     RUN = PROJECT.run_config(config)
     PROJECT.check_parameters()
+    for argument in sys.argv[1:]:  # a misspelt target gets a better answer than MissingRuleException
+        PROJECT.check_target(argument)
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
 

@@ -82,10 +82,12 @@ class Claim(BaseModel):
     label: str
     title: Sentence
     location: str
-    kind: Literal["theorem", "proposition", "lemma", "corollary", "equation", "figure", "remark", "assumption", "example", "sentence"]
-    claim_class: Literal["identity", "inequality", "existence", "asymptotic", "rate", "figure", "property", "tool", "hypothesis"] = (
-        Field(alias="class")
-    )
+    kind: Literal[
+        "theorem", "proposition", "lemma", "corollary", "equation", "figure", "remark", "assumption", "example", "sentence"
+    ]
+    claim_class: Literal[
+        "identity", "inequality", "existence", "asymptotic", "rate", "figure", "property", "tool", "hypothesis"
+    ] = Field(alias="class")
     priority: Literal["A", "B", "C"]
     variant: Literal["corrected", "printed"] = "corrected"
     origin: Literal["paper", "flowcheck"] = "paper"
@@ -98,7 +100,7 @@ class Claim(BaseModel):
     predicates: list[Predicate] = Field(min_length=1)
     controls: list[Control] = []
     no_control: str = ""
-    vacuous_above: float | None = Field(default=None, gt=0)
+    vacuous_above: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _has_teeth(self) -> Claim:
@@ -118,16 +120,16 @@ class Claim(BaseModel):
         return self
 
     def predicate_of(self, control: Control) -> Predicate:
-        """The predicate that `control` is meant to miss. Raises ValueError if there is no such predicate."""
-        if control.against is None and len(self.predicates) == 1:
-            return self.predicates[0]
-        for predicate in self.predicates:
-            if predicate.metric == control.against:
-                return predicate
-        raise ValueError(
-            f"control {control.name!r}: 'against' is {control.against!r}; allowed: "
-            + ", ".join(repr(p.metric) for p in self.predicates)
-        )
+        """The predicate that `control` is meant to miss. Raises ValueError if there is no such predicate.
+
+        Of a two-sided check (two predicates on one metric) it is the side that the control lies beyond.
+        """
+        metrics = list(dict.fromkeys(predicate.metric for predicate in self.predicates))
+        against = metrics[0] if control.against is None and len(metrics) == 1 else control.against
+        sides = [predicate for predicate in self.predicates if predicate.metric == against]
+        if not sides:
+            raise ValueError(f"control {control.name!r}: 'against' is {against!r}; allowed: " + ", ".join(map(repr, metrics)))
+        return next((side for side in sides if not control.overlaps(side)), sides[0])
 
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""

@@ -9,9 +9,11 @@ import hashlib
 import importlib.util
 import itertools
 import re
+import reprlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +23,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from flowcheck.claims import Claim, Deviation
 from flowcheck.digest import code_digest
 from flowcheck.settings import SCALES, Scalar, Settings
-
 
 
 class ConfigError(ValueError):
@@ -117,7 +118,9 @@ class Project:
     def run_config(self, overrides: Mapping[str, Any]) -> RunConfig:
         """`config/config.yaml` with the command line's overrides. Raises ConfigError (unknown scale, paper, device, key)."""
         path = self.root / "config" / "config.yaml"
-        run = _validate(TypeAdapter(RunConfig), read_yaml(path) | dict(overrides), path)
+        content = read_yaml(path)
+        content = content | dict(overrides) if isinstance(content, dict) else content
+        run: RunConfig = _validate(TypeAdapter(RunConfig), content, path)
         names = list(self.papers) if run.papers == "all" else [run.papers] if isinstance(run.papers, str) else run.papers
         for name in names:
             if name not in self.papers:
@@ -151,6 +154,20 @@ class Project:
             metrics=sorted(entry.promised_metrics),
         )
 
+    def check_target(self, target: str) -> None:
+        """Raise ConfigError if a file under ``results/`` names a scale, paper, experiment or claim that does not exist."""
+        match Path(target).parts:
+            case ("results", scale, "claims", paper, file):
+                _known(target, "scale", scale, SCALES)
+                _known(target, "paper", paper, self.papers)
+                _known(target, f"claim of {paper}", file.removesuffix(".json"), self.claims[paper])
+            case ("results", scale, "report", _, *_):
+                _known(target, "scale", scale, SCALES)
+            case ("results", scale, paper, experiment, _, *_):
+                _known(target, "scale", scale, SCALES)
+                _known(target, "paper", paper, self.papers)
+                _known(target, f"experiment of {paper}", experiment, self.papers[paper].experiments)
+
     def claims_of(self, paper: str, experiment: str) -> dict[str, Claim]:
         """The claims that one experiment decides."""
         return {name: claim for name, claim in self.claims[paper].items() if claim.experiment == experiment}
@@ -173,7 +190,11 @@ class Project:
         for paper, experiment in self:
             path = self.script(paper, experiment)
             settings = [self.settings(paper, experiment, scale) for scale in SCALES]
-            text = code_digest(path) + "".join(s.model_dump_json() for s in settings)
+            try:
+                digest = code_digest(path)
+            except (SyntaxError, ImportError) as error:
+                raise ConfigError(f"{path}: cannot be read: {type(error).__name__}: {error}") from None
+            text = digest + "".join(s.model_dump_json() for s in settings)
             stamp = hashlib.sha256(text.encode()).hexdigest()
             seen.add(stamp)
             if stamp not in known:
@@ -257,6 +278,19 @@ class Project:
                         f"{path}: experiment '{name}', key 'scales.{scale}.grid.{key}': not a grid axis; "
                         f"allowed: {_listing(entry.grid)}"
                     )
+            for size in SCALES:
+                try:
+                    self.settings(paper, name, size).cells()
+                except ValueError as error:
+                    raise ConfigError(f"{path}: experiment '{name}', key 'grid' at scale '{size}': {error}") from None
+            if not self.claims_of(paper, name):
+                raise ConfigError(
+                    f"{path}: experiment '{name}' decides no claim; name it in config/claims/{paper}.yaml, or drop it"
+                )
+        try:
+            TopologicalSorter({name: entry.upstream for name, entry in experiments.items()}).prepare()
+        except CycleError as error:
+            raise ConfigError(f"{path}: key 'upstream': experiments wait for each other: {' <- '.join(error.args[1])}") from None
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -276,6 +310,8 @@ def read_yaml(path: Path) -> Any:
         mark = error.problem_mark
         place = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{place}: malformed YAML: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a text file: {' '.join(str(error).split())}") from None
     return {} if content is None else content
 
 
@@ -297,6 +333,8 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
         keys: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)):
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
             if key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} occurs twice", key_node.start_mark)
             keys.add(key)
@@ -315,14 +353,42 @@ def _validate(adapter: TypeAdapter[Any], content: Any, path: Path, where: str = 
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        key = _key_in_file(first, content)
+        # where a value may have one of several types, pydantic reports one error for each
+        same = [other["msg"] for other in error.errors() if _key_in_file(other, content) == key]
+        message = " or ".join(dict.fromkeys(text.removeprefix("Value error, ") for text in same))
         if first["type"] == "extra_forbidden":
-            message = "unknown key"
+            message = f"unknown key; allowed: {_listing(_allowed_keys(adapter, first['loc'][:-1]))}"
         elif first["type"] not in ("missing", "value_error"):
-            message = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
+            message = f"{message[0].lower()}{message[1:]}, found {reprlib.repr(first['input'])}"
         place = ", ".join(part for part in (where, f"key '{key}'" if key else "") if part)
-        raise ConfigError(f"{path}: {place}: {message}") from None
+        raise ConfigError(": ".join(part for part in (str(path), place, message) if part)) from None
+
+
+def _key_in_file(error: Any, content: Any) -> str:
+    """The key an error is about, without the union branches that pydantic appends to it."""
+    found = []
+    for part in error["loc"]:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            found += [part] if error["type"] == "missing" else []
+            break
+        found.append(part)
+    return ".".join(map(str, found))
+
+
+def _allowed_keys(adapter: TypeAdapter[Any], location: Iterable[int | str]) -> list[str]:
+    """The keys that a model takes at a location of the file."""
+    schema = adapter.json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    for part in location:
+        if isinstance(part, int):
+            schema = schema["items"]
+        else:
+            schema = schema.get("properties", {}).get(part) or schema["additionalProperties"]
+        schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return list(schema["properties"])
 
 
 def _load_script(path: Path) -> Any:
@@ -335,12 +401,26 @@ def _load_script(path: Path) -> Any:
         sys.modules[specification.name] = module
         specification.loader.exec_module(module)
     except Exception as error:
-        raise ConfigError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{path}: cannot be imported: {reason}") from error
     finally:
         sys.path.remove(str(path.parent))
+        for name in _siblings_imported(path):
+            del sys.modules[name]  # another paper may have a module of the same name beside its scripts
     if not hasattr(module, "Parameters"):
         raise ConfigError(f"{path}: defines no 'Parameters' model; every experiment script does")
     return module
+
+
+def _siblings_imported(path: Path) -> list[str]:
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    here = [name for name, file in files.items() if file and Path(file).resolve().parent == path.parent.resolve()]
+    return [name for name in here if name != f"script_{path.stem}"]
+
+
+def _known(target: str, kind: str, name: str, names: Iterable[str]) -> None:
+    if name not in names:
+        raise ConfigError(f"{target}: unknown {kind}: {name!r}; closest: {_listing(_closest(name, names))}")
 
 
 def _cuda_is_there() -> bool:
@@ -349,7 +429,7 @@ def _cuda_is_there() -> bool:
     return torch.cuda.is_available()
 
 
-def _closest(name: str, names: Mapping[str, Any]) -> list[str]:
+def _closest(name: str, names: Iterable[str]) -> list[str]:
     import difflib
 
     return difflib.get_close_matches(name, list(names), n=5, cutoff=0.3) or sorted(names)[:8]

@@ -20,9 +20,8 @@ PACKAGE_FOLDER = Path(__file__).resolve().parent
 def code_digest(*entry_points: Path) -> str:
     """Digest (16 hex digits) of the given files and of every `flowcheck` or sibling module they import, transitively."""
     digest = hashlib.sha256()
-    for path in sorted(dependencies(*entry_points)):
-        digest.update(path.name.encode())
-        digest.update(_syntax(path).encode())
+    for text in sorted(f"{path.name}\n{_syntax(path)}" for path in dependencies(*entry_points)):  # wherever the checkout lies
+        digest.update(text.encode())
     return digest.hexdigest()[:16]
 
 

@@ -55,12 +55,14 @@ class Measurement:
             return cls(_number(record))
         if not isinstance(record, Mapping) or "value" not in record:
             raise ValueError(f"a metric is a number or an object with a 'value', not {record!r}")
-        interval = record.get("interval")
+        interval, n = record.get("interval"), record.get("n")
+        if n is not None and (not isinstance(n, int) or isinstance(n, bool)):
+            raise ValueError(f"the 'n' of a metric is a whole number, not {n!r}")
         return cls(
             value=_number(record["value"]),
             error=_number(record.get("error", 0.0)),
             interval=None if interval is None else (_number(interval[0]), _number(interval[1])),
-            n=record.get("n"),
+            n=n,
         )
 
 
@@ -85,11 +87,12 @@ class Evidence:
         """Record one number. The error is not optional: 0.0 is for counts. Raises ValueError if the name is taken."""
         if name in self.metrics or name == PROVENANCE:
             raise ValueError(f"metric {name!r} is recorded twice")
-        self.metrics[name] = Measurement(float(value), float(error), interval, n)
+        self.metrics[name] = Measurement(float(value), float(error), interval, None if n is None else int(n))
 
     def save(self, folder: Path) -> None:
         """Write the three files into `folder`, ``metrics.json`` last."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").unlink(missing_ok=True)  # numbers of an earlier run must not stand beside new arrays
         save_arrays(folder / "arrays.npz", self.arrays)
         with atomic_file(folder / "runs.parquet") as stream:
             self.runs.to_parquet(stream, index=False)
@@ -120,11 +123,10 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
+        Path(temporary).chmod(0o644)
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

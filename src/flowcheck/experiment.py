@@ -5,6 +5,7 @@ A script defines `Parameters` (pydantic), `cell` (one grid point -> arrays) and 
 killed run loses at most the cell it was in.
 """
 
+# ruff: noqa: E402 - the environment is set before the numerical libraries are imported
 from __future__ import annotations
 
 import os
@@ -22,11 +23,12 @@ import platform
 import subprocess
 import sys
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import yaml
@@ -138,30 +140,34 @@ class _Run:
     def stamp(self) -> str:
         """What a cached cell must have been made with to count as finished."""
         relevant = self.settings.model_dump(include={"seed", "parameters"})
-        return hashlib.sha256(f"{relevant}{code_digest(self.script)}".encode()).hexdigest()[:16]
+        read = {name: (folder / "metrics.json").read_text() for name, folder in sorted(self.upstream.items())}
+        return hashlib.sha256(f"{relevant}{read}{code_digest(self.script)}".encode()).hexdigest()[:16]
 
     def context(self, label: str) -> Context:
         upstream = {name: Evidence.load(folder) for name, folder in self.upstream.items()}
         return Context(self.settings.seed, self.device, label, upstream)
 
     def is_finished(self, name: str) -> bool:
-        path = self.cell_file(name)
-        if not path.is_file():
+        try:
+            with np.load(self.cell_file(name), allow_pickle=False) as archive:
+                return str(archive.get(STAMP, "")) == self.stamp
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):  # not there, or damaged after it was written
             return False
-        with np.load(path, allow_pickle=False) as archive:
-            return str(archive.get(STAMP, "")) == self.stamp
 
     def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
-        context = self.context(f"{self.settings.experiment} {name}")
+        context, stamp = self.context(f"{self.settings.experiment} {name}"), self.stamp  # the stamp of the code that runs now
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         arrays = dict(cell(self.parameters(point), context))
         seconds = time.perf_counter() - started
-        extra = {STAMP: np.array(self.stamp), SECONDS: np.array(seconds), "device": np.array(context.device_used)}
+        extra = {STAMP: np.array(stamp), SECONDS: np.array(seconds), "device": np.array(context.device_used)}
         save_arrays(self.cell_file(name), arrays | extra)
         print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
     def run_gather(self, gather: Gather[Any]) -> None:
+        unfinished = [name for name in self.settings.cells() if not self.is_finished(name)]
+        if unfinished:
+            raise SystemExit(f"{self.script}: nothing to gather, unfinished or outdated cells: {', '.join(unfinished)}")
         context = self.context(f"{self.settings.experiment} gather")
         cells = {name: load_arrays(self.cell_file(name)) for name in self.settings.cells()}
         started = time.perf_counter()
@@ -189,7 +195,7 @@ class _Run:
 
 
 def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P], argv: list[str] | None = None) -> None:
-    """Run an experiment script. Exits with one sentence on bad input."""
+    """Run an experiment script. Exits with one sentence, and status 2, on bad input."""
     script = Path(sys.argv[0])
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__, prog=script.name)
     parser.add_argument("--parameters", type=Path, required=True, help="settings of the experiment (YAML)")
@@ -201,29 +207,38 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P], argv: list
     only.add_argument("--cell", help="run this cell only")
     only.add_argument("--gather", action="store_true", help="only gather cells that are finished")
     arguments = parser.parse_args(argv)
+
+    def stop(sentence: str) -> NoReturn:
+        parser.exit(2, f"{parser.prog}: error: {sentence}\n")
+
     try:
         settings = Settings.model_validate(yaml.safe_load(arguments.parameters.read_text()))
         if arguments.seed is not None:
-            settings = settings.model_copy(update={"seed": arguments.seed})
+            settings = Settings.model_validate(settings.model_dump() | {"seed": arguments.seed})
         cells = settings.cells()
         for point in cells.values():
             parameters_model.model_validate(settings.parameters | point)
-    except FileNotFoundError:
-        parser.error(f"{arguments.parameters}: no such file")
+    except OSError as error:
+        stop(f"{arguments.parameters}: {error.strerror}")
     except yaml.YAMLError as error:
-        parser.error(f"{arguments.parameters}: malformed YAML: {error}")
+        stop(f"{arguments.parameters}: malformed YAML: {' '.join(str(error).split())}")
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        parser.error(f"{arguments.parameters}: key '{key}': {first['msg']}, found {first['input']!r}")
+        key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+        stop(f"{arguments.parameters}: key '{key}': {first['msg']}, found {first['input']!r}")
+    except ValueError as error:  # not text, or a grid with two points of one name
+        stop(f"{arguments.parameters}: {error}")
     if arguments.cell is not None and arguments.cell not in cells:
-        parser.error(f"--cell: unknown cell {arguments.cell!r}; allowed: {', '.join(cells)}")
+        stop(f"--cell: unknown cell {arguments.cell!r}; allowed: {', '.join(cells)}")
     if arguments.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            parser.error("--device: 'cuda' was asked for and torch finds no GPU; allowed here: auto, cpu")
+            stop("--device: 'cuda' was asked for and torch finds no GPU; allowed here: auto, cpu")
     upstream = {name: Path(folder) for name, _, folder in (item.partition("=") for item in arguments.upstream)}
+    for name, folder in upstream.items():
+        if not (folder / "metrics.json").is_file():
+            stop(f"--upstream {name}={folder}: no evidence (metrics.json) there")
     run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream)
     if arguments.cell is not None:
         run.run_cell(cell, arguments.cell, cells[arguments.cell])

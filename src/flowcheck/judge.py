@@ -7,6 +7,7 @@ resolved against numerical error and confidence interval; does every predicate h
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -58,9 +59,7 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     metrics = metrics or {}
     predicates = [confront(p, metrics, "predicate", why=p.why) for p in claim.predicates]
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
-    controls = [
-        confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls
-    ]
+    controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
     verdict, reason = _decide(claim, metrics, predicates, hypotheses, controls)
     margins = [(f.margin, f.error, f.n) for f in predicates if f.margin is not None]
     slack, error, n = min(margins, key=lambda m: m[0]) if margins else (None, None, None)
@@ -147,10 +146,10 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
     text = f"{condition.metric} {condition.comparison} {condition.value:g}"
     if measurement is None:
         return "missing", f"metric {condition.metric} was not measured", None
+    if measurement.n is not None and measurement.n <= 0:
+        return "missing", f"{text}: measured on an empty set", None
     if not math.isfinite(measurement.value) or not math.isfinite(measurement.error) or measurement.error < 0:
         return "undecided", f"{text}: the measurement is not a finite number with a finite error", None
-    if measurement.n == 0:
-        return "missing", f"{text}: measured on an empty set", None
     margin = _margin(condition, measurement.value)
     if measurement.interval is not None:
         if not _all_finite(measurement.interval) or measurement.interval[0] > measurement.interval[1]:
@@ -160,7 +159,7 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
         if len(sides) > 1:
             return "undecided", f"{text}: the interval [{low:.4g}, {high:.4g}] straddles the threshold", margin
         # the interval's nearer end decides, so the numerical error is held against that end too
-        margin = min(_margin(condition, low), _margin(condition, high), key=abs)
+        margin = min(margin, _margin(condition, low), _margin(condition, high), key=abs)
     if abs(margin) < ERROR_FACTOR * measurement.error:
         return (
             "undecided",
@@ -173,7 +172,8 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
 
 
 def _margin(condition: Condition, value: float) -> float:
-    return condition.value - value if condition.comparison in ("<=", "<") else value - condition.value
+    margin = condition.value - value if condition.comparison in ("<=", "<") else value - condition.value
+    return max(-sys.float_info.max, min(sys.float_info.max, margin))  # an overflow is no number, and JSON has none for it
 
 
 def _holds(condition: Condition, value: float) -> bool:

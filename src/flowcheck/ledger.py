@@ -21,7 +21,11 @@ from flowcheck.evidence import atomic_file, load_metrics, save_json
 from flowcheck.judge import judge
 
 Record = dict[str, Any]
-CSV_COLUMNS = ("id", "label", "kind", "class", "priority", "variant", "origin", "verdict", "slack", "error", "n", "strength", "reason")
+CSV_COLUMNS = (
+    *("id", "label", "kind", "class", "priority", "variant", "origin"),
+    *("verdict", "slack", "error", "n", "strength", "reason"),
+)
+MARKDOWN_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
 
 
 def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
@@ -117,11 +121,12 @@ def as_markdown(ledger: Mapping[str, Any]) -> str:
     lines = [f"# Ledger, {ledger['scale']} scale", ""]
     for paper in ledger["provenance"]["papers"]:
         claims = [c for c in ledger["claims"] if c["paper"] == paper]
-        lines += [f"## {paper}: {tally(claims)}", "", "| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
+        lines += [f"## {paper}: {tally(claims)}", "", *MARKDOWN_HEADER]
         for c in claims:
             numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
             mark = f" (recorded: {c['expected']})" if c["changed"] else ""
-            lines.append(f"| {c['label']}: {c['title']} | {c['variant']} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
+            name = f"{c['label']}: {c['title']}".replace("|", "\\|")
+            lines.append(f"| {name} | {c['variant']} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
         lines.append("")
     return "\n".join(lines)
 

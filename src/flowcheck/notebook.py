@@ -24,6 +24,8 @@ def run_notebook(source: Path, folder: Path, log: Path) -> None:
 
     Raises SystemExit with the failing cell's traceback if the notebook fails.
     """
+    failed = log.with_suffix(".failed.ipynb")
+    failed.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         executed = Path(scratch) / "notebook.ipynb"
         try:
@@ -31,7 +33,6 @@ def run_notebook(source: Path, folder: Path, log: Path) -> None:
                 source, executed, {"folder": str(folder)}, kernel_name="python3", progress_bar=False, log_output=False
             )
         except PapermillExecutionError as error:
-            failed = log.with_suffix(".failed.ipynb")
             failed.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(executed, failed)
             print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)

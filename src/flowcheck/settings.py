@@ -28,11 +28,20 @@ class Settings(BaseModel):
     metrics: list[str] | None = None
 
     def cells(self) -> dict[str, dict[str, Scalar]]:
-        """Cell name -> grid point. An experiment without a grid has one cell, ``all``."""
+        """Cell name -> grid point. An experiment without a grid has one cell, ``all``.
+
+        Raises ValueError if two points of the grid would share a name, and so a file.
+        """
         if not self.grid:
             return {"all": {}}
-        points = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-        return {"_".join(f"{key}-{_slug(value)}" for key, value in point.items()): point for point in points}
+        cells: dict[str, dict[str, Scalar]] = {}
+        for values in itertools.product(*self.grid.values()):
+            point = dict(zip(self.grid, values, strict=True))
+            name = "_".join(f"{key}-{_slug(value)}" for key, value in point.items())
+            if name in cells:
+                raise ValueError(f"two points of the grid, {cells[name]} and {point}, have the same name {name!r}")
+            cells[name] = point
+        return cells
 
     def to_yaml(self) -> str:
         """The text that ``--parameters`` takes."""

@@ -2,8 +2,11 @@
 
 
 def claims_text(paper, experiment):
-    """The claim entries that an experiment decides: a change of one re-judges, and re-runs nothing."""
-    return "".join(claim.model_dump_json() for claim in PROJECT.claims_of(paper, experiment).values())
+    """All that the verdict files repeat from the configuration: a change of it re-judges, and re-runs nothing."""
+    claims = PROJECT.claims_of(paper, experiment).values()
+    entry = PROJECT.experiment(paper, experiment)
+    related = [(deviation.id, deviation.claims) for deviation in PROJECT.deviations[paper]]
+    return "".join(claim.model_dump_json() for claim in claims) + f"{entry.title}{entry.promised_metrics}{related}"
 
 
 for _paper, _experiment in PROJECT:
@@ -11,17 +14,10 @@ for _paper, _experiment in PROJECT:
     rule:
         name:
             f"judge_{_paper}_{_experiment}"
-        message:
-            f"{_paper}: verdicts on the claims of {_experiment}"
         input:
             metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
         output:
             verdicts=[f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)],
-        params:
-            claims=claims_text(_paper, _experiment),
-            code=module_code("ledger"),
-            paper=_paper,
-            experiment=_experiment,
         log:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.log",
         benchmark:
@@ -30,6 +26,13 @@ for _paper, _experiment in PROJECT:
         resources:
             mem_mb=500,
             runtime=2,
+        params:
+            claims=claims_text(_paper, _experiment),
+            code=module_code("ledger"),
+            paper=_paper,
+            experiment=_experiment,
+        message:
+            f"{_paper}: verdicts on the claims of {_experiment}"
         shell:
             "python -m flowcheck judge --scale {wildcards.scale} --paper {params.paper} --experiment {params.experiment}"
             " --metrics {input.metrics} > {log} 2>&1"

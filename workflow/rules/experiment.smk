@@ -2,12 +2,8 @@
 
 
 rule parameters:
-    message:
-        "{wildcards.paper}: settings of {wildcards.experiment} at {wildcards.scale} scale"
     output:
         "results/{scale}/{paper}/{experiment}/parameters.yaml",
-    params:
-        settings=settings_text,
     log:
         "logs/{scale}/{paper}/{experiment}/parameters.log",
     benchmark:
@@ -16,23 +12,20 @@ rule parameters:
     resources:
         mem_mb=200,
         runtime=1,
+    params:
+        settings=settings_text,
+    message:
+        "{wildcards.paper}: settings of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
         "printf '%s' {params.settings:q} > {output} 2> {log}"
 
 
 rule cell:
-    message:
-        "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     input:
         parameters="results/{scale}/{paper}/{experiment}/parameters.yaml",
         upstream=upstream_of,
     output:
         arrays="results/{scale}/{paper}/{experiment}/cells/{cell}.npz",
-    params:
-        code=experiment_code,
-        script=script_of,
-        folder="results/{scale}/{paper}/{experiment}",
-        upstream=upstream_options,
     log:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.log",
     benchmark:
@@ -43,14 +36,19 @@ rule cell:
         runtime=cell_resource("runtime"),
         gpu=cell_resource("gpu"),
         device=RUN.device,
+    params:
+        code=experiment_code,
+        script=script_of,
+        folder="results/{scale}/{paper}/{experiment}",
+        upstream=upstream_options,
+    message:
+        "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     shell:
         "python {params.script} --parameters {input.parameters} --output {params.folder} --cell {wildcards.cell}"
         " --device {resources.device} {params.upstream} > {log} 2>&1"
 
 
 rule evidence:
-    message:
-        "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     input:
         parameters="results/{scale}/{paper}/{experiment}/parameters.yaml",
         cells=cells_of,
@@ -59,11 +57,6 @@ rule evidence:
         metrics="results/{scale}/{paper}/{experiment}/metrics.json",
         arrays="results/{scale}/{paper}/{experiment}/arrays.npz",
         runs="results/{scale}/{paper}/{experiment}/runs.parquet",
-    params:
-        code=experiment_code,
-        script=script_of,
-        folder="results/{scale}/{paper}/{experiment}",
-        upstream=upstream_options,
     log:
         "logs/{scale}/{paper}/{experiment}/evidence.log",
     benchmark:
@@ -72,6 +65,13 @@ rule evidence:
     resources:
         mem_mb=cell_resource("mem_mb"),
         runtime=5,
+    params:
+        code=experiment_code,
+        script=script_of,
+        folder="results/{scale}/{paper}/{experiment}",
+        upstream=upstream_options,
+    message:
+        "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
         "python {params.script} --parameters {input.parameters} --output {params.folder} --gather"
         " {params.upstream} > {log} 2>&1"

@@ -5,8 +5,6 @@ for _paper, _experiment in PROJECT:
     rule:
         name:
             f"notebook_{_paper}_{_experiment}"
-        message:
-            f"{_paper}: notebook and figures of {_experiment}"
         input:
             source=str(PROJECT.notebook(_paper, _experiment)),
             metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
@@ -31,9 +29,6 @@ for _paper, _experiment in PROJECT:
                 subcategory=_experiment,
                 caption="../report/figure.rst",
             ),
-        params:
-            code=module_code("plotting", "notebook"),
-            folder=f"results/{{scale}}/{_paper}/{_experiment}",
         log:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.log",
         benchmark:
@@ -42,5 +37,10 @@ for _paper, _experiment in PROJECT:
         resources:
             mem_mb=1500,
             runtime=5,
+        params:
+            code=module_code("plotting", "notebook"),
+            folder=f"results/{{scale}}/{_paper}/{_experiment}",
+        message:
+            f"{_paper}: notebook and figures of {_experiment}"
         shell:
             "python -m flowcheck notebook {input.source} --folder {params.folder} --log {log} > {log} 2>&1"

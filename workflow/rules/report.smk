@@ -6,9 +6,7 @@ def selected_experiments():
 
 
 def all_verdicts(wildcards):
-    return [
-        f"results/{wildcards.scale}/claims/{paper}/{claim}.json" for paper in RUN.papers for claim in PROJECT.claims[paper]
-    ]
+    return [f"results/{wildcards.scale}/claims/{paper}/{claim}.json" for paper in RUN.papers for claim in PROJECT.claims[paper]]
 
 
 def all_notebooks(wildcards):
@@ -19,9 +17,12 @@ def deviations_text(wildcards):
     return "".join(entry.model_dump_json() for paper in RUN.papers for entry in PROJECT.deviations[paper])
 
 
+def papers_text(wildcards):
+    """What the ledger repeats about the papers."""
+    return "".join(PROJECT.papers[paper].model_dump_json(exclude={"experiments"}) for paper in RUN.papers)
+
+
 rule ledger:
-    message:
-        "ledger of all verdicts at {wildcards.scale} scale"
     input:
         verdicts=all_verdicts,
         expected=lambda wildcards: [p for p in [f"config/expected/{wildcards.scale}.json"] if Path(p).is_file()],
@@ -29,9 +30,6 @@ rule ledger:
         json="results/{scale}/ledger.json",
         csv=report("results/{scale}/ledger.csv", category="ledger", caption="../report/ledger.rst"),
         md="results/{scale}/ledger.md",
-    params:
-        code=module_code("ledger"),
-        papers=",".join(RUN.papers),
     log:
         "logs/{scale}/ledger.log",
     benchmark:
@@ -40,23 +38,23 @@ rule ledger:
     resources:
         mem_mb=500,
         runtime=2,
+    params:
+        code=module_code("ledger"),
+        papers=",".join(RUN.papers),
+        about=papers_text,
+    message:
+        "ledger of all verdicts at {wildcards.scale} scale"
     shell:
         "python -m flowcheck ledger --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
 
 
 rule report:
-    message:
-        "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     input:
         ledger="results/{scale}/ledger.json",
         notebooks=all_notebooks,
         templates=sorted(str(p) for p in (PACKAGE_FOLDER / "report" / "templates").iterdir()),
     output:
         "results/{scale}/report/index.html",
-    params:
-        code=module_code("report/__init__"),
-        papers=",".join(RUN.papers),
-        deviations=deviations_text,
     log:
         "logs/{scale}/report.log",
     benchmark:
@@ -65,5 +63,11 @@ rule report:
     resources:
         mem_mb=500,
         runtime=2,
+    params:
+        code=module_code("report/__init__"),
+        papers=",".join(RUN.papers),
+        deviations=deviations_text,
+    message:
+        "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:
         "python -m flowcheck report --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
