@@ -1,0 +1,1 @@
+"""Explicit bounds of the papers, one module per paper."""

@@ -1,0 +1,109 @@
+r"""Deep linear networks: end-to-end map, balancedness, layer gradients, and the flow of the full weights.
+
+Weights are a list $[W_1,\dots,W_N]$ with $W_j$ of shape [..., k_j, k_{j-1}]; leading dimensions are a batch. The output is
+scalar here, so $\mathbf w_e=(W_N\cdots W_1)^\top\in\mathbb R^d$. The functions work on numpy arrays and torch tensors alike.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.integrate import solve_ivp
+
+Array = np.ndarray
+Weights = list[Any]
+
+
+def end_to_end(weights: Sequence[Any]) -> Any:
+    """w_e = (W_N ... W_1)^T, shape [..., d]."""
+    product = functools.reduce(lambda below, layer: layer @ below, weights)
+    return product[..., 0, :]
+
+
+def layer_gradients(weights: Sequence[Any], gradient: Any) -> Weights:
+    r"""$\partial L/\partial W_j=(W_N\cdots W_{j+1})^\top\,\nabla L(\mathbf w_e)^\top\,(W_{j-1}\cdots W_1)^\top$.
+
+    `gradient` is ∇L(w_e), shape [..., d].
+    """
+    above: list[Any] = [None] * len(weights)
+    for j in range(len(weights) - 2, -1, -1):
+        above[j] = weights[j + 1] if above[j + 1] is None else above[j + 1] @ weights[j + 1]
+    below, gradients = None, []
+    for j, layer in enumerate(weights):
+        row = gradient[..., None, :]
+        row = row if below is None else row @ below.mT
+        gradients.append(row if above[j] is None else above[j].mT @ row)
+        below = layer if below is None else layer @ below
+    return gradients
+
+
+def balancedness_defect(weights: Sequence[Any]) -> Any:
+    """max over j of the largest entry of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer."""
+    defects = [
+        abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in zip(weights[:-1], weights[1:], strict=True)
+    ]
+    return max(defects, default=0.0)
+
+
+def balanced_weights(w_e: Float[Array, " d"], widths: Sequence[int], rng: np.random.Generator) -> Weights:
+    """Rank-one balanced weights with end-to-end vector `w_e`; `widths` are the hidden widths k_1 ... k_{N-1}.
+
+    Each layer has norm ‖w_e‖^{1/N}, which the paper's own recipe has only for ‖w_e‖ = 1. Raises ValueError if w_e = 0.
+    """
+    norm = np.linalg.norm(w_e)
+    if norm == 0:
+        raise ValueError("a balanced start needs a nonzero end-to-end vector")
+    depth = len(widths) + 1
+    units = [w_e / norm, *(_unit(rng, width) for width in widths), np.ones(1)]
+    scale = norm ** (1.0 / depth)
+    return [scale * np.outer(units[j + 1], units[j]) for j in range(depth)]
+
+
+def paper_weights(w_e: Float[Array, " d"], widths: Sequence[int], rng: np.random.Generator) -> Weights:
+    """The start of Section 5 as printed: u_1 = w_e(0) of any norm, all other u_i unit. Balanced only if ‖w_e(0)‖ = 1."""
+    units = [w_e, *(_unit(rng, width) for width in widths), np.ones(1)]
+    return [np.outer(units[j + 1], units[j]) for j in range(len(widths) + 1)]
+
+
+def flow(
+    weights: Sequence[Array],
+    gradient: Callable[[Array], Array],
+    times: Float[Array, " p"],
+    *,
+    rtol: float = 1e-11,
+) -> list[Weights]:
+    """Gradient flow of the full weights, dW_j/dt = -∂L/∂W_j, at the given times (first one 0): brute force, no reduction.
+
+    `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails.
+    """
+    shapes = [layer.shape for layer in weights]
+    cuts = np.cumsum([layer.size for layer in weights])[:-1]
+
+    def unpack(flat: Array) -> Weights:
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, cuts), shapes, strict=True)]
+
+    def rates(_: float, flat: Array) -> Array:
+        layers = unpack(flat)
+        return -np.concatenate([g.ravel() for g in layer_gradients(layers, gradient(end_to_end(layers)))])
+
+    start = np.concatenate([layer.ravel() for layer in weights])
+    solution = solve_ivp(rates, (times[0], times[-1]), start, "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
+    if not solution.success:
+        raise RuntimeError(f"the integrator stopped: {solution.message}")
+    return [unpack(column) for column in solution.y.T]
+
+
+def end_to_end_rate(w_e: Float[Array, " d"], gradient: Float[Array, " d"], depth: int) -> Float[Array, " d"]:
+    """Right-hand side of Eq. (14): -‖w‖^{2-2/N} (∇L + (N-1) w̄ w̄^T ∇L)."""
+    norm = np.linalg.norm(w_e)
+    unit = w_e / norm
+    return -(norm ** (2.0 - 2.0 / depth)) * (gradient + (depth - 1) * (unit @ gradient) * unit)
+
+
+def _unit(rng: np.random.Generator, size: int) -> Array:
+    direction = rng.standard_normal(size)
+    return direction / np.linalg.norm(direction)
