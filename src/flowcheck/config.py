@@ -5,6 +5,7 @@ Everything wrong with it is reported before any job starts, as one sentence that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import itertools
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from flowcheck.claims import Claim, Deviation
 from flowcheck.digest import code_digest
@@ -88,7 +90,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scale: Literal["smoke", "laptop", "paper"] = Field(default="laptop", description="how much is run")
-    papers: Literal["all"] | list[str] | str = Field(default="all", description="'all', one paper or a list of papers")
+    papers: Literal["all"] | Annotated[list[str], Field(min_length=1)] | str = Field(
+        default="all", description="'all', one paper or a list of papers"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where torch runs")
 
 
@@ -127,7 +131,7 @@ class Project:
                 raise ConfigError(f"{path}: key 'papers': unknown paper {name!r}; allowed: 'all', {_listing(self.papers)}")
         if run.device == "cuda" and not _cuda_is_there():
             raise ConfigError(f"{path}: key 'device': 'cuda' was asked for and torch finds no GPU; allowed here: 'auto', 'cpu'")
-        return run.model_copy(update={"papers": names})
+        return run.model_copy(update={"papers": list(dict.fromkeys(names))})
 
     def experiment(self, paper: str, experiment: str) -> Experiment:
         """One experiment. Raises ConfigError if the paper or the experiment is unknown."""
@@ -283,10 +287,6 @@ class Project:
                     self.settings(paper, name, size).cells()
                 except ValueError as error:
                     raise ConfigError(f"{path}: experiment '{name}', key 'grid' at scale '{size}': {error}") from None
-            if not self.claims_of(paper, name):
-                raise ConfigError(
-                    f"{path}: experiment '{name}' decides no claim; name it in config/claims/{paper}.yaml, or drop it"
-                )
         try:
             TopologicalSorter({name: entry.upstream for name, entry in experiments.items()}).prepare()
         except CycleError as error:
@@ -332,6 +332,8 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)):
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
@@ -355,12 +357,13 @@ def _validate(adapter: TypeAdapter[Any], content: Any, path: Path, where: str = 
         first = error.errors()[0]
         key = _key_in_file(first, content)
         # where a value may have one of several types, pydantic reports one error for each
-        same = [other["msg"] for other in error.errors() if _key_in_file(other, content) == key]
-        message = " or ".join(dict.fromkeys(text.removeprefix("Value error, ") for text in same))
+        same = [other["msg"].removeprefix("Value error, ") for other in error.errors() if _key_in_file(other, content) == key]
+        message = " or ".join(dict.fromkeys(text[0].lower() + text[1:] for text in same))
         if first["type"] == "extra_forbidden":
-            message = f"unknown key; allowed: {_listing(_allowed_keys(adapter, first['loc'][:-1]))}"
+            allowed = _allowed_keys(adapter, first["loc"][:-1])
+            message = "unknown key" + (f"; allowed: {_listing(allowed)}" if allowed else "")
         elif first["type"] not in ("missing", "value_error"):
-            message = f"{message[0].lower()}{message[1:]}, found {reprlib.repr(first['input'])}"
+            message = f"{message}, found {reprlib.repr(first['input'])}"
         place = ", ".join(part for part in (where, f"key '{key}'" if key else "") if part)
         raise ConfigError(": ".join(part for part in (str(path), place, message) if part)) from None
 
@@ -379,16 +382,16 @@ def _key_in_file(error: Any, content: Any) -> str:
 
 
 def _allowed_keys(adapter: TypeAdapter[Any], location: Iterable[int | str]) -> list[str]:
-    """The keys that a model takes at a location of the file."""
-    schema = adapter.json_schema(by_alias=True)
-    definitions = schema.get("$defs", {})
-    for part in location:
-        if isinstance(part, int):
-            schema = schema["items"]
-        else:
-            schema = schema.get("properties", {}).get(part) or schema["additionalProperties"]
-        schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return list(schema["properties"])
+    """The keys that a model takes at a location of the file; none where its schema does not tell."""
+    with contextlib.suppress(LookupError, TypeError, AttributeError, PydanticInvalidForJsonSchema):
+        schema = adapter.json_schema(by_alias=True)
+        definitions = schema.get("$defs", {})
+        for part in location:
+            others = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+            schema = schema["items"] if isinstance(part, int) else schema.get("properties", {}).get(part) or others[0]
+            schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        return list(schema["properties"])
+    return []
 
 
 def _load_script(path: Path) -> Any:
