@@ -1,7 +1,7 @@
 r"""Markdown with LaTeX formulas -> HTML with MathML. No formula is ever dropped: what does not convert is shown as an error.
 
 latex2mathml converts; `_repair` then turns its output into what browsers implement (MathML Core): letters of Unicode's
-mathematical alphabets in place of `mathvariant`, accents, limits under `max` in displays, TeX's spacing of operators, norms and signs.
+mathematical alphabets in place of `mathvariant`, accents, limits under `max` in displays, and TeX's spacing of norms and signs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Renderer:
         self.problems: list[str] = []
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
         self._markdown.use(dollarmath_plugin, renderer=self._formula, double_inline=True, allow_labels=False)
-        self._markdown.add_render_rule("text", self._text)
+        self._markdown.add_render_rule("text", lambda _, tokens, index, *rest: self._text(tokens[index].content))
 
     def block(self, text: str) -> Markup:
         """Paragraphs, lists and displayed formulas."""
@@ -68,15 +68,15 @@ class Renderer:
         except FormulaError as error:
             return self._problem(tex, str(error))
 
-    def _text(self, _: Any, tokens: Any, index: int, *__: Any) -> str:
-        content = tokens[index].content
+    def _text(self, content: str) -> str:
         if "$" in content or re.search(r"\\[a-zA-Z]", content):
             return self._problem(content, "a formula outside of a pair of $")
         return html.escape(content)
 
     def _problem(self, tex: str, reason: str) -> str:
         self.problems.append(f"{tex.strip()}: {reason}")
-        return f'<code class="formula-error">{html.escape(tex)}</code> <strong>(formula not shown: {html.escape(reason)})</strong>'
+        source = f'<code class="formula-error">{html.escape(tex)}</code>'
+        return f"{source} <strong>(formula not shown: {html.escape(reason)})</strong>"
 
 
 def to_mathml(tex: str, display: bool = False) -> str:
@@ -131,7 +131,8 @@ def _repair_token(node: ET.Element) -> None:
     if node.get("mathvariant") in VARIANTS:
         name = VARIANTS[node.attrib.pop("mathvariant")]
         text = node.text = "".join(_alphabet(letter, name) for letter in text)
-    if node.tag == "mi" and len(text) == 1 and text != "∞" and (unicodedata.category(text) in ("Sm", "Ps", "Pe") or text in ":~‖|"):
+    symbol = len(text) == 1 and text != "∞" and (unicodedata.category(text) in ("Sm", "Ps", "Pe") or text in ":~‖|")
+    if node.tag == "mi" and symbol:
         node.tag, node.text = "mo", {"~": "∼"}.get(text, text)
         node.set("stretchy", "false")
     elif node.tag == "mo" and (text in "∞∅⊤…" or (len(text) > 1 and text.replace("\u2006", "").replace(" ", "").isalpha())):
