@@ -1,0 +1,266 @@
+"""Evidence on disk: complete or absent, plain numbers and text, and the same when read back."""
+
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowcheck import evidence as module
+from flowcheck.evidence import Evidence, Measurement, atomic_file, load_arrays, load_metrics, save_arrays, save_json
+
+
+@pytest.fixture
+def evidence():
+    made = Evidence(
+        arrays={"t": np.linspace(0, 1, 5), "names": np.array(["a", "ß"]), "count": np.array(3), "empty": np.zeros((0, 2))},
+        runs=pd.DataFrame({"seed": [1, 2], "loss": [0.5, math.nan], "status": ["ok", "dead"]}),
+        provenance={"seed": 1, "commit": "unknown"},
+    )
+    made.measure("slope", 1.25, error=1e-12, interval=(1.0, 1.5), n=32)
+    made.measure("count", 7, error=0.0)
+    return made
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_evidence_reads_back_as_it_was_written(evidence, tmp_path):
+    evidence.save(tmp_path / "new" / "folder")
+    read = Evidence.load(tmp_path / "new" / "folder")
+    assert read.metrics == evidence.metrics
+    assert read.provenance == evidence.provenance
+    assert list(read.arrays) == list(evidence.arrays)
+    for name, array in evidence.arrays.items():
+        assert read.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(read.arrays[name], array)
+    pd.testing.assert_frame_equal(read.runs, evidence.runs)
+    assert files_in(tmp_path / "new" / "folder") == ["arrays.npz", "metrics.json", "runs.parquet"]
+
+
+def test_empty_evidence_reads_back_empty(tmp_path):
+    Evidence().save(tmp_path)
+    read = Evidence.load(tmp_path)
+    assert (read.metrics, read.arrays, len(read.runs)) == ({}, {}, 0)
+
+
+def test_metrics_json_is_flat_sorted_and_holds_one_provenance_object(evidence, tmp_path):
+    evidence.save(tmp_path)
+    flat = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(flat) == ["count", "slope", "provenance"]
+    assert flat["slope"] == {"value": 1.25, "error": 1e-12, "interval": [1.0, 1.5], "n": 32}
+    assert flat["count"] == {"value": 7.0, "error": 0.0}
+    assert flat["provenance"] == {"seed": 1, "commit": "unknown"}
+
+
+@given(
+    st.builds(
+        Measurement,
+        value=st.floats(),
+        error=st.floats(),
+        interval=st.none() | st.tuples(st.floats(), st.floats()),
+        n=st.none() | st.integers(0, 10**9),
+    )
+)
+def test_a_measurement_survives_json_and_what_is_not_finite_becomes_nan(measurement):
+    text = json.dumps(measurement.to_json(), allow_nan=False)
+    read = Measurement.from_json(json.loads(text))
+
+    def expected(number):
+        return number if math.isfinite(number) else math.nan
+
+    np.testing.assert_equal(read.value, expected(measurement.value))
+    np.testing.assert_equal(read.error, expected(measurement.error))
+    assert read.n == measurement.n
+    if measurement.interval is None:
+        assert read.interval is None
+    else:
+        np.testing.assert_equal(read.interval, tuple(map(expected, measurement.interval)))
+
+
+def test_numbers_that_are_not_finite_are_null_in_metrics_json(tmp_path):
+    evidence = Evidence()
+    evidence.measure("bad", math.nan, error=math.inf, interval=(-math.inf, 1.0))
+    evidence.save(tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["bad"] == {"value": None, "error": None, "interval": [None, 1.0]}
+
+
+def test_numpy_numbers_are_recorded_as_plain_ones(tmp_path):
+    evidence = Evidence()
+    half = np.float32(0.5)
+    evidence.measure("mean", half, error=np.float64(0), interval=(half, np.float64(1)), n=np.int64(5))
+    evidence.measure("hits", np.int32(4), error=0.0, n=np.array([1, 2]).size)
+    evidence.save(tmp_path)
+    assert load_metrics(tmp_path / "metrics.json")[0]["mean"] == Measurement(0.5, 0.0, (0.5, 1.0), 5)
+
+
+def test_measuring_twice_under_one_name_raises(evidence):
+    with pytest.raises(ValueError, match="'slope' is recorded twice"):
+        evidence.measure("slope", 1.0, error=0.0)
+    with pytest.raises(ValueError, match="'provenance' is recorded twice"):
+        evidence.measure("provenance", 1.0, error=0.0)
+
+
+def test_the_error_of_a_measurement_is_not_optional(evidence):
+    with pytest.raises(TypeError):
+        evidence.measure("other", 1.0)
+
+
+@pytest.mark.parametrize("record", [1, 1.5, 0, {"value": 2}, {"value": 2, "error": 0.5, "n": 3}], ids=str)
+def test_a_metric_may_be_a_number_or_an_object(record):
+    measurement = Measurement.from_json(record)
+    assert measurement.value == (record["value"] if isinstance(record, dict) else record)
+
+
+@pytest.mark.parametrize("record", [True, "1", [1], {}, {"error": 1}, {"value": 1, "n": "3"}, {"value": 1, "n": 2.5}], ids=str)
+def test_any_other_metric_is_refused(record):
+    with pytest.raises(ValueError, match="metric"):
+        Measurement.from_json(record)
+
+
+# ----------------------------------------------------------------------------------------------------------- no pickles
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([None]), np.array([{}]), np.array([(1, None)], dtype="i4,O")], ids=["none", "dict", "record"]
+)
+def test_arrays_of_python_objects_are_refused_and_leave_nothing(array, tmp_path):
+    with pytest.raises(TypeError, match="'x' holds Python objects"):
+        save_arrays(tmp_path / "a.npz", {"x": array})
+    assert files_in(tmp_path) == []
+
+
+def test_an_archive_with_a_pickle_is_not_read(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_arrays(tmp_path / "a.npz")
+
+
+# --------------------------------------------------------------------------------------------------------------- atomic
+
+WRITERS = {
+    "json": ("x.json", lambda path: save_json(path, {"a": 1})),
+    "arrays": ("x.npz", lambda path: save_arrays(path, {"a": np.arange(10_000)})),
+    "text": ("x.txt", lambda path: write_text(path)),
+}
+
+
+def write_text(path):
+    with atomic_file(path, "w") as stream:
+        stream.write("ü" * 100_000)
+
+
+@pytest.fixture(params=WRITERS.values(), ids=WRITERS)
+def writer(request, tmp_path):
+    name, write = request.param
+    return tmp_path / name, write
+
+
+def out_of_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_appears_complete_and_readable_by_others(writer):
+    path, write = writer
+    write(path)
+    assert path.stat().st_size > 0
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert files_in(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+@pytest.mark.parametrize("older", [None, b"older"], ids=["new file", "over an older file"])
+def test_a_writer_out_of_disk_leaves_the_folder_as_it_was(writer, older, broken, monkeypatch):
+    path, write = writer
+    if older is not None:
+        path.write_bytes(older)
+    monkeypatch.setattr(module.os, broken, out_of_space)
+    with pytest.raises(OSError, match="No space left"):
+        write(path)
+    assert files_in(path.parent) == ([] if older is None else [path.name])
+    assert older is None or path.read_bytes() == older
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_writer_that_raises_midway_leaves_nothing(tmp_path, error):
+    with pytest.raises(error), atomic_file(tmp_path / "x.bin") as stream:
+        stream.write(b"half")
+        raise error
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is a Linux device")
+def test_a_disk_that_is_really_full_leaves_nothing(tmp_path, monkeypatch):
+    fdopen = os.fdopen
+
+    def on_full_disk(descriptor, mode):
+        os.close(descriptor)
+        return fdopen(os.open("/dev/full", os.O_WRONLY), mode)
+
+    monkeypatch.setattr(module.os, "fdopen", on_full_disk)  # every flush says ENOSPC
+    with pytest.raises(OSError) as caught:
+        save_arrays(tmp_path / "x.npz", {"a": np.random.default_rng(0).random(100_000)})
+    assert caught.value.errno == errno.ENOSPC
+    assert files_in(tmp_path) == []
+
+
+def test_a_writer_killed_midway_leaves_nothing_that_looks_finished(tmp_path):
+    code = """
+        import sys, time
+        from pathlib import Path
+        from flowcheck.evidence import atomic_file
+        with atomic_file(Path(sys.argv[1]) / "cells" / "x.npz") as stream:
+            stream.write(b"half"); stream.flush()
+            print("writing", flush=True)
+            time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    left = files_in(tmp_path / "cells")
+    assert "x.npz" not in left
+    assert all(name.startswith(".x.npz.") and name.endswith(".part") for name in left)
+    assert not list((tmp_path / "cells").glob("*.npz"))
+
+
+FAILING = ["savez_compressed", "to_parquet", "save_json"]
+
+
+@pytest.mark.parametrize("broken", FAILING)
+def test_evidence_that_fails_midway_is_not_evidence(evidence, tmp_path, monkeypatch, broken):
+    evidence.save(tmp_path)
+    owner = {"savez_compressed": np, "to_parquet": pd.DataFrame, "save_json": module}[broken]
+    monkeypatch.setattr(owner, broken, lambda *_, **__: out_of_space())
+    with pytest.raises(OSError, match="No space left"):
+        evidence.save(tmp_path)
+    assert not (tmp_path / "metrics.json").exists(), "metrics of an earlier run stand beside arrays of this one"
+    with pytest.raises(FileNotFoundError):
+        Evidence.load(tmp_path)
+
+
+def test_loading_what_is_not_there_raises_file_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Evidence.load(tmp_path)
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        save_json(tmp_path / "x.json", {"a": math.nan})
+    assert files_in(tmp_path) == []
+
+
+def test_json_keeps_the_letters_of_the_field(tmp_path):
+    save_json(tmp_path / "x.json", {"θ": "η → 0"})
+    assert "η → 0" in (tmp_path / "x.json").read_text(encoding="utf-8")
