@@ -4,9 +4,11 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -401,13 +403,14 @@ def test_progress_knows_the_total_of_an_iterator(monkeypatch):
 
 def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
     reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (25, 80))
     with os.fdopen(writer, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         list(Context(1, label="decay").progress(range(3)))
         monkeypatch.undo()
         terminal.flush()
         shown = ""
-        while "100%" not in shown:
+        while "100%" not in shown and select.select([reader], [], [], 10)[0]:
             shown += os.read(reader, 100_000).decode()
     os.close(reader)
     assert "\rdecay:   0%" in shown
