@@ -190,7 +190,6 @@ def test_pages_do_not_scroll_sideways_on_a_phone(browser: webdriver.Chrome, repo
 
 def test_figures_load(browser: webdriver.Chrome, report: Path) -> None:
     visit(browser, report, "claims/alpha/figure-3.html")
-    browser.execute_script("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
     browser.execute_async_script("Promise.all([...document.images].map(i => i.decode())).then(arguments[0], arguments[0])")
     assert all(browser.execute_script("return [...document.images].map(i => i.naturalWidth)"))
 
