@@ -254,7 +254,7 @@ def test_broken_formula_is_shown_counted_and_reported(tmp_path: Path, capsys: py
     write_report(Project(tmp_path), SCALE, ["alpha", "beta"])
     folder = tmp_path / "results" / SCALE / "report"
     assert r"formula not shown: \nosuchcommand" in capsys.readouterr().err
-    assert "1 formula(s) could not be shown" in Page(folder / "index.html").text
+    assert "1 formula could not be shown" in Page(folder / "index.html").text
     assert r"\nosuchcommand_1 = 2 (formula not shown: unknown command \nosuchcommand)" in Page(folder / "deviations.html").text
 
 

@@ -84,6 +84,7 @@ class Site:
             "signs": SIGNS,
             "control_outcome": control_outcome,
             "tally": tally,
+            "count": lambda number, one: f"{number} {one}{'' if number == 1 else 's'}",
         }
 
     def render(self, template: str, page: str, **context: Any) -> str:
