@@ -1,5 +1,7 @@
 """Station five: the ledger of all verdicts, and the report around it."""
 
+import os
+
 
 def selected_experiments():
     return [(paper, experiment) for paper, experiment in PROJECT if paper in RUN.papers]
@@ -20,6 +22,11 @@ def deviations_text(wildcards):
 def papers_text(wildcards):
     """What the ledger repeats about the papers."""
     return "".join(PROJECT.papers[paper].model_dump_json(exclude={"experiments"}) for paper in RUN.papers)
+
+
+def report_templates():
+    """Relative to the checkout, so that a moved or copied checkout is still up to date."""
+    return sorted(os.path.relpath(path) for path in (PACKAGE_FOLDER / "report" / "templates").iterdir())
 
 
 rule ledger:
@@ -52,7 +59,7 @@ rule report:
     input:
         ledger="results/{scale}/ledger.json",
         notebooks=all_notebooks,
-        templates=sorted(str(p) for p in (PACKAGE_FOLDER / "report" / "templates").iterdir()),
+        templates=report_templates(),
     output:
         "results/{scale}/report/index.html",
     log:

@@ -1,0 +1,388 @@
+"""The real rules on a toy project: what is made, what a change re-makes, and what a failure leaves behind."""
+
+import json
+import subprocess
+import time
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+
+pytestmark = pytest.mark.pipeline
+
+DECAY, ORDER, SPREAD = ("results/smoke/toy/" + name for name in ("decay", "order", "spread"))
+EXPERIMENTS = ("decay", "order", "spread")
+
+
+def rejudged(*experiments):
+    """Jobs that follow a new verdict."""
+    stations = [f"{rule}_toy_{name}" for name in experiments for rule in ("judge", "notebook")]
+    return dict.fromkeys([*stations, "ledger", "report"], 1)
+
+
+# cells and evidence of `decay`, and of `order` that reads it
+DECAY_AGAIN = {"cell": 3, "evidence": 2} | rejudged("decay", "order")
+SPREAD_AGAIN = {"cell": 1, "evidence": 1} | rejudged("spread")
+EVERYTHING = {"parameters": 3, "cell": 4, "evidence": 3} | rejudged(*EXPERIMENTS)
+
+
+# ------------------------------------------------------------------------------------------------------------ a full run
+
+
+def test_a_full_run_makes_every_station(finished):
+    figures = {"decay": "error", "order": "slope", "spread": "histogram"}
+    cells = {"decay": ("step_size-0.1", "step_size-0.05"), "order": ("all",), "spread": ("all",)}
+    for name in EXPERIMENTS:
+        expected = ["metrics.json", "arrays.npz", "runs.parquet", "parameters.yaml", "notebook.ipynb", "notebook.html"]
+        expected += [f"figures/{figures[name]}.{suffix}" for suffix in ("png", "svg", "pdf")]
+        expected += [f"cells/{cell}.npz" for cell in cells[name]]
+        assert finished.files(f"results/smoke/toy/{name}") == sorted(expected)
+    assert {"ledger.json", "ledger.csv", "ledger.md", "report/index.html"} <= set(finished.files("results/smoke"))
+
+
+def test_a_full_run_gives_the_verdicts_that_the_toy_paper_deserves(finished):
+    ledger = finished.json("results/smoke/ledger.json")
+    assert {claim["id"]: claim["verdict"] for claim in ledger["claims"]} == {
+        "toy/theorem-1": "supported",
+        "toy/theorem-1-printed": "contradicted",
+        "toy/remark-2": "vacuous",
+        "toy/proposition-3": "supported",
+        "toy/figure-1": "supported",
+    }
+    theorem = ledger["claims"][0]
+    assert theorem["deviations"] == ["fourth-power"]
+    assert theorem["provenance"]["seed"] == 1
+    assert theorem["predicates"][0]["description"] == "largest error at the coarsest and finest step size"
+    assert theorem == finished.json("results/smoke/claims/toy/theorem-1.json") | {"expected": None, "changed": False}
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(finished):
+    logs = finished.files("logs/smoke")
+    for job in ("toy/decay/parameters", "toy/decay/cells/step_size-0.1", "toy/decay/evidence", "toy/decay/judge"):
+        assert {f"{job}.log", f"{job}.tsv"} <= set(logs)
+    assert {"toy/order/notebook.log", "ledger.log", "report.log"} <= set(logs)
+    assert not [name for name in logs if name.endswith(".failed.ipynb")]
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_the_profile_of_the_checkout_is_used(finished):
+    assert "Using workflow specific profile profiles/default" in finished.first_run
+
+
+def numbers(pipeline, experiment):
+    """Everything that was measured, without where and when."""
+    flat = pipeline.json(f"results/smoke/toy/{experiment}/metrics.json")
+    assert flat.pop("provenance")["experiment"] == experiment
+    with np.load(pipeline.path(f"results/smoke/toy/{experiment}/arrays.npz")) as archive:
+        return flat, {name: archive[name].tolist() for name in archive.files}
+
+
+def test_one_core_and_two_cores_from_scratch_give_identical_numbers(finished, fresh):
+    fresh.snakemake(*(f"results/smoke/toy/{name}/metrics.json" for name in EXPERIMENTS), cores=1)
+    for name in EXPERIMENTS:
+        assert numbers(fresh, name) == numbers(finished, name)
+
+
+# ------------------------------------------------------------------------------------------------- what a change re-makes
+
+TOY_CONFIG, TOY_CLAIMS = "config/experiments/toy.yaml", "config/claims/toy.yaml"
+
+CHANGES = {
+    "a parameter": (TOY_CONFIG, "samples: 400", "samples: 401", {"parameters": 1} | SPREAD_AGAIN),
+    "a seed": (TOY_CONFIG, "seed: 3", "seed: 4", {"parameters": 1} | SPREAD_AGAIN),
+    "a parameter of an upstream experiment": (TOY_CONFIG, "horizon: 1.0", "horizon: 1.5", {"parameters": 1} | DECAY_AGAIN),
+    "the title of an experiment": (TOY_CONFIG, "title: Mean of random signs", "title: Mean sign", rejudged("spread")),
+    "the description of a metric": (TOY_CONFIG, "mean: sample mean", "mean: the mean", rejudged("spread")),
+    "the title of the paper": (TOY_CONFIG, "title: Euler's method on a line", "title: Euler", {"ledger": 1, "report": 1}),
+    "a script": ("scripts/toy/spread.py", "probability=0.9", "probability=0.8", SPREAD_AGAIN),
+    "a module beside a script": ("scripts/toy/signs.py", "1, -1)", "1.0, -1.0)", SPREAD_AGAIN),
+    "a module of the package": ("src/flowcheck/toy_euler.py", "1 - step_size", "1.0 - step_size", DECAY_AGAIN),
+    "a module behind a module": ("src/flowcheck/toy_exact.py", "-rate * t", "-t * rate", DECAY_AGAIN),
+    "the judge": ("src/flowcheck/judge.py", "ERROR_FACTOR = 10.0", "ERROR_FACTOR = 20.0", rejudged(*EXPERIMENTS)),
+    "a threshold": (TOY_CLAIMS, "value: 0.025", "value: 0.026", rejudged("decay")),
+    "the statement of a claim": (TOY_CLAIMS, "The slope is one.", "The order is one.", rejudged("order")),
+    "the text of a deviation": ("config/deviations/toy.yaml", "the first power", "the power one", {"report": 1}),
+    "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
+    "a report template": ("src/flowcheck/report/templates/report.css", None, "/* new */", {"report": 1}),
+    "measured numbers": (f"{DECAY}/metrics.json", '"error": 1e-15', '"error": 2e-15', None),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "expected"), CHANGES.values(), ids=CHANGES)
+def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old, new, expected):
+    if expected is None:  # evidence that changed on disk: whatever reads it, and not the job that made it
+        expected = {"cell": 1, "evidence": 1} | rejudged("decay", "order")
+    text = toy.path(file).read_text()
+    toy.path(file).write_text(text + new if old is None else text.replace(old, new, 1))
+    assert toy.path(file).read_text() != text
+    assert toy.planned() == expected
+
+
+def test_a_deviation_that_names_another_claim_is_judged_again(toy):
+    toy.replace("config/deviations/toy.yaml", "[theorem-1, theorem-1-printed]", "[theorem-1]")
+    assert toy.planned() == rejudged(*EXPERIMENTS)
+
+
+def test_a_new_grid_point_makes_its_cell(toy):
+    toy.replace(
+        "config/experiments/toy.yaml", "step_size: [0.1, 0.05]\n    parameters", "step_size: [0.1, 0.05, 0.02]\n    parameters"
+    )
+    assert toy.planned() == {"parameters": 1, "cell": 4, "evidence": 2} | rejudged("decay", "order")
+
+
+HARMLESS = [
+    ("config/experiments/toy.yaml", "horizon: 2.0", "horizon: 3.0"),  # a parameter of another scale
+    ("config/claims/toy.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
+    ("src/flowcheck/toy_exact.py", "# the comment", "# another comment"),
+    ("src/flowcheck/judge.py", '"""The judge:', '"""A judge:'),
+    ("scripts/toy/decay.py", '"""One step size."""', '"""A step size."""'),
+    ("scripts/toy/spread.py", "    fair = signs(", "\n    fair  =  signs("),
+]
+
+
+def test_comments_docstrings_layout_other_scales_touched_files_and_another_device_make_nothing_again(toy):
+    for change in HARMLESS:
+        toy.replace(*change)
+    for folder in ("config", "scripts", "src"):
+        for path in toy.path(folder).rglob("*.*"):
+            path.touch()
+    assert toy.planned("--config", "device=auto") == {}
+
+
+def test_another_scale_is_another_run(toy):
+    assert toy.planned("--config", "scale=laptop") == EVERYTHING | {"cell": 5}
+    assert toy.planned("--config", "scale=paper") == EVERYTHING | {"cell": 6}
+
+
+def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
+    before = {
+        path: path.stat().st_mtime_ns for path in toy.path("results/smoke/toy").rglob("*") if path.suffix in (".npz", ".json")
+    }
+    toy.replace("config/claims/toy.yaml", "value: 0.025", "value: 0.005")
+    toy.snakemake("results/smoke/ledger.json")
+    assert toy.json("results/smoke/claims/toy/theorem-1.json")["verdict"] == "contradicted"
+    verdicts = {claim["id"]: claim["verdict"] for claim in toy.json("results/smoke/ledger.json")["claims"]}
+    assert verdicts["toy/theorem-1"] == "contradicted"
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert toy.planned("results/smoke/ledger.json") == {}
+
+
+# ------------------------------------------------------------------------------------------------------------ one claim
+
+
+def test_one_claim_pulls_its_own_experiment_and_no_other(fresh):
+    claims = "results/smoke/claims/toy"
+    assert fresh.planned(f"{claims}/figure-1.json") == {"parameters": 1, "cell": 1, "evidence": 1, "judge_toy_spread": 1}
+    assert fresh.planned(f"{claims}/theorem-1.json") == {"parameters": 1, "cell": 2, "evidence": 1, "judge_toy_decay": 1}
+    assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 3, "evidence": 2, "judge_toy_order": 1}
+
+
+def test_the_command_that_a_verdict_names_makes_that_verdict(fresh):
+    command = "snakemake --cores 2 results/smoke/claims/toy/figure-1.json"
+    done = fresh.run(*command.split())
+    assert done.returncode == 0, done.stdout
+    assert fresh.json("results/smoke/claims/toy/figure-1.json")["command"] == command
+    assert fresh.files("results/smoke/claims/toy") == ["figure-1.json"]
+    assert not fresh.path(DECAY).exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+BAD = {
+    "unknown claim": (("results/smoke/claims/toy/theorem-2.json",), "unknown claim of toy: 'theorem-2'; closest: 'theorem-1'"),
+    "unknown experiment": (("results/smoke/toy/decai/metrics.json",), "unknown experiment of toy: 'decai'; closest: 'decay'"),
+    "unknown scale": (("--config", "scale=huge"), "key 'scale': input should be 'smoke', 'laptop' or 'paper', found 'huge'"),
+    "unknown paper": (("--config", "papers=toi"), "key 'papers': unknown paper 'toi'; allowed: 'all', 'toy'"),
+    "unknown key": (("--config", "sclae=smoke"), "key 'sclae': unknown key; allowed: 'scale', 'papers', 'device'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD)
+def test_a_mistake_on_the_command_line_is_one_sentence(finished, arguments, expected):
+    said = finished.snakemake(*arguments, ok=False)
+    assert one_sentence(said).startswith("flowcheck: ")
+    assert expected in one_sentence(said)
+
+
+def one_sentence(said):
+    """The only line that is not Snakemake's own announcement of a profile."""
+    lines = [
+        line for line in said.splitlines() if line and not line.startswith(("Using profile", "Using workflow specific profile"))
+    ]
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+BROKEN_FILES = {
+    "claim": (
+        "config/claims/toy.yaml",
+        'metric: error_fine, is: "<=", value: 0.025',
+        'metric: eror, is: "<=", value: 0.025',
+        "'eror'",
+    ),
+    "parameter": (
+        "config/experiments/toy.yaml",
+        "[0.1, 0.05]\n    parameters",
+        "[0.1, -0.05]\n    parameters",
+        "key 'step_size'",
+    ),
+    "yaml": ("config/experiments/toy.yaml", "seed: 3", "seed: [3", "malformed YAML"),
+    "script": ("scripts/toy/spread.py", "def gather(", "def gather((", "scripts/toy/spread.py: cannot be read: SyntaxError"),
+    "module": (
+        "src/flowcheck/toy_euler.py",
+        "import exact",
+        "import inexact",
+        "scripts/toy/decay.py: cannot be imported: ImportError",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "expected"), BROKEN_FILES.values(), ids=BROKEN_FILES)
+def test_bad_input_stops_before_any_job_starts(fresh, file, old, new, expected):
+    fresh.replace(file, old, new)
+    assert expected in one_sentence(fresh.snakemake(ok=False))
+    assert not fresh.path("results").exists()
+    assert not fresh.path("logs").exists()
+
+
+# ----------------------------------------------------------------------------------------------------------- failures
+
+
+def test_a_failing_notebook_leaves_its_traceback_under_logs_and_nothing_that_looks_finished(toy):
+    source = toy.path("notebooks/toy/spread.ipynb")
+    whole = source.read_text()
+    notebook = nbformat.reads(whole, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("raise ZeroDivisionError('no such bin')", id="broken"))
+    nbformat.write(notebook, source)
+    said = toy.snakemake(f"{SPREAD}/notebook.html", ok=False)
+    assert "notebook_toy_spread" in said
+    left = toy.files(SPREAD)
+    assert not [name for name in left if name.startswith(("notebook.", "figures/"))]
+    assert "metrics.json" in left
+    log = toy.path("logs/smoke/toy/spread/notebook.log").read_text()
+    assert "ZeroDivisionError: no such bin" in log
+    assert "logs/smoke/toy/spread/notebook.failed.ipynb" in log
+    failed = nbformat.read(toy.path("logs/smoke/toy/spread/notebook.failed.ipynb"), as_version=4)
+    assert failed.cells[-1].outputs[0].ename == "ZeroDivisionError"
+
+    source.write_text(whole)
+    toy.snakemake(f"{SPREAD}/notebook.html")
+    assert {"notebook.html", "notebook.ipynb", "figures/histogram.svg"} <= set(toy.files(SPREAD))
+    assert not toy.path("logs/smoke/toy/spread/notebook.failed.ipynb").exists()
+
+
+def test_a_failing_cell_leaves_nothing_and_its_traceback_is_in_its_log(fresh):
+    fresh.replace(
+        "scripts/toy/decay.py",
+        "    t, error = errors",
+        '    assert parameters.step_size > 0.07, "too small"\n    t, error = errors',
+    )
+    fresh.snakemake("--keep-going", f"{DECAY}/metrics.json", ok=False)
+    assert fresh.files(DECAY) == ["cells/step_size-0.1.npz", "parameters.yaml"]
+    assert "AssertionError: too small" in fresh.path("logs/smoke/toy/decay/cells/step_size-0.05.log").read_text()
+
+
+def test_evidence_that_breaks_its_promise_is_not_written(fresh):
+    fresh.replace(
+        "config/experiments/toy.yaml", "      mean: sample mean", "      mean: sample mean\n      median: sample median"
+    )
+    fresh.snakemake(f"{SPREAD}/metrics.json", ok=False)
+    assert fresh.files(SPREAD) == ["cells/all.npz", "parameters.yaml"]
+    assert "not written: ['median']" in fresh.path("logs/smoke/toy/spread/evidence.log").read_text()
+
+
+def test_a_killed_run_finishes_with_only_the_cells_that_were_not(fresh):
+    hold = fresh.path("hold/0.05")
+    hold.parent.mkdir()
+    hold.touch()
+    target = f"{DECAY}/metrics.json"
+    log = fresh.path("snakemake.out")
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            ["snakemake", "--cores=2", target], cwd=fresh.root, env=fresh.environment, stdout=stream, stderr=subprocess.STDOUT
+        )
+        started = fresh.path("logs/smoke/toy/decay/cells/step_size-0.05.log")
+
+        def one_cell_done_and_one_running():
+            return "(Rule: cell)" in log.read_text() and started.is_file() and "cell step_size-0.05" in started.read_text()
+
+        try:
+            wait_until(one_cell_done_and_one_running, lambda: log.read_text())
+        finally:
+            family = [*psutil.Process(process.pid).children(recursive=True), process]
+            for member in family:
+                member.kill()
+            process.wait()
+    assert fresh.files(f"{DECAY}/cells") == ["step_size-0.1.npz"]
+    finished_before = fresh.path(f"{DECAY}/cells/step_size-0.1.npz").stat().st_mtime_ns
+
+    hold.unlink()
+    fresh.snakemake("--unlock")  # a killed snakemake cannot give back its lock
+    assert fresh.planned(target) == {"cell": 1, "evidence": 1}
+    fresh.snakemake(target)
+    assert fresh.path(f"{DECAY}/cells/step_size-0.1.npz").stat().st_mtime_ns == finished_before
+    assert fresh.json(target)["error_fine"]["value"] > 0
+
+
+def wait_until(condition, explain, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, explain()
+        time.sleep(0.05)
+
+
+# -------------------------------------------------------------------------------------------------- the commands themselves
+
+
+def flowcheck(pipeline, *arguments):
+    return pipeline.run("python", "-m", "flowcheck", *arguments)
+
+
+def test_a_claim_without_evidence_is_not_run(fresh):
+    judge = ("judge", "--scale", "smoke", "--paper", "toy", "--experiment", "decay", "--metrics", f"{DECAY}/metrics.json")
+    done = flowcheck(fresh, *judge)
+    assert done.returncode == 0
+    assert "toy/theorem-1: not-run (there is no evidence" in done.stdout
+    record = fresh.json("results/smoke/claims/toy/theorem-1.json")
+    assert record["verdict"] == "not-run"
+    assert record["slack"] is None
+
+
+def test_judging_what_does_not_exist_is_one_sentence(finished):
+    done = flowcheck(finished, "judge", "--scale", "smoke", "--paper", "toy", "--experiment", "decai", "--metrics", "x")
+    assert (done.returncode, done.stdout.strip()) == (
+        2,
+        "flowcheck: unknown experiment 'decai' of toy; allowed: 'decay', 'order', 'spread'",
+    )
+
+
+def test_a_changed_verdict_fails_the_comparison_and_a_contradicted_one_does_not(toy):
+    fresh_ledger = flowcheck(toy, "expected", "--scale", "smoke")
+    assert fresh_ledger.returncode == 1
+    assert "toy/theorem-1: supported, and no verdict was recorded" in fresh_ledger.stdout
+    assert flowcheck(toy, "expected", "--scale", "smoke", "--record").returncode == 0
+    same = flowcheck(toy, "expected", "--scale", "smoke")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "no verdict changed")
+    assert "1 contradicted" in same.stdout
+
+    recorded = toy.json("config/expected/smoke.json")
+    recorded["toy/theorem-1"] = "inconclusive"
+    recorded["toy/lemma-9"] = "supported"
+    toy.path("config/expected/smoke.json").write_text(json.dumps(recorded))
+    changed = flowcheck(toy, "expected", "--scale", "smoke")
+    assert changed.returncode == 1
+    assert changed.stdout.splitlines()[1:] == [
+        "toy/theorem-1: supported, recorded was inconclusive",
+        "toy/lemma-9: recorded and not judged",
+    ]
+    assert toy.planned("results/smoke/ledger.json") == {"ledger": 1}
+
+
+def test_expected_without_a_ledger_says_how_to_make_one(fresh):
+    done = flowcheck(fresh, "expected", "--scale", "smoke")
+    assert done.returncode == 2
+    assert "ledger.json: not there; make it with: snakemake --cores all --config scale=smoke" in done.stdout
