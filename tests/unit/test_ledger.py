@@ -1,0 +1,130 @@
+"""The ledger: verdict files in, one table out; what differs from the recorded verdicts is named."""
+
+import csv
+import json
+
+import pytest
+
+from flowcheck.config import ConfigError, Project
+from flowcheck.evidence import Evidence
+from flowcheck.ledger import (
+    CSV_COLUMNS,
+    as_markdown,
+    build_ledger,
+    changes,
+    judge_experiment,
+    read_ledger,
+    record_expected,
+    tally,
+    write_ledger,
+)
+
+MEASURED = {
+    "decay": {"error_coarse": 0.02, "error_fine": 0.01, "error_wrong_rate": 0.2},
+    "order": {"slope": 1.0, "slope_wrong_rate": 0.1},
+    "spread": {"mean": 0.02},  # its control was not measured
+}
+
+
+@pytest.fixture
+def project(checkout):
+    """A project whose claims are judged on evidence written by hand."""
+    made = Project(checkout.root)
+    for experiment, numbers in MEASURED.items():
+        evidence = Evidence(provenance={"commit": "abc", "wall_time_s": 1.5})
+        for name, value in numbers.items():
+            evidence.measure(name, value, error=0.0, n=3)
+        folder = checkout.root / "results/smoke/toy" / experiment
+        evidence.save(folder)
+        judge_experiment(made, "smoke", "toy", experiment, folder / "metrics.json")
+    return made
+
+
+@pytest.fixture
+def ledger(project):
+    return build_ledger(project, "smoke", ["toy"])
+
+
+VERDICTS = {
+    "toy/theorem-1": "supported",
+    "toy/theorem-1-printed": "contradicted",
+    "toy/remark-2": "vacuous",
+    "toy/proposition-3": "supported",
+    "toy/figure-1": "inconclusive",
+}
+
+
+def test_the_ledger_holds_every_claim_of_the_paper_in_the_order_of_its_file(ledger):
+    assert {claim["id"]: claim["verdict"] for claim in ledger["claims"]} == VERDICTS
+    assert list(VERDICTS) == [claim["id"] for claim in ledger["claims"]]
+    assert ledger["scale"] == "smoke"
+    assert ledger["provenance"]["commits"] == ["abc"]
+    assert ledger["provenance"]["wall_time_s"] == 4.5, "each experiment once, however many claims it decides"
+
+
+def test_a_record_carries_the_contract_of_the_design(ledger):
+    record = ledger["claims"][0]
+    keys = {"id", "paper", "label", "kind", "class", "priority", "variant", "verdict", "strength"}
+    assert keys | {"predicates", "controls", "hypotheses"} <= set(record)
+    assert record["paper"] == "toy"
+    assert record["command"] == "snakemake --cores 2 results/smoke/claims/toy/theorem-1.json"
+
+
+def test_the_three_files_of_the_ledger_agree(ledger, tmp_path):
+    write_ledger(tmp_path / "out", ledger)
+    assert json.loads((tmp_path / "out/ledger.json").read_text()) == json.loads(json.dumps(ledger))
+    with (tmp_path / "out/ledger.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["id"]: row["verdict"] for row in rows} == VERDICTS
+    assert tuple(rows[0]) == CSV_COLUMNS
+    table = (tmp_path / "out/ledger.md").read_text()
+    assert "## toy: 2 supported, 1 contradicted, 1 inconclusive, 1 vacuous" in table
+    assert "| Theorem 1: Euler's method is exact | printed | inequality | contradicted | -0.00999 | 0 | 3 |" in table
+
+
+def test_bars_in_a_title_do_not_break_the_markdown_table(ledger):
+    ledger["claims"][0]["title"] = "a bound on |x|"
+    rows = [line for line in as_markdown(ledger).splitlines() if line.startswith("| Theorem 1: a bound")]
+    assert rows[0].replace("\\|", "").count("|") == 8
+
+
+def test_the_tally_names_verdicts_in_their_fixed_order():
+    claims = [{"verdict": verdict} for verdict in ("not-run", "supported", "vacuous", "supported")]
+    assert tally(claims) == "2 supported, 1 vacuous, 1 not-run"
+    assert tally([]) == ""
+
+
+def test_changes_against_the_recorded_verdicts_are_one_sentence_each(ledger):
+    expected = dict(VERDICTS) | {"toy/theorem-1": "contradicted", "toy/lemma-9": "supported", "other/lemma-1": "supported"}
+    del expected["toy/remark-2"]
+    assert changes(ledger, expected) == [
+        "toy/theorem-1: supported, recorded was contradicted",
+        "toy/remark-2: vacuous, and no verdict was recorded",
+        "toy/lemma-9: recorded and not judged",
+    ]
+    assert changes(ledger, VERDICTS) == []
+
+
+def test_recording_keeps_the_verdicts_of_papers_that_were_not_run(project, ledger):
+    path = project.root / "config/expected/smoke.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"other/lemma-1": "supported", "toy/theorem-1": "vacuous"}))
+    assert record_expected(project, ledger) == path
+    assert json.loads(path.read_text()) == VERDICTS | {"other/lemma-1": "supported"}
+
+
+def test_a_changed_verdict_is_marked_in_the_ledger(project, ledger):
+    record_expected(project, ledger)
+    path = project.root / "config/expected/smoke.json"
+    path.write_text(path.read_text().replace('"toy/theorem-1": "supported"', '"toy/theorem-1": "vacuous"'))
+    again = build_ledger(project, "smoke", ["toy"])
+    assert {claim["id"]: (claim["changed"], claim["expected"]) for claim in again["claims"][:2]} == {
+        "toy/theorem-1": (True, "vacuous"),
+        "toy/theorem-1-printed": (False, "contradicted"),
+    }
+    assert "supported (recorded: vacuous)" in as_markdown(again)
+
+
+def test_a_ledger_that_was_not_made_is_one_sentence(project):
+    with pytest.raises(ConfigError, match="not there; make it with: snakemake --cores all --config scale=laptop"):
+        read_ledger(project, "laptop")
