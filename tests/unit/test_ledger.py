@@ -67,6 +67,7 @@ def test_a_record_carries_the_contract_of_the_design(ledger):
     keys = {"id", "paper", "label", "kind", "class", "priority", "variant", "verdict", "strength"}
     assert keys | {"predicates", "controls", "hypotheses"} <= set(record)
     assert record["paper"] == "toy"
+    assert [claim["deviations"] for claim in ledger["claims"]] == [["fourth-power"], ["fourth-power"], [], [], []]
     assert record["command"] == "snakemake --cores 2 results/smoke/claims/toy/theorem-1.json"
 
 
