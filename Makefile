@@ -1,0 +1,63 @@
+# Two commands matter: `make reproduce` and `make test`. Both build the environment in .venv first.
+#
+#   make reproduce    every experiment, verdict and figure at laptop scale (SCALE=smoke|laptop|paper, CORES=all)
+#   make test         the whole test suite
+#   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
+#   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one
+#   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
+#   make clean        delete everything generated: results, logs, caches, the environment
+
+PYTHON ?= python3
+SCALE ?= laptop
+CORES ?= all
+WORKERS ?= 2
+
+STAMP := .venv/flowcheck.stamp
+# inside recipes only: the environment itself is built by the interpreter the caller sees
+IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help env reproduce smoke test lint clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "flowcheck needs Python 3.11 or newer, and '$(PYTHON)' is not; name one: make env PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+reproduce: env
+	$(IN_ENV) snakemake --cores $(CORES) --config scale=$(SCALE)
+	@echo
+	@echo "report: $(CURDIR)/results/$(SCALE)/report/index.html"
+	@$(IN_ENV) python -m flowcheck expected --scale $(SCALE) || echo "(a verdict is a result: the lines above are no failure of this run)"
+
+smoke: env
+	$(IN_ENV) snakemake --cores $(CORES) --config scale=smoke
+	$(IN_ENV) python -m flowcheck expected --scale smoke
+
+test: env
+	$(IN_ENV) python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: env
+	$(IN_ENV) ruff check .
+	$(IN_ENV) ruff format --check .
+	$(IN_ENV) snakefmt --check Snakefile workflow
+	$(IN_ENV) snakemake --lint
+	$(IN_ENV) mypy
+	@if grep -lE '"(execution_count|output_type)": *["0-9]' notebooks/*/*.ipynb; then \
+	  echo "these notebooks hold outputs; clear them: jupyter nbconvert --clear-output --inplace FILE" >&2; exit 1; fi
+	$(IN_ENV) python -m flowcheck schemas --check
+
+clean:
+	rm -rf results/smoke results/laptop results/paper report.zip logs .snakemake .cache .venv
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info
