@@ -32,7 +32,8 @@ class Pipeline:
             shutil.copytree(TOY / folder, root / folder)
         for folder in ("workflow", "profiles"):
             shutil.copytree(ROOT / folder, root / folder)
-        shutil.copy(ROOT / "Snakefile", root)
+        for file in ("Snakefile", "environment.yml"):
+            shutil.copy(ROOT / file, root)
         shutil.copytree(ROOT / "src" / "flowcheck", root / "src" / "flowcheck", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(TOY / "package", root / "src" / "flowcheck", dirs_exist_ok=True)
         (root / "src/flowcheck/plotting.py").touch()  # until the package has one

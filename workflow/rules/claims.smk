@@ -22,6 +22,8 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.log",
         benchmark:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=500,

@@ -1,6 +1,7 @@
 """Input functions and parameters that the rules share."""
 
 import functools
+import os
 
 from flowcheck.digest import PACKAGE_FOLDER, code_digest
 
@@ -65,3 +66,29 @@ def cell_resource(key):
         return getattr(PROJECT.experiment(wildcards.paper, wildcards.experiment).resources, key)
 
     return resource
+
+
+def selected_experiments():
+    return [(paper, experiment) for paper, experiment in PROJECT if paper in RUN.papers]
+
+
+def all_verdicts(wildcards):
+    return [f"results/{wildcards.scale}/claims/{paper}/{claim}.json" for paper in RUN.papers for claim in PROJECT.claims[paper]]
+
+
+def all_notebooks(wildcards):
+    return [f"results/{wildcards.scale}/{paper}/{experiment}/notebook.html" for paper, experiment in selected_experiments()]
+
+
+def deviations_text(wildcards):
+    return "".join(entry.model_dump_json() for paper in RUN.papers for entry in PROJECT.deviations[paper])
+
+
+def papers_text(wildcards):
+    """What the ledger repeats about the papers."""
+    return "".join(PROJECT.papers[paper].model_dump_json(exclude={"experiments"}) for paper in RUN.papers)
+
+
+def report_templates():
+    """Relative to the checkout, so that a moved or copied checkout is still up to date."""
+    return sorted(os.path.relpath(path) for path in (PACKAGE_FOLDER / "report" / "templates").iterdir())

@@ -8,6 +8,8 @@ rule parameters:
         "logs/{scale}/{paper}/{experiment}/parameters.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/parameters.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=200,
@@ -30,6 +32,8 @@ rule cell:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),
@@ -39,7 +43,7 @@ rule cell:
     params:
         code=experiment_code,
         script=script_of,
-        folder="results/{scale}/{paper}/{experiment}",
+        folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
     message:
         "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
@@ -61,6 +65,8 @@ rule evidence:
         "logs/{scale}/{paper}/{experiment}/evidence.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/evidence.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),
@@ -68,7 +74,7 @@ rule evidence:
     params:
         code=experiment_code,
         script=script_of,
-        folder="results/{scale}/{paper}/{experiment}",
+        folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
     message:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"

@@ -33,13 +33,15 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.log",
         benchmark:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.tsv"
+        conda:
+            "../../environment.yml"
         threads: 1
         resources:
             mem_mb=1500,
             runtime=5,
         params:
             code=module_code("plotting", "notebook"),
-            folder=f"results/{{scale}}/{_paper}/{_experiment}",
+            folder=subpath(input.metrics, parent=True),
         message:
             f"{_paper}: notebook and figures of {_experiment}"
         shell:

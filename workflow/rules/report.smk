@@ -1,33 +1,5 @@
 """Station five: the ledger of all verdicts, and the report around it."""
 
-import os
-
-
-def selected_experiments():
-    return [(paper, experiment) for paper, experiment in PROJECT if paper in RUN.papers]
-
-
-def all_verdicts(wildcards):
-    return [f"results/{wildcards.scale}/claims/{paper}/{claim}.json" for paper in RUN.papers for claim in PROJECT.claims[paper]]
-
-
-def all_notebooks(wildcards):
-    return [f"results/{wildcards.scale}/{paper}/{experiment}/notebook.html" for paper, experiment in selected_experiments()]
-
-
-def deviations_text(wildcards):
-    return "".join(entry.model_dump_json() for paper in RUN.papers for entry in PROJECT.deviations[paper])
-
-
-def papers_text(wildcards):
-    """What the ledger repeats about the papers."""
-    return "".join(PROJECT.papers[paper].model_dump_json(exclude={"experiments"}) for paper in RUN.papers)
-
-
-def report_templates():
-    """Relative to the checkout, so that a moved or copied checkout is still up to date."""
-    return sorted(os.path.relpath(path) for path in (PACKAGE_FOLDER / "report" / "templates").iterdir())
-
 
 rule ledger:
     input:
@@ -41,6 +13,8 @@ rule ledger:
         "logs/{scale}/ledger.log",
     benchmark:
         "logs/{scale}/ledger.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=500,
@@ -66,6 +40,8 @@ rule report:
         "logs/{scale}/report.log",
     benchmark:
         "logs/{scale}/report.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=500,
