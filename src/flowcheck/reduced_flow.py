@@ -111,8 +111,8 @@ def integrate(
     q0, s0 = np.atleast_1d(np.asarray(q0, float)), np.atleast_1d(np.asarray(s0, float))
     size = len(q0)
 
-    def rates(advance: float, state: Array) -> Array:
-        ds, dt = clock_rates(law, depth, q0 + advance, state[:size])
+    def rates(elapsed: float, state: Array) -> Array:
+        ds, dt = clock_rates(law, depth, q0 + elapsed, state[:size])
         return np.concatenate([ds, dt])
 
     solution = solve_ivp(
@@ -142,12 +142,12 @@ def find_transition(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array)
         growth = norm_growth(law, q_at, s_at) * np.exp(-s_at) * math.pi / law.c0
         step = np.where(moving, -growth * np.cosh(np.minimum(q_at, 300.0)) ** 2, 0.0)
         step = np.clip(step, -0.5, 0.5)
-        q_at, s_at, t_at = _advance(law, depth, q_at, s_at, t_at, step)
+        q_at, s_at, t_at = advance(law, depth, q_at, s_at, t_at, step)
     return Transition(t_at, q_at, s_at)
 
 
-def _advance(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array, step: Array) -> tuple[Array, Array, Array]:
-    """Follow each flow over its own small advance of the clock."""
+def advance(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array, step: Array) -> tuple[Array, Array, Array]:
+    """Follow each flow (q, s, t) over its own small advance `step` of the clock. All arrays [S]."""
     size = len(q)
 
     def rates(fraction: float, state: Array) -> Array:

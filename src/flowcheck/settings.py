@@ -49,4 +49,4 @@ class Settings(BaseModel):
 
 
 def _slug(value: Scalar) -> str:
-    return re.sub(r"[^A-Za-z0-9.+]", "-", str(value))
+    return re.sub(r"[^A-Za-z0-9._+]", "-", str(value))

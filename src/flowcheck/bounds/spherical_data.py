@@ -39,14 +39,15 @@ def theorem1_second_phase(elapsed: Number, q_start: Number, norm_start: Number, 
     return angle_exponent(q_start) + 4.0 * c0 / (cap * math.pi) * (np.sqrt(cap * elapsed + norm_start**2) - norm_start)
 
 
-def theorem1_second_phase_printed(elapsed: Number, q_start: Number, norm_start: Number, c0: float, *, root_over_c2: bool) -> Number:
-    """The second phase with A2 = 4 c0 / sqrt(0.6 π) as printed; the root covers C2 or, as printed, t - T alone."""
+def theorem1_second_phase_printed(
+    elapsed: Number, q_start: Number, norm_start: Number, c0: float, *, printed_a2: bool, printed_root: bool
+) -> Number:
+    """The second phase as the text prints it: A2 = 4 c0 / sqrt(0.6 π), and A2 sqrt(t - T) + C2 + B2, separately or together."""
     cap = 2.0 * GROWTH_CAP
+    a2 = 4.0 * c0 / (math.sqrt(cap * math.pi) if printed_a2 else math.sqrt(cap) * math.pi)
     c2 = norm_start**2 / cap
     b2 = angle_exponent(q_start) - 4.0 * c0 * norm_start / (cap * math.pi)
-    if root_over_c2:
-        return 4.0 * c0 / math.sqrt(cap * math.pi) * np.sqrt(elapsed + c2) + b2
-    return 4.0 * c0 / (math.sqrt(cap) * math.pi) * (np.sqrt(elapsed) + c2) + b2
+    return (a2 * np.sqrt(elapsed) + c2 if printed_root else a2 * np.sqrt(elapsed + c2)) + b2
 
 
 def theorem3_first_phase(t: Number, q0: Number, norm0: Number, c0: float, depth: int) -> Number:

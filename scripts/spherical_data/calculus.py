@@ -1,0 +1,170 @@
+"""Calculus behind the proofs (spherical_data): identities by computer algebra, one enclosure by interval arithmetic, Lemmas 10 and 11.
+
+Each identity is a residual that sympy must reduce to zero; its control is the same residual with the printed or a changed constant.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import sympy as sp
+from pydantic import Field
+from scipy.integrate import quad, solve_ivp
+
+from flowcheck.enclosure import enclose_maximum
+from flowcheck.evidence import Evidence
+from flowcheck.experiment import Context, ParametersModel, main
+
+
+class Parameters(ParametersModel):
+    functions: int = Field(ge=10)
+    enclosure_width: float = Field(gt=0)
+
+
+def symbolic_residuals() -> dict[str, tuple[sp.Expr, sp.Expr]]:
+    """Name -> (residual of the statement, residual of a broken statement)."""
+    r, c0, t, kappa, eta, n = sp.symbols("r c0 t kappa eta N", positive=True)
+    theta, q, s0 = sp.symbols("theta q s0", real=True)
+    cap, r0, rt = sp.Rational(3, 5), *sp.symbols("r0 r_T", positive=True)
+    cos, sin = sp.cos(theta), sp.sin(theta)
+    # the plane of w and v, first axis along w: w = (r, 0), v = (cos θ, sin θ), and the closed-form gradient
+    v = sp.Matrix([cos, sin])
+    gradient = -c0 / sp.pi * v + kappa * sp.Matrix([1, 0])
+    bar = sp.Matrix([1, 0])
+    flow14 = -(r ** (2 - 2 / n)) * (gradient + (n - 1) * bar.dot(gradient) * bar)
+    cosine_rate = (v - v.dot(bar) * bar).dot(flow14) / r
+    norm_rate = bar.dot(flow14)
+    growth = -r * bar.dot(gradient)
+    after = r * bar - eta * gradient
+    lemma12 = after.dot(after) - bar.dot(after) ** 2 - (c0 * eta / sp.pi) ** 2 * sin**2
+    z = sp.symbols("z", real=True)
+    phase2 = 4 * c0 / (cap * sp.pi) * (sp.sqrt(cap * t + rt**2) - rt)
+    phase2_printed = 4 * c0 / sp.sqrt(cap * sp.pi) * sp.sqrt(t + rt**2 / cap)
+    base = r0 ** (2 / n - 1) + (n - 2) * c0 * t
+    lower_norm_power = base ** sp.simplify(-n / (n - 2) * (1 - 2 / n))  # the lower bound (17) to the power 1 - 2/N
+    first = 2 / ((n - 2) * sp.pi) * sp.log((n - 2) * c0 * t / r0 ** (2 / n - 1) + 1)
+    d = r0 ** (2 / n)
+    upper = 4 * c0 / (cap * n * sp.pi) * ((cap * t + d) ** (n / 2) - d ** (n / 2))
+    exponent4 = sp.log((1 + sp.tanh(s0)) / (1 - sp.tanh(s0))) + 2 * c0 * t / sp.pi
+    f = sp.Function("f", positive=True)
+    primitive = sp.Integral(f(z), (z, 0, t))
+    lemma11 = sp.tanh(s0 + primitive)
+    return {
+        "logistic_tanh": (1 / (1 + sp.exp(z)) - sp.Rational(1, 2) + sp.tanh(z / 2).rewrite(sp.exp) / 2, 1 / (1 + sp.exp(z)) - sp.tanh(z / 2).rewrite(sp.exp) / 2),
+        "lemma2": (-(v - v.dot(bar) * bar).dot(gradient) - c0 / sp.pi * sin**2, -(v - v.dot(bar) * bar).dot(gradient) - c0 / sp.pi * sin),
+        "lemma7": (cosine_rate - c0 / sp.pi * sin**2 * r ** (1 - 2 / n), cosine_rate - c0 / sp.pi * sin**2 * r ** (2 - 2 / n)),
+        "reduced_norm": (norm_rate / r - n * r ** (1 - 2 / n) * (c0 / sp.pi * cos - kappa), norm_rate / r - r ** (1 - 2 / n) * (c0 / sp.pi * cos - kappa)),
+        "equation39": (2 / n * r ** (2 / n - 1) * norm_rate - 2 * growth, 2 / n * r ** (2 / n - 1) * norm_rate - growth),
+        "equation41": (2 * r * norm_rate - 2 * n * r ** (2 - 2 / n) * growth, 2 * r * norm_rate - n * r ** (2 - 2 / n) * growth),
+        "lemma12": (lemma12, lemma12 - (c0 * eta / sp.pi) ** 2 * sin**2),
+        "growth_slope": (sp.diff(growth, theta) + c0 / sp.pi * r * sin, sp.diff(growth, theta) + c0 / sp.pi * r),
+        "theorem1_first": (sp.diff(2 * c0 * t / (sp.pi * r0), t) - 2 * c0 / (sp.pi * r0), sp.diff(2 * c0 * t / (sp.pi * r0), t) - 4 * c0 / (sp.pi * r0)),
+        "theorem1_second": (sp.diff(phase2, t) - 2 * c0 / (sp.pi * sp.sqrt(cap * t + rt**2)), sp.diff(phase2_printed, t) - 2 * c0 / (sp.pi * sp.sqrt(cap * t + rt**2))),
+        "theorem3_first": (sp.diff(first, t) - 2 * c0 / sp.pi * lower_norm_power, sp.diff(first, t) - c0 / sp.pi * lower_norm_power),
+        "theorem3_upper": (sp.diff(upper, t) - 2 * c0 / sp.pi * (cap * t + d) ** (n / 2 - 1), sp.diff(upper, t) - c0 / sp.pi * (cap * t + d) ** (n / 2 - 1)),
+        "proposition4": (sp.diff(sp.tanh(exponent4 / 2), t) - c0 / sp.pi * (1 - sp.tanh(exponent4 / 2) ** 2), sp.diff(sp.tanh(exponent4), t) - c0 / sp.pi * (1 - sp.tanh(exponent4) ** 2)),
+        "lemma11": (sp.diff(lemma11, t) - f(t) * (1 - lemma11**2), sp.diff(lemma11, t) - 2 * f(t) * (1 - lemma11**2)),
+    }  # fmt: skip
+
+
+def is_zero(residual: sp.Expr) -> bool:
+    """Proved by simplification; an expression that does not reduce to 0 counts as not zero."""
+    flat = sp.powdenest(sp.simplify(residual), force=True)
+    return sp.simplify(sp.powsimp(sp.expand(flat), force=True)) == 0
+
+
+def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+    names, holds, broken = [], [], []
+    for name, (residual, changed) in context.progress(symbolic_residuals().items(), what="identities"):
+        names.append(name)
+        holds.append(is_zero(residual))
+        broken.append(is_zero(changed))
+    cap, boxes = enclose_maximum(lambda x, exp: x / (1 + exp(x)), 0.0, 40.0, p.enclosure_width)
+    return {
+        "names": np.array(names),
+        "holds": np.array(holds),
+        "broken": np.array(broken),
+        "cap": np.array(cap),
+        "boxes": np.array(boxes),
+        **lemma10(p, context),
+        **lemma11(p, context),
+        **equation44(),
+    }
+
+
+def lemma10(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+    """Random h(t) = p(t)(t - a) with positive p: once above zero, never below. Controls: crossings from above."""
+    rng, t = context.rng("lemma10"), np.linspace(0.0, 10.0, 4001)
+    violations, smallest = 0, math.inf
+    for _ in range(p.functions):
+        a, c = rng.uniform(-2.0, 9.0), rng.uniform(0.05, 2.0, 4)
+        positive = c[0] + c[1] * (t - 10 * c[2]) ** 2 + 0.9 * c[0] * np.sin(5 * c[3] * t)
+        h = positive * (t - a)
+        if 0 <= a:
+            value = c[0] + c[1] * (a - 10 * c[2]) ** 2 + 0.9 * c[0] * math.sin(5 * c[3] * a)
+            smallest = min(smallest, value)  # h'(a) = p(a)
+        violations += breaks_pattern(h)
+    return {"lemma10_violations": np.array(violations), "lemma10_slope_min": np.array(smallest), "lemma10_sine": np.array(breaks_pattern(np.sin(t - 1.0)))}
+
+
+def breaks_pattern(h: np.ndarray) -> bool:
+    """Whether h falls below zero again after T = inf{h >= 0}."""
+    reached = np.flatnonzero(h >= 0)
+    return bool(len(reached) and np.any(h[reached[0] :] < 0))
+
+
+def lemma11(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+    """The scalar problem (38) for random positive f, integrated for cos θ itself and compared with the closed form."""
+    rng, gaps, rates, halved = context.rng("lemma11"), [], [], []
+    for _ in range(p.functions // 5):
+        a, b, w = rng.uniform(-1, 0.5), rng.uniform(0, 0.8), rng.uniform(0.5, 4.0)
+        start = rng.uniform(0.05, math.pi - 0.05)
+
+        def f(t: float, a: float = a, b: float = b, w: float = w) -> float:
+            return math.exp(a + b * math.sin(w * t))
+
+        times = np.linspace(0.0, 3.0, 31)
+        solved = solve_ivp(lambda t, y, f=f: f(t) * (1 - y**2), (0.0, 3.0), [math.cos(start)], "DOP853", times, rtol=1e-12, atol=1e-14)
+        primitive = np.array([quad(f, 0.0, t, epsabs=1e-13, epsrel=1e-13)[0] for t in times])
+        q0 = -math.log(math.tan(0.5 * start))
+        gaps.append(np.abs(solved.y[0] - np.tanh(q0 + primitive)).max())
+        halved.append(np.abs(solved.y[0] - np.tanh(q0 + 0.5 * primitive)).max())
+        rates.append(np.diff(solved.y[0]).min())
+    return {"lemma11_gap": np.array(max(gaps)), "lemma11_gap_half_rate": np.array(min(halved)), "lemma11_increase_min": np.array(min(rates))}
+
+
+def equation44() -> dict[str, np.ndarray]:
+    """The factor by which (41) and (44) miss d‖w_e‖²/dt = 2 w_e · dw_e/dt, exactly."""
+    r, n, g = sp.symbols("r N g", positive=True)
+    printed, right = n * r ** (2 - 2 / n) * g, 2 * r * (n * r ** (1 - 2 / n) * g)
+    return {"equation41_factor": np.array(float(sp.simplify(right / printed)))}
+
+
+def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+    evidence, a = Evidence(), cells["all"]
+    for name, holds, broken in zip(a["names"], a["holds"], a["broken"], strict=True):
+        evidence.measure(f"residual_is_nonzero_{name}", float(not holds), error=0.0, n=1)
+        evidence.measure(f"residual_is_nonzero_{name}_broken", float(not broken), error=0.0, n=1)
+    evidence.measure("growth_cap_upper_end", a["cap"][1], error=0.0)
+    evidence.measure("growth_cap_lower_end", a["cap"][0], error=0.0)
+    evidence.measure("growth_cap_over_paper", a["cap"][1] / 0.3, error=0.0)
+    evidence.measure("growth_cap_over_0.27", a["cap"][0] / 0.27, error=0.0)
+    evidence.measure("growth_cap_boxes", len(a["boxes"]), error=0.0)
+    theta = sp.symbols("theta")
+    evidence.measure("growth_slope_at_zero_angle", float(sp.diff(sp.cos(theta), theta).subs(theta, 0)), error=0.0)
+    evidence.measure("growth_slope_at_right_angle", float(sp.diff(sp.cos(theta), theta).subs(theta, sp.pi / 2)), error=0.0)
+    evidence.measure("equation41_factor", float(a["equation41_factor"]), error=0.0)
+    evidence.measure("lemma10_violations", float(a["lemma10_violations"]), error=0.0, n=p.functions)
+    evidence.measure("lemma10_slope_min", float(a["lemma10_slope_min"]), error=1e-12, n=p.functions)
+    evidence.measure("lemma10_violations_sine", float(a["lemma10_sine"]), error=0.0, n=1)
+    evidence.measure("lemma11_gap_max", float(a["lemma11_gap"]), error=1e-12, n=p.functions // 5)
+    evidence.measure("lemma11_gap_half_rate_min", float(a["lemma11_gap_half_rate"]), error=1e-11, n=p.functions // 5)
+    evidence.measure("lemma11_cosine_increase_min", float(a["lemma11_increase_min"]), error=1e-12, n=p.functions // 5)
+    x = np.linspace(0.0, 6.0, 400)
+    evidence.arrays = {"x": x, "share": x / (1.0 + np.exp(x)), "boxes": a["boxes"]}
+    evidence.runs = pd.DataFrame({"identity": a["names"], "proved": a["holds"], "broken_form_proved": a["broken"]})
+    return evidence
+
+
+if __name__ == "__main__":
+    main(Parameters, cell, gather)
