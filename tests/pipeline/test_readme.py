@@ -22,17 +22,17 @@ def example(fresh):
     for name, text in EXAMPLE.items():
         fresh.path(name).parent.mkdir(parents=True, exist_ok=True)
         fresh.path(name).write_text(text)
-    first, second = (nb.new_code_cell(text) for text in CELLS)
-    first.metadata["tags"] = ["parameters"]
+    cells = [nb.new_code_cell(text) for text in CELLS]
+    cells[0].metadata["tags"] = ["parameters"]
     fresh.path("notebooks/example").mkdir()
-    write(nb.new_notebook(cells=[first, second], metadata=KERNEL), fresh.path("notebooks/example/contraction.ipynb"))
+    write(nb.new_notebook(cells=cells, metadata=KERNEL), fresh.path("notebooks/example/contraction.ipynb"))
     return fresh
 
 
 def test_the_readme_has_every_file_of_its_example():
     folders = ("config/claims", "config/experiments", "config/deviations")
     assert set(EXAMPLE) == {f"{folder}/example.yaml" for folder in folders} | {"scripts/example/contraction.py"}
-    assert len(CELLS) == 2
+    assert len(CELLS) == 4
 
 
 def test_the_example_of_the_readme_runs_and_its_claim_is_supported(example):
