@@ -160,7 +160,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.measure("lemma11_gap_max", float(a["lemma11_gap"]), error=1e-12, n=p.functions // 5)
     evidence.measure("lemma11_gap_half_rate_min", float(a["lemma11_gap_half_rate"]), error=1e-11, n=p.functions // 5)
     evidence.measure("lemma11_cosine_increase_min", float(a["lemma11_increase_min"]), error=1e-12, n=p.functions // 5)
-    x = np.linspace(0.0, 6.0, 400)
+    x = np.linspace(0.0, 6.0, 2401)
     evidence.arrays = {"x": x, "share": x / (1.0 + np.exp(x)), "boxes": a["boxes"]}
     evidence.runs = pd.DataFrame({"identity": a["names"], "proved": a["holds"], "broken_form_proved": a["broken"]})
     return evidence

@@ -325,7 +325,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
 
 
 def reference_bounds(depth: int, a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the figures draw around the reference run: (t, log norm, q) at T, and the bounds of its depth at the recorded times."""
+    """For the figures of the reference run: (t, log norm, q) at T, and the bounds of its depth at the recorded times."""
     times, c0 = a["reference/times"], law("circle").c0
     at_t, at_s, at_q = (float(a[f"reference/transition_{key}"][0]) for key in ("t", "s", "q"))
     after = np.maximum(times - at_t, 0.0)

@@ -41,6 +41,7 @@ def run_notebook(source: Path, folder: Path, log: Path) -> None:
     exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
     exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
     exporter.require_js_url = ""
+    exporter.jquery_url = ""
     html, _ = exporter.from_notebook_node(notebook)
     with atomic_file(folder / "notebook.html", "w") as stream:
         stream.write(html)

@@ -1,0 +1,120 @@
+"""Figures for a two-column page: theme, colours that survive a grey printer, shared panels, files that are reproducible.
+
+Meaning is never carried by colour alone: every curve family has its own line style or marker too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from flowcheck.evidence import atomic_file
+
+SINGLE, DOUBLE = 3.4, 7.0
+"""Widths of one and of two columns, in inches."""
+
+SUFFIXES = ("png", "svg", "pdf")
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = sns.color_palette("colorblind", 10).as_hex()
+NO_TICKS = NullLocator()
+
+Style = Mapping[str, Any]
+SEEDS: Style = {"color": SKY, "linewidth": 0.8, "alpha": 0.7}
+FLOW: Style = {"color": "black", "linestyle": (0, (4, 3)), "linewidth": 1.0}
+FIRST: Style = {"color": VERMILION, "linestyle": "-", "linewidth": 1.4}
+FIRST_BEYOND: Style = {"color": VERMILION, "linestyle": ":", "linewidth": 1.4}
+SECOND: Style = {"color": BLUE, "linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.3}
+UPPER: Style = {"color": PURPLE, "linestyle": (0, (1.5, 1)), "linewidth": 1.3}
+DEPTHS: Mapping[int, Style] = {
+    1: {"color": "black", "linestyle": "-", "marker": "o"},
+    2: {"color": BLUE, "linestyle": (0, (5, 1.5)), "marker": "s"},
+    3: {"color": ORANGE, "linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "^"},
+    4: {"color": GREEN, "linestyle": (0, (2.5, 1)), "marker": "D"},
+    5: {"color": VERMILION, "linestyle": (0, (5, 1.5, 1, 1.5, 1, 1.5)), "marker": "v"},
+    6: {"color": PURPLE, "linestyle": (0, (1, 1)), "marker": "P"},
+}
+THEME: Any = {
+    **{"font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7},
+    **{"legend.fontsize": 7, "legend.frameon": False, "legend.handlelength": 2.6, "legend.borderaxespad": 0.2},
+    **{"axes.linewidth": 0.6, "grid.linewidth": 0.4, "grid.color": "0.9", "axes.edgecolor": "0.3", "axes.axisbelow": True},
+    **{"xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4},
+    **{"xtick.major.size": 3, "ytick.major.size": 3, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5},
+    **{"xtick.bottom": True, "ytick.left": True, "lines.linewidth": 1.1, "lines.markersize": 3.5},
+    **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "mathtext.fontset": "dejavusans"},
+    **{"figure.constrained_layout.use": True, "savefig.dpi": 300, "pdf.fonttype": 42},
+    # text stays text, and identifiers do not depend on the run
+    **{"svg.fonttype": "none", "svg.hashsalt": "flowcheck"},
+}
+
+
+def set_theme() -> None:
+    """Seaborn's white grid with our sizes; every notebook calls this first."""
+    sns.set_theme(context="paper", style="whitegrid", palette="colorblind", rc=THEME)
+
+
+def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A row of panels in our theme, lettered (a), (b), ... where there is more than one."""
+    set_theme()
+    drawn, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False, **options)
+    if columns > 1:
+        for letter, axis in zip("abcdefgh", axes[0], strict=False):
+            axis.set_title(f"({letter})", loc="left", fontweight="bold")
+    return drawn, list(axes[0])
+
+
+def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
+    """Write ``figures/{name}.png``, ``.svg`` and ``.pdf`` under `folder`, close the figure, return the path of the PNG.
+
+    The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt.
+    """
+    anonymous = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }
+    target = Path(folder) / "figures"
+    with mpl.rc_context(THEME):
+        for suffix in SUFFIXES:
+            with atomic_file(target / f"{name}.{suffix}") as stream:
+                figure.savefig(stream, format=suffix, metadata=anonymous[suffix])
+    plt.close(figure)
+    return target / f"{name}.png"
+
+
+def legend_below(figure: Figure, handles: Iterable[Any], columns: int) -> None:
+    """One legend for the whole figure, below the panels, where it covers nothing."""
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+
+
+def sample(style: Style, label: str) -> Line2D:
+    """A legend entry for a line of this style."""
+    return Line2D([], [], **({"alpha": 1.0} | {k: v for k, v in style.items() if k != "alpha"}), label=label)
+
+
+def draw_seeds(axis: Axes, x: np.ndarray, runs: np.ndarray, keep: int = 600, **style: Any) -> None:
+    """One thin line per seed, thinned to about `keep` points: more do not show in print and make the vector files large."""
+    stride = max(1, len(x) // keep)
+    axis.plot(x[::stride], runs[:, ::stride].T, **{**SEEDS, **style})
+
+
+def draw_claimed(axis: Axes, x: np.ndarray, bound: np.ndarray, until: float = np.inf) -> None:
+    """A bound, solid where it is claimed (x <= until) and dotted beyond."""
+    claimed = x <= until
+    axis.plot(x[claimed], bound[claimed], **FIRST)
+    if not claimed.all():
+        axis.plot(x[~claimed], bound[~claimed], **FIRST_BEYOND)
+
+
+def mark_transition(axis: Axes, at: float, label: str = "$T$") -> None:
+    """A thin vertical line at the transition time, named at the foot."""
+    axis.axvline(at, color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axis.annotate(label, (at, 0.02), (2, 0), ("data", "axes fraction"), "offset points", va="bottom", fontsize=7, color="0.25")

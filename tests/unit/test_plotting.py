@@ -1,0 +1,141 @@
+"""Figures and notebooks: reproducible files, no network, notebooks without outputs, verdicts shown where they belong."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from flowcheck import notebook_display, plotting
+from flowcheck.evidence import Evidence, Measurement
+from flowcheck.notebook import run_notebook
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+REQUEST = re.compile(
+    r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)\s*=\s*["']?(?:https?:)?//|@import|url\(\s*["']?https?:"""
+)
+
+
+def sketch():
+    figure, (left, right) = plotting.figure(2)
+    x = np.linspace(0, 1, 2000)
+    plotting.draw_seeds(left, x, np.stack([x, x**2]))
+    plotting.draw_claimed(right, x, x**3, until=0.5)
+    plotting.mark_transition(right, 0.5)
+    plotting.legend_below(
+        figure, [plotting.sample(plotting.SEEDS, "seeds"), plotting.sample(plotting.FIRST, r"$1-\cos\theta$")], 2
+    )
+    return figure
+
+
+def test_same_figure_gives_same_bytes(tmp_path):
+    for folder in ("one", "two"):
+        plotting.save_figure(sketch(), tmp_path / folder, "sketch")
+    files = sorted(path.name for path in (tmp_path / "one" / "figures").iterdir())
+    assert files == ["sketch.pdf", "sketch.png", "sketch.svg"]
+    for name in files:
+        assert (tmp_path / "one/figures" / name).read_bytes() == (tmp_path / "two/figures" / name).read_bytes(), name
+
+
+def test_text_stays_text_and_nothing_is_dated(tmp_path):
+    png = plotting.save_figure(sketch(), tmp_path, "sketch")
+    svg = png.with_suffix(".svg").read_text()
+    assert "seeds</text>" in svg
+    assert "<dc:date>" not in svg
+    assert b"CreationDate" not in png.with_suffix(".pdf").read_bytes()
+    assert b"Software" not in png.read_bytes()
+
+
+def test_figure_is_closed_after_saving(tmp_path):
+    figure = sketch()
+    plotting.save_figure(figure, tmp_path, "sketch")
+    assert not plotting.plt.fignum_exists(figure.number)
+
+
+def test_bound_is_drawn_solid_where_claimed_and_dotted_beyond():
+    figure, (axis,) = plotting.figure()
+    plotting.draw_claimed(axis, np.arange(5.0), np.arange(5.0), until=2.0)
+    assert [(line.get_linestyle(), len(line.get_xdata())) for line in axis.lines] == [("-", 3), (":", 2)]
+    plotting.plt.close(figure)
+
+
+def test_depths_differ_without_colour():
+    dashes = [repr(style["linestyle"]) for style in plotting.DEPTHS.values()]
+    markers = [style["marker"] for style in plotting.DEPTHS.values()]
+    assert len(set(dashes)) == len(set(markers)) == len(plotting.DEPTHS)
+
+
+def test_metrics_are_shown_with_error_interval_and_number():
+    evidence = Evidence({"share": Measurement(0.5, 0.0, (0.25, 0.75), 16), "gap": Measurement(2.0, 1e-9)})
+    shown = notebook_display.show_metrics(evidence, ["share"]).data
+    assert "0 (exact)" in shown and "[0.25, 0.75]" in shown and "<td>16</td>" in shown and "gap" not in shown
+    with pytest.raises(KeyError, match="no metric matches"):
+        notebook_display.show_metrics(evidence, ["absent*"])
+
+
+def write_claim(results, experiment):
+    record = {
+        "experiment": experiment,
+        "label": "Theorem 0",
+        "title": "Angle for $N=2$",
+        "location": "Section 1",
+        "variant": "printed",
+    }
+    record |= {"statement": r"$\cos\theta \ge 1 - \frac{2}{t}$", "verdict": "supported", "reason": "it holds", "n": 3}
+    path = results / "claims" / "paper" / f"claim-{experiment}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record | {"slack": 0.5, "error": 1e-9}))
+
+
+def test_claims_of_the_experiment_are_shown_in_mathml(tmp_path):
+    write_claim(tmp_path, "one")
+    write_claim(tmp_path, "other")
+    shown = notebook_display.show_claims(tmp_path / "paper" / "one").data
+    assert shown.count('class="claim') == 1
+    assert "<mfrac>" in shown and "formula-error" not in shown
+    assert "supported" in shown and "slack 0.5" in shown and "it holds" in shown and "as printed" in shown
+    assert "No claim" in notebook_display.show_claims(tmp_path / "paper" / "two").data
+
+
+def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
+    folder = tmp_path / "results" / "paper" / "one"
+    write_claim(tmp_path / "results", "one")
+    Evidence({"gap": Measurement(2.0, 1e-9)}, {"x": np.arange(3.0)}).save(folder)
+    cells = [
+        nbformat.v4.new_code_cell('folder = ""', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "from pathlib import Path\n"
+            "from flowcheck import plotting\n"
+            "from flowcheck.evidence import Evidence\n"
+            "from flowcheck.notebook_display import show_claims, show_figure, show_metrics\n"
+            "evidence = Evidence.load(Path(folder))\n"
+            "figure, (axis,) = plotting.figure()\n"
+            "axis.plot(evidence.arrays['x'])\n"
+            "show_figure(figure, folder, 'line', 'A rising line')"
+        ),
+        nbformat.v4.new_code_cell("show_metrics(evidence)"),
+        nbformat.v4.new_code_cell("show_claims(folder)"),
+    ]
+    source = tmp_path / "one.ipynb"
+    language = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=language), source)
+    run_notebook(source, folder, tmp_path / "one.log")
+    page = (folder / "notebook.html").read_text()
+    assert not REQUEST.search(page), REQUEST.search(page)
+    assert 'alt="A rising line"' in page and "<math" in page
+    assert page.count("data:image/png") == 1
+    assert (folder / "figures" / "line.pdf").is_file()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])] == code[:1]
+    assert code[0].source == f'folder = "results/laptop/{path.parent.name}/{path.stem}"'
+    assert notebook.metadata.kernelspec.name == "python3"
