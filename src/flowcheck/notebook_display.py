@@ -41,7 +41,7 @@ def show_metrics(evidence: Evidence, patterns: Iterable[str] = ("*",)) -> HTML:
     rows = []
     for name in names:
         m = evidence.metrics[name]
-        interval = "" if m.interval is None else f"[{m.interval[0]:.4g}, {m.interval[1]:.4g}]"
+        interval = "" if m.interval is None else f"[{m.interval[0]:.6g}, {m.interval[1]:.6g}]"
         error = "0 (exact)" if m.error == 0 else f"{m.error:.2g}"
         cells = (f"<code>{html.escape(name)}</code>", f"{m.value:.6g}", error, interval, "" if m.n is None else str(m.n))
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")

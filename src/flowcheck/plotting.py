@@ -114,7 +114,7 @@ def draw_claimed(axis: Axes, x: np.ndarray, bound: np.ndarray, until: float = np
         axis.plot(x[~claimed], bound[~claimed], **FIRST_BEYOND)
 
 
-def mark_transition(axis: Axes, at: float, label: str = "$T$") -> None:
-    """A thin vertical line at the transition time, named at the foot."""
+def mark_transition(axis: Axes, at: float, label: str = "$T$", height: float = 0.02) -> None:
+    """A thin vertical line at the transition time, named at `height` (fraction of the panel)."""
     axis.axvline(at, color="0.45", linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
-    axis.annotate(label, (at, 0.02), (2, 0), ("data", "axes fraction"), "offset points", va="bottom", fontsize=7, color="0.25")
+    axis.annotate(label, (at, height), (2, 0), ("data", "axes fraction"), "offset points", va="bottom", fontsize=7, color="0.25")
