@@ -5,6 +5,7 @@
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
+#   make lock         compile requirements.lock from pyproject.toml (maintainers; needs pip-tools on the PATH)
 #   make clean        delete everything generated: results, logs, caches, the environment
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce smoke test lint clean
+.PHONY: help env reproduce smoke test lint lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -55,6 +56,12 @@ lint: env
 	@if grep -lE '"(execution_count|output_type)": *["0-9]' notebooks/*/*.ipynb; then \
 	  echo "these notebooks hold outputs; clear them: jupyter nbconvert --clear-output --inplace FILE" >&2; exit 1; fi
 	$(IN_ENV) python -m flowcheck schemas --check
+
+# the local part of a version (2.13.0+cpu) names a build that only some machines have, so it is left out
+lock:
+	pip-compile --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --quiet --output-file requirements.lock pyproject.toml
+	sed -i 's/^\([a-z0-9_.-]*==[0-9.]*\)+[a-z0-9.]*$$/\1/' requirements.lock
 
 clean:
 	rm -rf results/smoke results/laptop results/paper report.zip logs .snakemake .cache .venv

@@ -1,6 +1,7 @@
-"""Calculus behind the proofs (spherical_data): identities by computer algebra, one enclosure by interval arithmetic, Lemmas 10 and 11.
+"""Calculus behind the proofs (spherical_data): computer algebra, one enclosure by interval arithmetic, Lemmas 10 and 11.
 
-Each identity is a residual that sympy must reduce to zero; its control is the same residual with the printed or a changed constant.
+Each identity is a residual that sympy must reduce to zero; its control is the same residual with the printed or a
+changed constant.
 """
 
 import math
@@ -21,50 +22,54 @@ class Parameters(ParametersModel):
     enclosure_width: float = Field(gt=0)
 
 
-def symbolic_residuals() -> dict[str, tuple[sp.Expr, sp.Expr]]:
-    """Name -> (residual of the statement, residual of a broken statement)."""
+def statements() -> dict[str, tuple[sp.Expr, sp.Expr, sp.Expr]]:
+    """Name -> (left side, right side, right side of a broken statement)."""
     r, c0, t, kappa, eta, n = sp.symbols("r c0 t kappa eta N", positive=True)
-    theta, q, s0 = sp.symbols("theta q s0", real=True)
-    cap, r0, rt = sp.Rational(3, 5), *sp.symbols("r0 r_T", positive=True)
-    cos, sin = sp.cos(theta), sp.sin(theta)
+    r0, rt = sp.symbols("r0 r_T", positive=True)
+    theta, start, z = sp.symbols("theta start z", real=True)
+    cap, cos, sin = sp.Rational(3, 5), sp.cos(theta), sp.sin(theta)
     # the plane of w and v, first axis along w: w = (r, 0), v = (cos θ, sin θ), and the closed-form gradient
-    v = sp.Matrix([cos, sin])
-    gradient = -c0 / sp.pi * v + kappa * sp.Matrix([1, 0])
-    bar = sp.Matrix([1, 0])
+    v, bar = sp.Matrix([cos, sin]), sp.Matrix([1, 0])
+    gradient = -c0 / sp.pi * v + kappa * bar
     flow14 = -(r ** (2 - 2 / n)) * (gradient + (n - 1) * bar.dot(gradient) * bar)
-    cosine_rate = (v - v.dot(bar) * bar).dot(flow14) / r
-    norm_rate = bar.dot(flow14)
-    growth = -r * bar.dot(gradient)
+    across = v - v.dot(bar) * bar
+    cosine_rate, norm_rate, growth = across.dot(flow14) / r, bar.dot(flow14), -r * bar.dot(gradient)
+    turn, drift = c0 / sp.pi * sin**2, c0 / sp.pi * cos - kappa
     after = r * bar - eta * gradient
-    lemma12 = after.dot(after) - bar.dot(after) ** 2 - (c0 * eta / sp.pi) ** 2 * sin**2
-    z = sp.symbols("z", real=True)
     phase2 = 4 * c0 / (cap * sp.pi) * (sp.sqrt(cap * t + rt**2) - rt)
     phase2_printed = 4 * c0 / sp.sqrt(cap * sp.pi) * sp.sqrt(t + rt**2 / cap)
-    base = r0 ** (2 / n - 1) + (n - 2) * c0 * t
-    lower_norm_power = base ** sp.simplify(-n / (n - 2) * (1 - 2 / n))  # the lower bound (17) to the power 1 - 2/N
+    phase2_rate = 2 * c0 / (sp.pi * sp.sqrt(cap * t + rt**2))
+    # the lower bound (17) to the power 1 - 2/N
+    low_power = (r0 ** (2 / n - 1) + (n - 2) * c0 * t) ** sp.simplify(-n / (n - 2) * (1 - 2 / n))
     first = 2 / ((n - 2) * sp.pi) * sp.log((n - 2) * c0 * t / r0 ** (2 / n - 1) + 1)
     d = r0 ** (2 / n)
     upper = 4 * c0 / (cap * n * sp.pi) * ((cap * t + d) ** (n / 2) - d ** (n / 2))
-    exponent4 = sp.log((1 + sp.tanh(s0)) / (1 - sp.tanh(s0))) + 2 * c0 * t / sp.pi
+    high_power = (cap * t + d) ** (n / 2 - 1)
+    half4 = sp.log((1 + sp.tanh(start)) / (1 - sp.tanh(start))) / 2 + c0 * t / sp.pi
     f = sp.Function("f", positive=True)
-    primitive = sp.Integral(f(z), (z, 0, t))
-    lemma11 = sp.tanh(s0 + primitive)
+    lemma11 = sp.tanh(start + sp.Integral(f(z), (z, 0, t)))
+    tanh = sp.tanh(z / 2).rewrite(sp.exp)
+    rate = 2 * c0 / sp.pi
     return {
-        "logistic_tanh": (1 / (1 + sp.exp(z)) - sp.Rational(1, 2) + sp.tanh(z / 2).rewrite(sp.exp) / 2, 1 / (1 + sp.exp(z)) - sp.tanh(z / 2).rewrite(sp.exp) / 2),
-        "lemma2": (-(v - v.dot(bar) * bar).dot(gradient) - c0 / sp.pi * sin**2, -(v - v.dot(bar) * bar).dot(gradient) - c0 / sp.pi * sin),
-        "lemma7": (cosine_rate - c0 / sp.pi * sin**2 * r ** (1 - 2 / n), cosine_rate - c0 / sp.pi * sin**2 * r ** (2 - 2 / n)),
-        "reduced_norm": (norm_rate / r - n * r ** (1 - 2 / n) * (c0 / sp.pi * cos - kappa), norm_rate / r - r ** (1 - 2 / n) * (c0 / sp.pi * cos - kappa)),
-        "equation39": (2 / n * r ** (2 / n - 1) * norm_rate - 2 * growth, 2 / n * r ** (2 / n - 1) * norm_rate - growth),
-        "equation41": (2 * r * norm_rate - 2 * n * r ** (2 - 2 / n) * growth, 2 * r * norm_rate - n * r ** (2 - 2 / n) * growth),
-        "lemma12": (lemma12, lemma12 - (c0 * eta / sp.pi) ** 2 * sin**2),
-        "growth_slope": (sp.diff(growth, theta) + c0 / sp.pi * r * sin, sp.diff(growth, theta) + c0 / sp.pi * r),
-        "theorem1_first": (sp.diff(2 * c0 * t / (sp.pi * r0), t) - 2 * c0 / (sp.pi * r0), sp.diff(2 * c0 * t / (sp.pi * r0), t) - 4 * c0 / (sp.pi * r0)),
-        "theorem1_second": (sp.diff(phase2, t) - 2 * c0 / (sp.pi * sp.sqrt(cap * t + rt**2)), sp.diff(phase2_printed, t) - 2 * c0 / (sp.pi * sp.sqrt(cap * t + rt**2))),
-        "theorem3_first": (sp.diff(first, t) - 2 * c0 / sp.pi * lower_norm_power, sp.diff(first, t) - c0 / sp.pi * lower_norm_power),
-        "theorem3_upper": (sp.diff(upper, t) - 2 * c0 / sp.pi * (cap * t + d) ** (n / 2 - 1), sp.diff(upper, t) - c0 / sp.pi * (cap * t + d) ** (n / 2 - 1)),
-        "proposition4": (sp.diff(sp.tanh(exponent4 / 2), t) - c0 / sp.pi * (1 - sp.tanh(exponent4 / 2) ** 2), sp.diff(sp.tanh(exponent4), t) - c0 / sp.pi * (1 - sp.tanh(exponent4) ** 2)),
-        "lemma11": (sp.diff(lemma11, t) - f(t) * (1 - lemma11**2), sp.diff(lemma11, t) - 2 * f(t) * (1 - lemma11**2)),
-    }  # fmt: skip
+        "logistic_tanh": (1 / (1 + sp.exp(z)), sp.Rational(1, 2) - tanh / 2, tanh),
+        "lemma2": (-across.dot(gradient), turn, c0 / sp.pi * sin),
+        "lemma7": (cosine_rate, turn * r ** (1 - 2 / n), turn * r ** (2 - 2 / n)),
+        "reduced_norm": (norm_rate / r, n * r ** (1 - 2 / n) * drift, r ** (1 - 2 / n) * drift),
+        "equation39": (2 / n * r ** (2 / n - 1) * norm_rate, 2 * growth, growth),
+        "equation41": (2 * r * norm_rate, 2 * n * r ** (2 - 2 / n) * growth, n * r ** (2 - 2 / n) * growth),
+        "lemma12": (
+            after.dot(after) - bar.dot(after) ** 2,
+            (c0 * eta / sp.pi) ** 2 * sin**2,
+            2 * (c0 * eta / sp.pi) ** 2 * sin**2,
+        ),
+        "growth_slope": (sp.diff(growth, theta), -c0 / sp.pi * r * sin, -c0 / sp.pi * r),
+        "theorem1_first": (sp.diff(rate * t / r0, t), rate / r0, 2 * rate / r0),
+        "theorem1_second": (phase2_rate, sp.diff(phase2, t), sp.diff(phase2_printed, t)),
+        "theorem3_first": (sp.diff(first, t), rate * low_power, rate / 2 * low_power),
+        "theorem3_upper": (sp.diff(upper, t), rate * high_power, rate / 2 * high_power),
+        "proposition4": (sp.diff(sp.tanh(half4), t), rate / 2 * (1 - sp.tanh(half4) ** 2), rate * (1 - sp.tanh(half4) ** 2)),
+        "lemma11": (sp.diff(lemma11, t), f(t) * (1 - lemma11**2), 2 * f(t) * (1 - lemma11**2)),
+    }
 
 
 def is_zero(residual: sp.Expr) -> bool:
@@ -75,10 +80,10 @@ def is_zero(residual: sp.Expr) -> bool:
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     names, holds, broken = [], [], []
-    for name, (residual, changed) in context.progress(symbolic_residuals().items(), what="identities"):
+    for name, (left, right, changed) in context.progress(statements().items(), what="identities"):
         names.append(name)
-        holds.append(is_zero(residual))
-        broken.append(is_zero(changed))
+        holds.append(is_zero(left - right))
+        broken.append(is_zero(left - changed))
     cap, boxes = enclose_maximum(lambda x, exp: x / (1 + exp(x)), 0.0, 40.0, p.enclosure_width)
     return {
         "names": np.array(names),
@@ -100,11 +105,15 @@ def lemma10(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         a, c = rng.uniform(-2.0, 9.0), rng.uniform(0.05, 2.0, 4)
         positive = c[0] + c[1] * (t - 10 * c[2]) ** 2 + 0.9 * c[0] * np.sin(5 * c[3] * t)
         h = positive * (t - a)
-        if 0 <= a:
+        if a >= 0:
             value = c[0] + c[1] * (a - 10 * c[2]) ** 2 + 0.9 * c[0] * math.sin(5 * c[3] * a)
             smallest = min(smallest, value)  # h'(a) = p(a)
         violations += breaks_pattern(h)
-    return {"lemma10_violations": np.array(violations), "lemma10_slope_min": np.array(smallest), "lemma10_sine": np.array(breaks_pattern(np.sin(t - 1.0)))}
+    return {
+        "lemma10_violations": np.array(violations),
+        "lemma10_slope_min": np.array(smallest),
+        "lemma10_sine": np.array(breaks_pattern(np.sin(t - 1.0))),
+    }
 
 
 def breaks_pattern(h: np.ndarray) -> bool:
@@ -124,13 +133,19 @@ def lemma11(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             return math.exp(a + b * math.sin(w * t))
 
         times = np.linspace(0.0, 3.0, 31)
-        solved = solve_ivp(lambda t, y, f=f: f(t) * (1 - y**2), (0.0, 3.0), [math.cos(start)], "DOP853", times, rtol=1e-12, atol=1e-14)
+        solved = solve_ivp(
+            lambda t, y, f=f: f(t) * (1 - y**2), (0.0, 3.0), [math.cos(start)], "DOP853", times, rtol=1e-12, atol=1e-14
+        )
         primitive = np.array([quad(f, 0.0, t, epsabs=1e-13, epsrel=1e-13)[0] for t in times])
         q0 = -math.log(math.tan(0.5 * start))
         gaps.append(np.abs(solved.y[0] - np.tanh(q0 + primitive)).max())
         halved.append(np.abs(solved.y[0] - np.tanh(q0 + 0.5 * primitive)).max())
         rates.append(np.diff(solved.y[0]).min())
-    return {"lemma11_gap": np.array(max(gaps)), "lemma11_gap_half_rate": np.array(min(halved)), "lemma11_increase_min": np.array(min(rates))}
+    return {
+        "lemma11_gap": np.array(max(gaps)),
+        "lemma11_gap_half_rate": np.array(min(halved)),
+        "lemma11_increase_min": np.array(min(rates)),
+    }
 
 
 def equation44() -> dict[str, np.ndarray]:

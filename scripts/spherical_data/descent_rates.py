@@ -1,4 +1,4 @@
-"""Gradient descent on the population loss (spherical_data: Theorem 2, Lemmas 4, 5 and 12, Equations (8) and (10), Remarks 3, 6, 7).
+"""Gradient descent on the population loss (spherical_data: Theorem 2, Lemmas 4, 5, 12, Eq. (8) and (10), Remarks 3, 6, 7).
 
 The descent map is exact, so there is no integration error; what limits a comparison is rounding, about eight units in the last
 place per step in 1 - cos θ, and that is what the errors below are. Bounds are compared as ratios of exponents,
@@ -87,7 +87,7 @@ def follow(c0: float, name: str, along: np.ndarray, across: np.ndarray, eta: np.
 
 
 def excess(name: str, gap: np.ndarray, exponent: np.ndarray) -> dict[str, float]:
-    """Smallest excess of the measured exponent over the bound's, and its rounding error; comparison stops at round-off of the angle."""
+    """Smallest excess of the measured exponent over the bound's, with its rounding error; stops where 1 - cos underflows."""
     measured = np.log(gap[0] / np.maximum(gap[1:], 1e-300))
     seen = gap[1:] > 1e-280
     ratio = measured[seen] / exponent[seen] - 1.0
@@ -101,7 +101,9 @@ def descent_condition(c0: float, along: np.ndarray, across: np.ndarray, eta: np.
     norm = np.hypot(along, across)
     projection = (along[:-1] * along[1:] + across[:-1] * across[1:]) / norm[:-1]
     right = c0 * eta * along[:-1] / norm[:-1] / math.pi
-    return np.where(right > 0, np.divide(norm[1:] + projection, right, out=np.full_like(right, np.inf), where=right > 0) - 1.0, np.inf)
+    return np.where(
+        right > 0, np.divide(norm[1:] + projection, right, out=np.full_like(right, np.inf), where=right > 0) - 1.0, np.inf
+    )
 
 
 def theorem2_curve(c0: float, path, i: int, eta: np.ndarray) -> np.ndarray:
@@ -147,7 +149,9 @@ def identities(p: Parameters, which, context: Context) -> dict[str, np.ndarray]:
         cosine, projection = unit @ v, unit @ after
         sine_squared = float(np.sum((v - cosine * unit) ** 2))
         change = after @ v / norm - cosine
-        worst["lemma12"] = max(worst["lemma12"], abs(norm**2 - projection**2 - (c0 * eta / math.pi) ** 2 * sine_squared) / norm**2)
+        worst["lemma12"] = max(
+            worst["lemma12"], abs(norm**2 - projection**2 - (c0 * eta / math.pi) ** 2 * sine_squared) / norm**2
+        )
         closed = c0 * eta * sine_squared / math.pi - (c0 * eta / math.pi) ** 2 * sine_squared * cosine / (norm + projection)
         worst["increment"] = max(worst["increment"], abs(change - closed / norm))
         push = rng.standard_normal(d)  # Eq. (8) is geometry: it holds for any vector in the gradient's place

@@ -110,7 +110,9 @@ def measure_batch(p: Parameters, path: reduced_flow.Path, norm0: np.ndarray) -> 
             "lemma8_lower": 1 + excess(r ** (power - 1) - r0 ** (power - 1), (depth - 2) * c0 * path.t, anywhere, best="max"),
             "lemma8_upper": 1 + excess(r**power - r0**power, 0.6 * path.t, anywhere, best="max"),
             "printed_upper": (
-                bounds.theorem3_upper(path.t, r0, bounds.theorem3_printed_start_exponent(np.pi - 2 * np.arctan(np.exp(q0))), c0, depth)
+                bounds.theorem3_upper(
+                    path.t, r0, bounds.theorem3_printed_start_exponent(np.pi - 2 * np.arctan(np.exp(q0))), c0, depth
+                )
                 - 2.0 * path.q
             ).min(axis=1),
         }
@@ -138,7 +140,10 @@ def reference(p: Parameters, advances: np.ndarray) -> dict[str, np.ndarray]:
     result |= {"reference/times": times, "reference/q_in_time": in_time[0][0], "reference/s_in_time": in_time[0][1]}
     for at in (10.0, 20.0):
         index = int(np.argmin(abs(times - at)))
-        exact = [reduced_flow.integrate_in_time(circle, p.depth, REFERENCE_CLOCK, 0.0, np.array([0.0, at]), rtol=x) for x in (1e-13, 1e-11)]
+        exact = [
+            reduced_flow.integrate_in_time(circle, p.depth, REFERENCE_CLOCK, 0.0, np.array([0.0, at]), rtol=x)
+            for x in (1e-13, 1e-11)
+        ]
         ends = [float(reduced_flow.one_minus_cos(q[-1])) for q, _ in exact]
         ends.append(float(reduced_flow.one_minus_cos(in_time[1][0][index])))
         result[f"reference/one_minus_cos_t{at:.0f}"] = np.array([ends[0], max(abs(e - ends[0]) for e in ends)])
@@ -172,8 +177,12 @@ def full_network(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             f"full/{name}/norm_gap": np.abs(np.log(norm) - reduced_s).max(),
             f"full/{name}/balancedness": max(linear.balancedness_defect(state) for state in states),
             f"full/{name}/identities": np.abs(identities).max(axis=0),
-            f"full/{name}/proposition4": np.abs(2 * q - bounds.proposition4_exponent(times, REFERENCE_CLOCK, which.c0))[seen].max(),
-            f"full/{name}/wrong_c0": np.abs(2 * q - bounds.proposition4_exponent(times, REFERENCE_CLOCK, which.mean_norm))[seen].max(),
+            f"full/{name}/proposition4": np.abs(2 * q - bounds.proposition4_exponent(times, REFERENCE_CLOCK, which.c0))[
+                seen
+            ].max(),
+            f"full/{name}/wrong_c0": np.abs(2 * q - bounds.proposition4_exponent(times, REFERENCE_CLOCK, which.mean_norm))[
+                seen
+            ].max(),
         }
     return result
 
@@ -316,7 +325,9 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.measure("lemma1_sign_changes_stretched", turns[1], error=0.0)
     evidence.measure("lemma6_sign_changes_stretched", max(n for depth, n in turns.items() if depth > 1), error=0.0)
     evidence.measure("growth_max_at_pi", max(float(a["broken/pi_growth_max"]) for a in by_depth.values()), error=1e-14)
-    evidence.measure("progress_along_v_min", runs[runs.depth == 1].progress_min.min(), error=1e-15, n=int((runs.depth == 1).sum()))
+    evidence.measure(
+        "progress_along_v_min", runs[runs.depth == 1].progress_min.min(), error=1e-15, n=int((runs.depth == 1).sum())
+    )
     moving = runs[runs["T"] > 0]
     evidence.measure("lemma8_growth_slope_min", moving.growth_slope_at_T.min(), error=1e-5, n=len(moving))
     evidence.measure("lemma8_growth_slope_max", moving.growth_slope_at_T.max(), error=1e-5, n=len(moving))
@@ -361,7 +372,9 @@ def table(p: Parameters, depth: int, arrays: dict[str, np.ndarray]) -> pd.DataFr
             columns[key] = fine
             if fine.dtype.kind == "f":
                 both = np.isfinite(fine) & np.isfinite(coarse)
-                columns[f"{key}_error"] = np.where(both, np.abs(np.subtract(fine, coarse, where=both, out=np.zeros_like(fine))), 0.0)
+                columns[f"{key}_error"] = np.where(
+                    both, np.abs(np.subtract(fine, coarse, where=both, out=np.zeros_like(fine))), 0.0
+                )
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 

@@ -58,8 +58,14 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
         spread = np.abs(error / (time if depth > 2 else math.pi / c0)).max() / (x.max() - x.min())
         evidence.measure(f"plateau_slope_N{depth}", slope, error=2 * spread, interval=interval, n=int(fitted.sum()))
         evidence.measure(f"plateau_slope_gap_N{depth}", abs(slope - max(depth - 2, 1)), error=2 * spread, n=int(fitted.sum()))
-        evidence.measure(f"plateau_slope_gap_one_layer_less_N{depth}", abs(slope - (depth - 3)), error=2 * spread, n=int(fitted.sum()))
-        evidence.arrays |= {f"T_N{depth}": time, f"T_error_N{depth}": error, f"norm_N{depth}": np.exp(arrays[f"log_norm_N{depth}"])}
+        evidence.measure(
+            f"plateau_slope_gap_one_layer_less_N{depth}", abs(slope - (depth - 3)), error=2 * spread, n=int(fitted.sum())
+        )
+        evidence.arrays |= {
+            f"T_N{depth}": time,
+            f"T_error_N{depth}": error,
+            f"norm_N{depth}": np.exp(arrays[f"log_norm_N{depth}"]),
+        }
     evidence.measure("plateau_longest", arrays["T_N6"].max(), error=arrays["T_error_N6"][np.argmax(arrays["T_N6"])])
     evidence.arrays |= {"gaps": gaps, "fitted": fitted}
     evidence.runs = pd.DataFrame({"gap": gaps} | {key: value for key, value in arrays.items() if key[:2] == "T_"})

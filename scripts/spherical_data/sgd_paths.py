@@ -1,4 +1,4 @@
-"""The experiment of Figure 1 (spherical_data, Section 5): SGD on the circle for a linear predictor and a four-layer linear network.
+"""The experiment of Figure 1 (spherical_data, Section 5): SGD on the circle, linear predictor and four-layer linear network.
 
 Batches of fresh points, constant step, w_e(0) = (0.6, -0.8), v = (0, 1). The exact population flow and the bounds of Theorems 1
 and 3 are drawn over it; the bounds restarted at n = 5000 and n = 18000 start from the observed angle and norm of each run.
@@ -99,7 +99,9 @@ def reference_curves(p: Parameters, depth: int, arrays: dict[str, np.ndarray]) -
         "cosine": w_e[..., 1] / norm,
         "norm": norm,
         "loss": circle.loss(norm, w_e[..., 1] / norm),
-        "transition": np.array(reduced_flow.integrate(circle, depth, np.array([START_CLOCK]), np.zeros(1), np.linspace(0, 8, 200)).transition.t),
+        "transition": np.array(
+            reduced_flow.integrate(circle, depth, np.array([START_CLOCK]), np.zeros(1), np.linspace(0, 8, 200)).transition.t
+        ),
     }
     if depth > 2:
         curves["upper_bound"] = np.tanh(0.5 * bounds.theorem3_upper(times, 1.0, 2.0 * START_CLOCK, circle.c0, depth))

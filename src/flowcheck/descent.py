@@ -2,7 +2,8 @@ r"""Gradient descent on the population loss of spherical data, and stochastic gr
 
 The population step stays in the plane of w and v. With $\mathbf w=w_\parallel\mathbf v+w_\perp\mathbf z$,
 
-$$w_\parallel^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\parallel+\frac{\eta c_0}{\pi},\qquad w_\perp^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\perp ,$$
+$$w_\parallel^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\parallel+\frac{\eta c_0}{\pi},\qquad
+w_\perp^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\perp ,$$
 
 so the angle to v keeps its relative precision however small it gets.
 """

@@ -7,6 +7,7 @@ scalar here, so $\mathbf w_e=(W_N\cdots W_1)^\top\in\mathbb R^d$. The functions 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,10 +43,8 @@ def layer_gradients(weights: Sequence[Any], gradient: Any) -> Weights:
 
 
 def balancedness_defect(weights: Sequence[Any]) -> Any:
-    """max over j of the largest entry of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer."""
-    defects = [
-        abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in zip(weights[:-1], weights[1:], strict=True)
-    ]
+    """Largest entry, over all j, of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer."""
+    defects = [abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in itertools.pairwise(weights)]
     return max(defects, default=0.0)
 
 

@@ -1,6 +1,7 @@
 r"""The flow of a balanced depth-N linear network on spherical data, reduced exactly to two numbers.
 
-With $q=\operatorname{artanh}\cos\theta$ and $s=\ln\|\mathbf w_e\|$, Eq. (14) and the closed-form gradient give, for every depth and dimension,
+With $q=\operatorname{artanh}\cos\theta$ and $s=\ln\|\mathbf w_e\|$, Eq. (14) and the closed-form gradient give, for every
+depth and dimension,
 
 $$\dot q=\frac{c_0}{\pi}e^{(1-2/N)s},\qquad \dot s=N e^{(1-2/N)s}\Bigl(\frac{c_0}{\pi}\tanh q-\kappa(e^s)\Bigr).$$
 

@@ -1,7 +1,8 @@
 r"""Growth of the step-size sums of Remarks 6 and 7 (spherical_data), in log space.
 
-$S_n^-=\sum_k\eta_k/\sqrt{A+\sum_{i\le k}\eta_i^2}$ and $S_n^+$ with $\eta_i^2+C\eta_i$ inside. Orders of growth show late (some only beyond
-$n=10^{30}$), so the sums are taken exactly up to `EXACT` terms and continued as integrals in $u=\ln n$, with closed-form inner sums.
+$S_n^-=\sum_k\eta_k/\sqrt{A+\sum_{i\le k}\eta_i^2}$ and $S_n^+$ with $\eta_i^2+C\eta_i$ inside. Orders of growth show late
+(some only beyond $n=10^{30}$), so the sums are taken exactly up to `EXACT` terms and continued as integrals in $u=\ln n$,
+with closed-form inner sums.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _integral(power: float, u: np.ndarray) -> np.ndarray:
 
 
 def geometric_slope(ratio: float, c: float, n: int = 20_000) -> float:
-    """d ln S / d ln n at n for the steps ratio^n, with the inner sums carried relative to ratio^{2n} so that nothing overflows."""
+    """Slope d ln S / d ln n at n for the steps ratio^n; inner sums are carried relative to ratio^{2n}, so nothing overflows."""
     squares, firsts, total, term = A, 0.0, 0.0, 0.0
     for k in range(1, n + 1):
         squares = squares / ratio**2 + 1.0

@@ -54,7 +54,8 @@ def test_conda_users_get_packages_from_conda_forge_and_torch_from_pip():
 
 def test_torch_is_pinned_to_the_version_that_the_numbers_were_made_with():
     assert str(DIRECT["torch"].specifier) == "==2.13.0"
-    assert public(LOCK["torch"]) == "2.13.0"
+    # a local version such as 2.13.0+cpu exists on the machine that compiled the lock, and in no public index
+    assert LOCK["torch"] == "2.13.0"
 
 
 def test_the_lock_brings_no_gpu_packages():

@@ -68,6 +68,11 @@ def cell_resource(key):
     return resource
 
 
+def gpus_of_cell(wildcards):
+    """GPUs to reserve: what the experiment asks for, where the run is meant for a GPU."""
+    return cell_resource("gpu")(wildcards) if RUN.device == "cuda" else 0
+
+
 def selected_experiments():
     return [(paper, experiment) for paper, experiment in PROJECT if paper in RUN.papers]
 

@@ -38,7 +38,7 @@ rule cell:
     resources:
         mem_mb=cell_resource("mem_mb"),
         runtime=cell_resource("runtime"),
-        gpu=cell_resource("gpu"),
+        gpu=gpus_of_cell,
         device=RUN.device,
     params:
         code=experiment_code,

@@ -32,7 +32,8 @@ def theorem1_first_phase(t: Number, q0: Number, norm0: Number, c0: float) -> Num
 def theorem1_second_phase(elapsed: Number, q_start: Number, norm_start: Number, c0: float) -> Number:
     """Lower exponent of Theorem 1 after T, as its proof (A.7) has it; `elapsed` = t - T, start values at T.
 
-    A2 sqrt(t - T + C2) + B2 with A2 = 4 c0 / (sqrt(0.6) π), C2 = ‖w(T)‖² / 0.6, B2 = -2 ln|tan(θ(T)/2)| - 4 c0 ‖w(T)‖ / (0.6 π).
+    A2 sqrt(t - T + C2) + B2 with A2 = 4 c0 / (sqrt(0.6) π), C2 = ‖w(T)‖² / 0.6 and
+    B2 = -2 ln|tan(θ(T)/2)| - 4 c0 ‖w(T)‖ / (0.6 π).
     By the second remark of A.7 it holds from any starting time.
     """
     cap = 2.0 * GROWTH_CAP
@@ -51,7 +52,7 @@ def theorem1_second_phase_printed(
 
 
 def theorem3_first_phase(t: Number, q0: Number, norm0: Number, c0: float, depth: int) -> Number:
-    """Lower exponent of Theorem 3, Eq. (18): ln C1 + α ln(A1 t / B1 + 1). Valid for all t >= 0. Raises ValueError if depth <= 2."""
+    """Lower exponent of Theorem 3, Eq. (18): ln C1 + α ln(A1 t / B1 + 1), for all t >= 0. Raises ValueError if depth <= 2."""
     _needs_depth_above_two(depth)
     a1 = (depth - 2) * c0
     b1 = norm0 ** (2.0 / depth - 1.0)
@@ -66,7 +67,10 @@ def theorem3_second_phase(elapsed: Number, q_start: Number, norm_start: Number, 
 
 
 def theorem3_upper(t: Number, norm0: Number, start_exponent: Number, c0: float, depth: int) -> Number:
-    """Upper exponent of Theorem 3: F((0.6 t + D)^{N/2} - D^{N/2}) + E, with E = `start_exponent`. Raises ValueError if depth <= 2."""
+    """Upper exponent of Theorem 3: F((0.6 t + D)^{N/2} - D^{N/2}) + E, E = `start_exponent`.
+
+    Raises ValueError if depth <= 2.
+    """
     _needs_depth_above_two(depth)
     cap = 2.0 * GROWTH_CAP
     f = 4.0 * c0 / (cap * depth * math.pi)

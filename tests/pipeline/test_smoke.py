@@ -1,0 +1,86 @@
+"""The real pipeline at smoke scale, in a copy of the checkout: every verdict, the promised reference numbers, a second run."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "environment.yml", "workflow", "profiles", "config", "scripts", "notebooks")
+
+# The circle with w(0) = (0.6, -0.8): an independent integration with mpmath's Taylor series in 30 digits (see `reference` below).
+REFERENCE = {
+    "transition_time_N1": 2.4486655356,
+    "transition_time_N2": 3.7524876017,
+    "transition_time_N4": 8.6632890895,
+    "norm_at_transition_N1": 0.45247077273,
+    "norm_at_transition_N2": 0.24422000300,
+    "norm_at_transition_N4": 0.082938461489,
+    "one_minus_cos_N1_t10": 0.0062168374859,
+    "one_minus_cos_N4_t20": 0.038308986155,
+}
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke", *arguments]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1500)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in PARTS:
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stderr[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ledger(finished):
+    return json.loads((finished / "results/smoke/ledger.json").read_text())
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+class TestSmoke:
+    def test_no_verdict_differs_from_the_recorded_ones(self, ledger):
+        recorded = json.loads((ROOT / "config/expected/smoke.json").read_text())
+        assert {c["id"]: c["verdict"] for c in ledger["claims"]} == recorded
+
+    def test_every_claim_was_run_and_every_check_has_teeth(self, ledger):
+        for claim in ledger["claims"]:
+            assert claim["verdict"] in ("supported", "contradicted"), (claim["id"], claim["reason"])
+            assert claim["controls"] or claim["no_control"]
+
+    def test_only_printed_statements_are_contradicted(self, ledger):
+        assert {c["variant"] for c in ledger["claims"] if c["verdict"] == "contradicted"} == {"printed"}
+
+    def test_every_numbered_result_and_figure_has_an_entry(self, ledger):
+        ids = {c["id"].removeprefix("spherical_data/") for c in ledger["claims"]}
+        numbered = {f"theorem-{i}" for i in range(1, 4)} | {f"proposition-{i}" for i in range(1, 6)}
+        assert numbered | {f"lemma-{i}" for i in range(1, 13)} | {"figure-1a", "figure-1b", "figure-2"} <= ids
+
+    @pytest.mark.parametrize("name", REFERENCE)
+    def test_reference_numbers_have_eight_digits(self, finished, name):
+        metric = json.loads((finished / "results/smoke/spherical_data/flow_rates/metrics.json").read_text())[name]
+        assert math.isclose(metric["value"], REFERENCE[name], rel_tol=1e-9)
+        assert metric["error"] <= 1e-8 * metric["value"]
+
+    def test_the_report_stands(self, finished, ledger):
+        report = finished / "results/smoke/report"
+        assert "spherical_data" in (report / "index.html").read_text()
+        for claim in ledger["claims"]:
+            assert (report / "claims" / f"{claim['id']}.html").is_file()
+
+    def test_a_second_run_does_nothing(self, finished):
+        run = snakemake(finished)
+        assert run.returncode == 0
+        assert "Nothing to be done" in run.stderr + run.stdout
