@@ -1,6 +1,5 @@
-"""Shared by all tests: the toy project, and what to do where an optional tool is missing."""
+"""Shared by all tests: a checkout of the toy project's configuration."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -9,23 +8,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "toy"
-
-
-def skip_without(tool: str, reason: str) -> None:
-    """Skip where an optional tool is missing; under CI it must be there, so fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{tool} is missing: {reason}; under CI=true this must not be skipped")
-    pytest.skip(f"{tool} is missing: {reason}")
-
-
-@pytest.fixture
-def need():
-    """``need("mamba", "why")``: the path of an executable, or skip (fail under CI) with the reason."""
-
-    def find(tool: str, reason: str) -> str:
-        return shutil.which(tool) or skip_without(tool, reason)
-
-    return find
 
 
 class Checkout:

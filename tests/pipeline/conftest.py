@@ -87,7 +87,9 @@ class Pipeline:
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory):
     """The toy project before its first run."""
-    return Pipeline.assemble(tmp_path_factory.mktemp("sources"))
+    pipeline = Pipeline.assemble(tmp_path_factory.mktemp("sources"))
+    pipeline.snakemake("-n")  # compiles the modules and validates the parameters once, in place of once per copy
+    return pipeline
 
 
 @pytest.fixture(scope="session")

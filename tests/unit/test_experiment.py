@@ -139,7 +139,8 @@ def test_an_unknown_cell_is_one_sentence(study, capsys):
 
 
 def test_cuda_where_there_is_none_is_one_sentence(study, capsys, monkeypatch):
-    torch = pytest.importorskip("torch")
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     text = error_of(study, capsys, "--device", "cuda")
     assert text.endswith("--device: 'cuda' was asked for and torch finds no GPU; allowed here: auto, cpu")
