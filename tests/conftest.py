@@ -5,6 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jaxtyping import install_import_hook
+
+# Shapes and types of the mathematics are checked in every test that calls it.
+install_import_hook(
+    [f"flowcheck.{name}" for name in ("population", "reduced_flow", "linear", "descent", "bounds", "statistics")],
+    "beartype.beartype",
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "toy"

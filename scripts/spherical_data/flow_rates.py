@@ -26,6 +26,7 @@ REFERENCE_START = np.array([0.6, -0.8])
 V = np.array([0.0, 1.0])
 REFERENCE_CLOCK = float(reduced_flow.clock(2.0 * math.atan(3.0)))  # tan(θ(0)/2) = 3
 ELLIPSE = np.diag([1.0, 3.0])
+FLOW_PANELS = 7  # the integrand bends on the scale 1/‖w‖ >= 1/20 here; panels down to 2^-7 leave an error of 1e-13
 
 
 class Parameters(ParametersModel):
@@ -162,7 +163,9 @@ def full_network(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         v[-1], w0[0], w0[-1] = 1.0, 0.6, -0.8
         weights = linear.balanced_weights(w0, [p.width] * (p.depth - 1), context.rng("full", name))
         times = np.linspace(0.0, p.full_horizon, 61)
-        states = linear.flow(weights, lambda w, which=which, v=v: law_gradient(which, w, v), times, rtol=1e-11)
+        states = linear.flow(
+            weights, lambda w, which=which, v=v: law_gradient(which, w, v, panels=FLOW_PANELS), times, rtol=1e-11
+        )
         w_e = np.array([linear.end_to_end(state) for state in states])
         norm = np.linalg.norm(w_e, axis=1)
         q = np.arctanh(np.clip(w_e @ v / norm, -1 + 1e-15, 1 - 1e-15))
@@ -190,7 +193,7 @@ def full_network(p: Parameters, context: Context) -> dict[str, np.ndarray]:
 def product_rule(which, state, v) -> tuple[float, float]:
     """Relative residuals of Lemma 7, Eq. (16), and of Eq. (39), with the derivatives taken from the layers' own velocities."""
     depth, w_e = len(state), linear.end_to_end(state)
-    gradient = law_gradient(which, w_e, v)
+    gradient = law_gradient(which, w_e, v, panels=FLOW_PANELS)
     velocities = [-g for g in linear.layer_gradients(state, gradient)]
     rate = sum(linear.end_to_end([*state[:j], velocities[j], *state[j + 1 :]]) for j in range(depth))
     norm = np.linalg.norm(w_e)
@@ -212,7 +215,7 @@ def broken_hypotheses(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     times = np.linspace(0.0, p.full_horizon, 121)
     stretched = linear.flow(
         linear.balanced_weights(0.1 * turn @ target, [p.width] * (p.depth - 1), context.rng("ellipse")),
-        lambda w: planar_gradient(radii, weight, w, target, stretch=ELLIPSE),
+        lambda w: planar_gradient(radii, weight, w, target, stretch=ELLIPSE, panels=FLOW_PANELS),
         times,
         rtol=1e-9,
     )
@@ -227,7 +230,7 @@ def broken_hypotheses(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     if p.depth > 1:
         weights = linear.balanced_weights(REFERENCE_START, [p.width] * (p.depth - 1), context.rng("unbalanced"))
         weights[0], weights[1] = 3.0 * weights[0], weights[1] / 3.0
-        states = linear.flow(weights, lambda w: planar_gradient(radii, weight, w, V), times, rtol=1e-9)
+        states = linear.flow(weights, lambda w: planar_gradient(radii, weight, w, V, panels=FLOW_PANELS), times, rtol=1e-9)
         w_e = np.array([linear.end_to_end(state) for state in states])
         q = np.arctanh(np.clip(w_e @ V / np.linalg.norm(w_e, axis=1), -1 + 1e-15, 1 - 1e-15))
         line = bounds.proposition4_exponent(times, REFERENCE_CLOCK, circle.c0)
@@ -248,7 +251,7 @@ def stretched_sign_changes(p: Parameters, context: Context) -> int:
     weights = linear.balanced_weights(w0, [p.width] * (p.depth - 1), context.rng("stretched"))
     states = linear.flow(
         weights,
-        lambda w: planar_gradient(circle.radius_nodes, circle.radius_weights, w, v, stretch=stretch),
+        lambda w: planar_gradient(circle.radius_nodes, circle.radius_weights, w, v, stretch=stretch, panels=FLOW_PANELS),
         np.linspace(0.0, 4 * p.full_horizon, 241),
         rtol=1e-9,
     )
@@ -266,7 +269,7 @@ def flipped_labels(p: Parameters) -> dict[str, np.ndarray]:
     for key, flip in (("flipped", 0.1), ("clean", 0.0)):
         states = linear.flow(
             [np.array([[0.0, 6.0]])],
-            lambda w, flip=flip: planar_gradient(radii, weight, w, V, flip_probability=flip),
+            lambda w, flip=flip: planar_gradient(radii, weight, w, V, flip_probability=flip, panels=FLOW_PANELS),
             times,
             rtol=1e-9,
         )

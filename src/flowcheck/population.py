@@ -23,6 +23,8 @@ from jaxtyping import Float
 from scipy.special import gammaln
 
 Array = np.ndarray
+Number = float | Array
+"""A number, or an array of any shape; functions of one number broadcast."""
 Sampler = Callable[[np.random.Generator, int], Array]
 
 PANEL_NODES = 16
@@ -62,31 +64,31 @@ class SphericalLaw:
         """E x_1^2; the covariance is this multiple of the identity."""
         return float(self.coordinate_weights @ self.coordinate_nodes**2)
 
-    def kappa(self, r: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def kappa(self, r: Number) -> Number:
         r"""$\kappa(r)=\frac12\mathbb E[x_1\tanh(rx_1/2)]$: the radial part of the gradient; $\kappa(\infty)=c_0/\pi$."""
         z = np.multiply.outer(np.asarray(r, float), self.coordinate_nodes)
         return 0.5 * (np.tanh(0.5 * z) @ (self.coordinate_weights * self.coordinate_nodes))
 
-    def kappa_gap(self, r: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def kappa_gap(self, r: Number) -> Number:
         r"""$c_0/\pi-\kappa(r)=\mathbb E\,|x_1|/(1+e^{r|x_1|})$, without the cancellation at large r."""
         z = np.multiply.outer(np.asarray(r, float), self.coordinate_nodes)
         decay = np.exp(-z)
         return (decay / (1.0 + decay)) @ (self.coordinate_weights * self.coordinate_nodes)
 
-    def kappa_slope(self, r: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def kappa_slope(self, r: Number) -> Number:
         r"""$\kappa'(r)=\frac14\mathbb E[x_1^2/\cosh^2(rx_1/2)]$: the radial eigenvalue of the Hessian."""
         z = np.multiply.outer(np.asarray(r, float), self.coordinate_nodes)
         decay = np.exp(-z)
         return (decay / (1.0 + decay) ** 2) @ (self.coordinate_weights * self.coordinate_nodes**2)
 
-    def loss(self, r: Float[Array, "*batch"], cosine: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def loss(self, r: Number, cosine: Number) -> Number:
         r"""$L(\mathbf w)=\mathbb E\ln(2\cosh(rx_1/2))-\frac{c_0}{\pi}\,r\cos\theta$ at $\|\mathbf w\|=r$."""
         r = np.asarray(r, float)
         z = np.multiply.outer(r, self.coordinate_nodes)
         radial = (0.5 * z + np.log1p(np.exp(-z))) @ self.coordinate_weights
         return radial - self.c0 / math.pi * r * cosine
 
-    def norm_growth(self, r: Float[Array, "*batch"], cosine: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    def norm_growth(self, r: Number, cosine: Number) -> Number:
         r"""$g(\mathbf w)=-\mathbf w^\top\nabla L(\mathbf w)=r\,(\frac{c_0}{\pi}\cos\theta-\kappa(r))$, Eq. (7)."""
         r = np.asarray(r, float)
         return r * (self.c0 / math.pi * np.asarray(cosine, float) - self.kappa(r))

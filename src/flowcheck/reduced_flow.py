@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
-from flowcheck.population import Array, SphericalLaw
+from flowcheck.population import Array, Number, SphericalLaw
 
 RTOL = 1e-12
 COARSE_RTOL = 1e-10
@@ -59,7 +59,7 @@ class Transition:
     s: Float[Array, " s"]
 
 
-def clock(angle: float | Array) -> Array:
+def clock(angle: Number) -> Number:
     """artanh(cos θ) = -ln tan(θ/2), accurate near θ = 0 and π. Raises ValueError outside (0, π)."""
     angle = np.asarray(angle, float)
     if np.any((angle <= 0) | (angle >= math.pi)):
@@ -67,7 +67,7 @@ def clock(angle: float | Array) -> Array:
     return -np.log(np.tan(0.5 * angle))
 
 
-def clock_of_gap(gap: float | Array) -> Array:
+def clock_of_gap(gap: Number) -> Number:
     """artanh(cos θ) at θ = π - gap; keeps full precision for small gaps. Raises ValueError outside (0, π)."""
     gap = np.asarray(gap, float)
     if np.any((gap <= 0) | (gap >= math.pi)):
@@ -75,7 +75,7 @@ def clock_of_gap(gap: float | Array) -> Array:
     return np.log(np.tan(0.5 * gap))
 
 
-def one_minus_cos(q: float | Array) -> Array:
+def one_minus_cos(q: Number) -> Number:
     """1 - cos θ = 2 / (e^{2q} + 1), without cancellation."""
     return 2.0 / (np.exp(2.0 * np.asarray(q, float)) + 1.0)
 
@@ -89,7 +89,7 @@ def norm_growth(law: SphericalLaw, q: Array, s: Array) -> Array:
 def clock_rates(law: SphericalLaw, depth: int, q: Array, s: Array) -> tuple[Array, Array]:
     """(ds/dq, dt/dq)."""
     scale = math.pi / law.c0
-    ds = depth * (scale * law.kappa_gap(np.exp(s)) - one_minus_cos(q))
+    ds = np.asarray(depth * (scale * law.kappa_gap(np.exp(s)) - one_minus_cos(q)))
     return ds, scale * np.exp(-(1.0 - 2.0 / depth) * s)
 
 

@@ -100,10 +100,10 @@ def test_sgd_on_the_gpu_is_sgd_on_the_cpu():
     assert sgd(weights, [1, 2], device=torch.device("cuda")).w_e == pytest.approx(sgd(weights, [1, 2]).w_e, abs=1e-10)
 
 
-@pytest.mark.parametrize("key", ["step_size", "batch_size", "steps", "every"])
-def test_sgd_refuses_sizes_that_are_not_positive(key):
+@pytest.mark.parametrize(("key", "value"), [("step_size", 0.0), ("batch_size", 0), ("steps", 0), ("every", 0)])
+def test_sgd_refuses_sizes_that_are_not_positive(key, value):
     with pytest.raises(ValueError, match="positive"):
-        sgd([np.array([[0.6, -0.8]])], [0], **{key: 0})
+        sgd([np.array([[0.6, -0.8]])], [0], **{key: value})
 
 
 @pytest.mark.parametrize("depth", [1, 2])
