@@ -57,6 +57,7 @@ lint: env
 	  echo "these notebooks hold outputs; clear them: jupyter nbconvert --clear-output --inplace FILE" >&2; exit 1; fi
 	$(IN_ENV) python -m flowcheck schemas --check
 
+# to be run with the oldest Python that is supported: some releases need 3.11.5 or 3.12, and the lock must hold from 3.11.0 on;
 # the local part of a version (2.13.0+cpu) names a build that only some machines have, so it is left out
 lock:
 	pip-compile --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -42,7 +42,7 @@ class Finding(BaseModel):
 
 
 class Ruling(BaseModel):
-    """The verdict on one claim, with everything it rests on. `slack` is the smallest margin of its predicates."""
+    """The verdict on one claim, with everything it rests on. `slack` is the margin of `tightest`."""
 
     verdict: Verdict
     reason: str
@@ -61,18 +61,28 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
     controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
     verdict, reason = _decide(claim, metrics, predicates, hypotheses, controls)
-    margins = [(f.margin, f.error, f.n) for f in predicates if f.margin is not None]
-    slack, error, n = min(margins, key=lambda m: m[0]) if margins else (None, None, None)
+    nearest = tightest(predicates)
     return Ruling(
         verdict=verdict,
         reason=reason,
-        slack=slack,
-        error=error,
-        n=n,
+        slack=nearest.margin if nearest else None,
+        error=nearest.error if nearest else None,
+        n=nearest.n if nearest else None,
         predicates=predicates,
         controls=controls,
         hypotheses=hypotheses,
     )
+
+
+def tightest(predicates: list[Finding]) -> Finding | None:
+    """The predicate with the smallest margin, or None if nothing was measured.
+
+    A count that meets its limit exactly (no violations among n) says nothing about slack, so it is passed over where there is
+    another predicate.
+    """
+    measured = [(f.margin, f) for f in predicates if f.margin is not None]
+    telling = [pair for pair in measured if pair[0] != 0 or pair[1].error or pair[1].interval]
+    return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def _decide(
@@ -101,9 +111,9 @@ def _decide(
     for finding in predicates:
         if finding.outcome == "undecided":
             return Verdict.INCONCLUSIVE, finding.reason
-    slack = min(f.margin for f in predicates if f.margin is not None)
-    if claim.vacuous_above is not None and slack > claim.vacuous_above:
-        return Verdict.VACUOUS, f"holds only trivially: slack {slack:.3g} is above {claim.vacuous_above:g}"
+    nearest = tightest(predicates)
+    if claim.vacuous_above is not None and nearest and nearest.margin is not None and nearest.margin > claim.vacuous_above:
+        return Verdict.VACUOUS, f"holds only trivially: slack {nearest.margin:.3g} is above {claim.vacuous_above:g}"
     return Verdict.SUPPORTED, f"all {len(predicates)} predicates hold, all {len(controls)} controls fail"
 
 
