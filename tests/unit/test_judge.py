@@ -158,6 +158,15 @@ def test_slack_is_the_smallest_margin_and_carries_its_own_error_and_count():
     assert (ruling.verdict, ruling.slack, ruling.error, ruling.n) == (Verdict.SUPPORTED, 0.25, 0.01, 7)
 
 
+def test_slack_passes_over_a_count_that_meets_its_limit_exactly():
+    count = {"metric": "violations", "is": "<=", "value": 0.0, "why": "none among n"}
+    both = claim([ERROR, count], [BROKEN | {"against": "error"}])
+    ruling = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, n=50)))
+    assert (ruling.verdict, ruling.slack) == (Verdict.SUPPORTED, pytest.approx(0.6))
+    failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(2.0, n=50)))
+    assert (failed.verdict, failed.slack) == (Verdict.CONTRADICTED, -2.0)
+
+
 # ------------------------------------------------------------------------------------------- numbers that are no numbers
 
 NOT_NUMBERS = {
