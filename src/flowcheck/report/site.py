@@ -24,8 +24,14 @@ HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.g
 SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
 VERDICTS = {
-    Verdict.SUPPORTED: ("✓", "Every predicate holds by more than its numerical error can explain, and every control fails."),
-    Verdict.CONTRADICTED: ("✗", "A predicate fails by more than its numerical error can explain, and every control fails."),
+    Verdict.SUPPORTED: (
+        "✓",
+        "Every predicate holds by more than its numerical error can explain, and every control there is fails.",
+    ),
+    Verdict.CONTRADICTED: (
+        "✗",
+        "A predicate fails by more than its numerical error can explain, and every control there is fails.",
+    ),
     Verdict.INCONCLUSIVE: ("?", "A margin is not resolved, or a control passes, so that the check has no teeth."),
     Verdict.VACUOUS: ("○", "The claim holds trivially: the slack is above the limit that the claim itself sets."),
     Verdict.HYPOTHESIS_NOT_MET: (
@@ -108,10 +114,12 @@ class Site:
         """What the claims say under one key, for the filters, in order of appearance."""
         return list(dict.fromkeys(claim[key] for claim in self.claims))
 
-    def counterpart(self, claim: Mapping[str, Any]) -> Record | None:
-        """The corrected claim of a printed one, and the other way round."""
-        name = claim["id"]
-        return self.by_id.get(name.removesuffix("-printed") if claim["variant"] == "printed" else f"{name}-printed")
+    def counterparts(self, claim: Mapping[str, Any]) -> list[Record]:
+        """Corrected claims of a printed one, and the other way round: same id up to ``-printed``, else a shared deviation."""
+        others = [c for c in self.claims if c["paper"] == claim["paper"] and c["variant"] != claim["variant"]]
+        stem = claim["id"].split("-printed")[0]
+        same = [c for c in others if c["id"].split("-printed")[0] == stem]
+        return same or [c for c in others if set(c["deviations"]) & set(claim["deviations"])]
 
     def comparison(self) -> dict[str, Any]:
         """Verdicts against the recorded ones: changed, never recorded, recorded and gone."""
