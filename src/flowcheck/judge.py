@@ -81,7 +81,7 @@ def tightest(predicates: list[Finding]) -> Finding | None:
     another predicate.
     """
     measured = [(f.margin, f) for f in predicates if f.margin is not None]
-    telling = [pair for pair in measured if pair[0] != 0 or pair[1].error or pair[1].interval]
+    telling = [(m, f) for m, f in measured if m != 0 or f.error or f.interval or f.outcome != "holds"]
     return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
 
 

@@ -165,6 +165,9 @@ def test_slack_passes_over_a_count_that_meets_its_limit_exactly():
     assert (ruling.verdict, ruling.slack) == (Verdict.SUPPORTED, pytest.approx(0.6))
     failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(2.0, n=50)))
     assert (failed.verdict, failed.slack) == (Verdict.CONTRADICTED, -2.0)
+    strict = claim([ERROR, count | {"is": "<"}], [BROKEN | {"against": "error"}])
+    missed = judge(strict, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, n=50)))
+    assert (missed.verdict, missed.slack) == (Verdict.CONTRADICTED, 0.0)
 
 
 # ------------------------------------------------------------------------------------------- numbers that are no numbers
