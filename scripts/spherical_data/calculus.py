@@ -12,6 +12,7 @@ import sympy as sp
 from pydantic import Field
 from scipy.integrate import quad, solve_ivp
 
+from flowcheck.bounds.spherical_data import GROWTH_CAP
 from flowcheck.enclosure import enclose_maximum
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
@@ -162,7 +163,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
         evidence.measure(f"residual_is_nonzero_{name}_broken", float(not broken), error=0.0, n=1)
     evidence.measure("growth_cap_upper_end", a["cap"][1], error=0.0)
     evidence.measure("growth_cap_lower_end", a["cap"][0], error=0.0)
-    evidence.measure("growth_cap_over_paper", a["cap"][1] / 0.3, error=0.0)
+    evidence.measure("growth_cap_over_paper", a["cap"][1] / GROWTH_CAP, error=0.0)
     evidence.measure("growth_cap_over_0.27", a["cap"][0] / 0.27, error=0.0)
     evidence.measure("growth_cap_boxes", len(a["boxes"]), error=0.0)
     theta = sp.symbols("theta")

@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from flowcheck import linear
+from flowcheck.bounds.spherical_data import GROWTH_CAP
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
 from flowcheck.population import SphericalLaw, law, law_gradient, planar_gradient
@@ -164,8 +165,7 @@ def end_to_end_residual(which: SphericalLaw, weights: list[np.ndarray], v: np.nd
     """Relative distance between the product rule on the layers' velocities and the right side of Eq. (14)."""
     w_e = linear.end_to_end(weights)
     gradient = law_gradient(which, w_e, v)
-    velocities = [-g for g in linear.layer_gradients(weights, gradient)]
-    rate = sum(linear.end_to_end([*weights[:j], velocities[j], *weights[j + 1 :]]) for j in range(len(weights)))
+    rate = linear.end_to_end_velocity(weights, gradient)
     predicted = linear.end_to_end_rate(w_e, gradient, len(weights))
     return float(np.linalg.norm(rate - predicted) / np.linalg.norm(predicted))
 
@@ -272,8 +272,8 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.runs = runs = pd.concat(frames, ignore_index=True)
     points, quadrature = len(runs), runs.quadrature_error.max()
 
-    def worst(name: str, key: str, pick=max, error: float = 1e-13, laws=lambda a: True) -> None:
-        values = [float(a[key]) for a in by_law.values() if key in a and laws(a)]
+    def worst(name: str, key: str, pick=max, error: float = 1e-13) -> None:
+        values = [float(a[key]) for a in by_law.values() if key in a]
         evidence.measure(name, pick(values), error=error, n=len(values))
 
     evidence.measure("lemma2_residual_eq5_max", runs.eq5.max(), error=quadrature, n=points)
@@ -292,7 +292,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
         "gradient_size_over_half_c0_max", 2.0 * max(float(a["size_at_minus_v"]) for a in by_law.values()), error=1e-12
     )
     evidence.measure("pull_towards_v_min", runs.pull.min(), error=quadrature, n=points)
-    evidence.measure("growth_over_cap_max", runs.growth.max() / 0.3, error=1e-12, n=points)
+    evidence.measure("growth_over_cap_max", runs.growth.max() / GROWTH_CAP, error=1e-12, n=points)
     evidence.measure("growth_over_two_thirds_cap_max", runs.growth.max() / 0.2, error=1e-12, n=points)
     obtuse, acute = runs[runs.angle > 0.5 * math.pi], runs[runs.angle <= 0.5 * math.pi]
     evidence.measure("growth_obtuse_max", (obtuse.growth / obtuse.r).max(), error=quadrature, n=len(obtuse))

@@ -42,6 +42,15 @@ def layer_gradients(weights: Sequence[Any], gradient: Any) -> Weights:
     return gradients
 
 
+def end_to_end_velocity(weights: Sequence[Any], gradient: Any) -> Any:
+    """Velocity of w_e under the flow of the layers, by the product rule: nothing of Eq. (14) is presupposed.
+
+    `gradient` is ∇L(w_e), shape [..., d].
+    """
+    velocities = [-g for g in layer_gradients(weights, gradient)]
+    return sum(end_to_end([*weights[:j], velocities[j], *weights[j + 1 :]]) for j in range(len(weights)))
+
+
 def balancedness_defect(weights: Sequence[Any]) -> Any:
     """Largest entry, over all j, of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer."""
     defects = [abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in itertools.pairwise(weights)]

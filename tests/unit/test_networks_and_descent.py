@@ -28,6 +28,16 @@ def test_layer_gradients_are_those_of_autograd(shapes):
         assert mine == pytest.approx(tensor.grad.numpy(), abs=1e-13)
 
 
+def test_end_to_end_velocity_is_the_change_over_a_small_step_of_the_layers():
+    rng = np.random.default_rng(7)
+    weights, pull, step = random_weights([(4, 3), (2, 4), (1, 2)], rng), rng.standard_normal(3), 1e-6
+    ahead, behind = (
+        linear.end_to_end([w - sign * step * g for w, g in zip(weights, linear.layer_gradients(weights, pull), strict=True)])
+        for sign in (1, -1)
+    )
+    assert linear.end_to_end_velocity(weights, pull) == pytest.approx((ahead - behind) / (2 * step), rel=1e-7)
+
+
 def test_layer_gradients_of_a_batch_are_those_of_its_members():
     rng = np.random.default_rng(1)
     batch, pulls = random_weights([(7, 4, 3), (7, 1, 4)], rng), rng.standard_normal((7, 3))
