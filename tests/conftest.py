@@ -9,7 +9,7 @@ from jaxtyping import install_import_hook
 
 # Shapes and types of the mathematics are checked in every test that calls it.
 install_import_hook(
-    [f"flowcheck.{name}" for name in ("population", "reduced_flow", "linear", "descent", "bounds", "statistics")],
+    [f"flowcheck.{name}" for name in ("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics")],
     "beartype.beartype",
 )
 

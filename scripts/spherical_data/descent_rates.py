@@ -13,10 +13,10 @@ import pandas as pd
 from pydantic import Field
 
 from flowcheck.bounds import spherical_data as bounds
-from flowcheck.descent import population_descent
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
 from flowcheck.population import law, law_gradient, planar_gradient
+from flowcheck.population_descent import population_descent
 from flowcheck.step_sums import late_slopes
 
 Positive = Annotated[float, Field(gt=0)]

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from flowcheck import linear, reduced_flow
 from flowcheck.bounds import spherical_data as bounds
-from flowcheck.descent import circle_sgd
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
 from flowcheck.population import law
+from flowcheck.population_descent import circle_sgd
 from flowcheck.statistics import clopper_pearson
 
 START = np.array([0.6, -0.8])
