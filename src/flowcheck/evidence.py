@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +21,8 @@ import numpy as np
 import pandas as pd
 
 PROVENANCE = "provenance"
+UNMET = "hypothesis_not_met"
+"""Entry of the provenance that says which hypothesis ended the run; the figures are then empty."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,17 @@ class Measurement:
         )
 
 
+class HypothesisError(ValueError):
+    """A hypothesis of the claims is not met by the run: `metric` is the evidence that says so, `measured` its value.
+
+    Raised by a cell or a gathering step, it leaves evidence in which `metric` is measured and all else is NaN.
+    """
+
+    def __init__(self, metric: str, measured: float, sentence: str) -> None:
+        super().__init__(f"{sentence} ({metric} = {measured:.6g})")
+        self.metric, self.measured, self.sentence = metric, float(measured), sentence
+
+
 @dataclass
 class Evidence:
     """Everything one experiment measured: named numbers, arrays for its figures, one table of its runs."""
@@ -98,6 +111,14 @@ class Evidence:
             self.runs.to_parquet(stream, index=False)
         flat: dict[str, Any] = {name: m.to_json() for name, m in sorted(self.metrics.items())}
         save_json(folder / "metrics.json", flat | {PROVENANCE: self.provenance})
+
+    @classmethod
+    def of_unmet_hypothesis(cls, unmet: HypothesisError, promised: Iterable[str]) -> Evidence:
+        """The measured hypothesis, and NaN for every other promised number: claims on it become `hypothesis-not-met`."""
+        evidence = cls(provenance={UNMET: str(unmet)})
+        for name in sorted({*promised, unmet.metric}):
+            evidence.measure(name, unmet.measured if name == unmet.metric else math.nan, error=0.0)
+        return evidence
 
     @classmethod
     def load(cls, folder: Path) -> Evidence:

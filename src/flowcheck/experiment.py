@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
 from flowcheck.digest import code_digest
-from flowcheck.evidence import Evidence, load_arrays, save_arrays
+from flowcheck.evidence import UNMET, Evidence, HypothesisError, load_arrays, save_arrays
 from flowcheck.settings import Settings
 
 if TYPE_CHECKING:
@@ -158,7 +158,11 @@ class _Run:
         context, stamp = self.context(f"{self.settings.experiment} {name}"), self.stamp  # the stamp of the code that runs now
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
-        arrays = dict(cell(self.parameters(point), context))
+        try:
+            arrays = dict(cell(self.parameters(point), context))
+        except HypothesisError as unmet:
+            print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
+            arrays = {UNMET: np.array([unmet.metric, unmet.sentence]), "measured": np.array(unmet.measured)}
         seconds = time.perf_counter() - started
         extra = {STAMP: np.array(stamp), SECONDS: np.array(seconds), "device": np.array(context.device_used)}
         save_arrays(self.cell_file(name), arrays | extra)
@@ -171,11 +175,18 @@ class _Run:
         context = self.context(f"{self.settings.experiment} gather")
         cells = {name: load_arrays(self.cell_file(name)) for name in self.settings.cells()}
         started = time.perf_counter()
-        evidence = gather(self.parameters(next(iter(self.settings.cells().values()))), cells, context)
+        try:
+            for arrays in cells.values():
+                if UNMET in arrays:
+                    metric, sentence = arrays[UNMET].tolist()
+                    raise HypothesisError(metric, float(arrays["measured"]), sentence)
+            evidence = gather(self.parameters(next(iter(self.settings.cells().values()))), cells, context)
+        except HypothesisError as unmet:
+            evidence = Evidence.of_unmet_hypothesis(unmet, self.settings.metrics or ())
         self._check_promise(evidence)
         cell_seconds = sum(float(arrays[SECONDS]) for arrays in cells.values())
         devices = sorted({str(arrays["device"]) for arrays in cells.values()})
-        evidence.provenance = provenance(self.settings, devices) | {
+        evidence.provenance |= provenance(self.settings, devices) | {
             "script": _relative(self.script),
             "cells": len(cells),
             "wall_time_s": round(cell_seconds + time.perf_counter() - started, 3),

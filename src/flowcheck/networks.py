@@ -262,7 +262,7 @@ class FeedForward(Network):
     def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float:
         r"""Upper bound of alpha, with C, m_l and M of `output_bound`:
 
-        $\alpha\le C\bigl(\sum_l m_l^2\prod_j(\tfrac{m_j-\delta_{jl}}{L-1})^{m_j-\delta_{jl}}\bigr)^{1/2}(\sum_i\|x_i\|^{2M})^{1/2}$.
+        $\alpha\le C\bigl(\sum_l m_l^2\prod_j(\tfrac{m_j-\delta_{jl}}{L-1})^{m_j-\delta_{jl}}\sum_i\|x_i\|^{2M}\bigr)^{1/2}$.
 
         $\|\partial\mathcal H/\partial W_l\|\le m_l\,C\|x\|^M\prod_j\|W_j\|^{m_j-\delta_{jl}}$, each term maximised on its own.
         """

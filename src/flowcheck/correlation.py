@@ -1,0 +1,167 @@
+r"""The neural correlation function (NCF) $\mathcal N_{z,\mathcal H}(u)=z^\top\mathcal H(X;u)$, its KKT points on the unit sphere,
+and their search by ascent.
+
+A unit vector u is a KKT point of $\max_{\|u\|=1}\mathcal N(u)$ if $\nabla\mathcal N(u)=\lambda u$; then $\lambda=L\mathcal N(u)$.
+It is non-negative if $\mathcal N(u)\ge0$. All starts of an ascent are one batch, with the scale-free step $u+g/\|g\|$.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from flowcheck.networks import Network
+
+STALLED = 1e-300
+"""Gradients below this norm are zero: KKT points with multiplier 0, where no direction of ascent exists."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k]."""
+
+    network: Network
+    x: Float[Tensor, "n d"]
+    z: Float[Tensor, " n"]
+
+    def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        return self.network.forward(u, self.x) @ self.z
+
+    def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+        """One element of the Clarke subdifferential: the gradient wherever there is one."""
+        return self.network.pull(u, self.x, self.z)
+
+    def normalised(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$."""
+        return self.value(unit(u))
+
+    def tangential(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+        r"""$(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)$: the velocity of the direction, and zero exactly at KKT points."""
+        direction = unit(u)
+        gradient = self.gradient(direction)
+        return gradient - (gradient * direction).sum(dim=-1, keepdim=True) * direction
+
+    def kkt_residual(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\|(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)\|/\|\nabla\mathcal N(\hat u)\|$, the sine of the angle between u
+        and the gradient; 0 where the gradient vanishes.
+        """
+        size = self.gradient(unit(u)).norm(dim=-1)
+        return torch.where(size > STALLED, self.tangential(u).norm(dim=-1) / size.clamp_min(STALLED), 0.0)
+
+    def cosine(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\nabla\mathcal N(\hat u)^\top\hat u/\|\nabla\mathcal N(\hat u)\|$, as in the papers' figures; NaN where it is 0/0."""
+        direction = unit(u)
+        gradient = self.gradient(direction)
+        return (gradient * direction).sum(dim=-1) / gradient.norm(dim=-1)
+
+    def tangent_curvature(self, u: Float[Tensor, " k"]) -> Float[Tensor, " k-1"]:
+        r"""Eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
+
+        At a KKT point: all negative at a strict local maximum, one positive at a saddle. For networks whose gradient is
+        differentiable at u.
+        """
+        direction = unit(u[None])[0]
+
+        def value(v: Tensor) -> Tensor:
+            return self.network.forward(v[None], self.x)[0] @ self.z
+
+        hessian = torch.func.hessian(value)(direction)
+        multiplier = self.gradient(direction[None])[0] @ direction
+        basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u)).to(u)], dim=1))[0][:, 1 : len(u)]
+        return torch.linalg.eigvalsh(basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1).to(u))
+
+    @functools.cached_property
+    def upper_bound(self) -> float:
+        r"""$\beta\|z\|\ge\max_{\|u\|=1}|\mathcal N(u)|$ from the network's closed bound; ValueError where there is none."""
+        return self.network.output_bound(self.x) * float(self.z.norm())
+
+
+@dataclass(frozen=True)
+class KktPoints:
+    """Where an ascent ended: one row per start. `residual` certifies; `converged` says which rows reached the tolerance."""
+
+    points: Float[Tensor, "s k"]
+    value: Float[Tensor, " s"]
+    residual: Float[Tensor, " s"]
+    converged: Bool[Tensor, " s"]
+    iterations: int
+
+    def distinct(self, tolerance: float = 1e-4) -> Int[Tensor, " p"]:
+        """Rows of the converged points, one of each set that lies within `tolerance`, highest value first."""
+        kept: list[int] = []
+        for row in torch.argsort(self.value, descending=True).tolist():
+            if self.converged[row] and all(float((self.points[row] - self.points[k]).norm()) > tolerance for k in kept):
+                kept.append(row)
+        return torch.tensor(kept, dtype=torch.int64)
+
+
+def unit(u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    """Rows divided by their norms."""
+    return u / u.norm(dim=-1, keepdim=True)
+
+
+def angle(u: Float[Tensor, "s k"], v: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+    """Angle between rows, in [0, π]; accurate near 0 and π, where the arccosine of a product is not."""
+    a, b = unit(u), unit(v)
+    return 2.0 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+
+
+def ascend(
+    correlation: Correlation,
+    starts: Float[Tensor, "s k"],
+    *,
+    tolerance: float = 1e-10,
+    iterations: int = 5000,
+) -> KktPoints:
+    r"""Maximise N on the unit sphere from all starts at once: $u\leftarrow(u+\eta\,g/\|g\|)/\|\cdot\|$.
+
+    $\eta$ is 1 and is halved, for one start, where a step does not increase N: with z of both signs the full step can cycle. A
+    row is done when its KKT residual is below `tolerance`, or where the gradient vanishes.
+    """
+    u = unit(starts)
+    eta = torch.ones_like(u[:, :1])
+    value, done, count = correlation.value(u), torch.zeros(len(u), dtype=torch.bool, device=u.device), 0
+    while count < iterations and not bool(done.all()):
+        gradient = correlation.gradient(u)
+        size = gradient.norm(dim=-1, keepdim=True)
+        along = (gradient * u).sum(dim=-1, keepdim=True)
+        residual = (gradient - along * u).norm(dim=-1, keepdim=True)
+        done = ((residual <= tolerance * size) | (size <= STALLED))[:, 0]
+        trial = unit(u + eta * gradient / size.clamp_min(STALLED))
+        trial_value = correlation.value(trial)
+        # rounding makes the last steps look like decreases: they are taken, up to the rounding of a sum of n terms
+        better = (trial_value >= value - 1e-14 * value.abs())[:, None]
+        take = better & ~done[:, None]
+        u, value = torch.where(take, trial, u), torch.where(take[:, 0], trial_value, value)
+        eta = torch.where(better, (1.5 * eta).clamp_max(1.0), 0.5 * eta)
+        count += 1
+    residual = correlation.kkt_residual(u)
+    return KktPoints(u, value, residual, residual <= 10.0 * tolerance, count)
+
+
+def largest_output(network: Network, x: Float[Tensor, "n d"], starts: Float[Tensor, "s k"], iterations: int = 300) -> float:
+    r"""Lower bound of $\beta=\sup_{\|w\|=1}\|\mathcal H(X;w)\|$: the best of several ascents of $\tfrac12\|\mathcal H\|^2$."""
+    u, best = unit(starts), 0.0
+    for _ in range(iterations):
+        outputs, gradient = network.forward_and_pull(u, x, lambda h: h)
+        best = max(best, float(outputs.norm(dim=-1).max()))
+        u = unit(u + gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(STALLED))
+    return max(best, float(network.forward(u, x).norm(dim=-1).max()))
+
+
+def largest_jacobian(network: Network, x: Float[Tensor, "n d"], starts: Float[Tensor, "s k"]) -> float:
+    r"""Lower bound of $\alpha=\sup_{\|w\|=1}\|\mathcal J(X;w)\|_2$: the best spectral norm along ascents of $\|\mathcal H\|$.
+
+    Where outputs are large, so is the Jacobian: $L\|\mathcal H\|\le\|\mathcal J\|_2$ on the sphere.
+    """
+    u, best = unit(starts), 0.0
+    for _ in range(30):
+        rows = torch.stack([network.pull(u, x, row) for row in torch.eye(len(x)).to(x)], dim=1)
+        best = max(best, float(torch.linalg.matrix_norm(rows, ord=2).max()))
+        _, gradient = network.forward_and_pull(u, x, lambda h: h)
+        u = unit(u + gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(STALLED))
+    return best

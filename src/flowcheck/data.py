@@ -1,0 +1,37 @@
+"""Training data: inputs on the unit sphere, labels from a teacher network. Float64 on the CPU, drawn with numpy generators."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowcheck.networks import Network
+
+
+def gaussian(rng: np.random.Generator, *shape: int) -> Tensor:
+    """Standard normal entries."""
+    return torch.from_numpy(rng.standard_normal(shape))
+
+
+def sphere_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
+    """N points, uniform on the unit sphere of R^d: Gaussian rows, normalised."""
+    x = gaussian(rng, n, d)
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def circle_inputs(n: int) -> Float[Tensor, "n 2"]:
+    """N equally spaced unit vectors of the plane, the first at angle 0."""
+    angle = torch.arange(n, dtype=torch.float64) * (2.0 * torch.pi / n)
+    return torch.stack([torch.cos(angle), torch.sin(angle)], dim=-1)
+
+
+def unit_vectors(rng: np.random.Generator, count: int, size: int) -> Float[Tensor, "count size"]:
+    """`count` unit vectors, uniform on the sphere: the directions w_0 of an initialisation."""
+    return sphere_inputs(rng, count, size)
+
+
+def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " n"]:
+    """Outputs of a teacher with standard normal weights."""
+    return teacher.forward(gaussian(rng, 1, teacher.size), x)[0]
