@@ -9,8 +9,14 @@ from jaxtyping import install_import_hook
 
 # Shapes and types of the mathematics are checked in every test that calls it.
 install_import_hook(
-    [f"flowcheck.{name}" for name in ("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics")],
-    "beartype.beartype",
+    [
+        f"flowcheck.{name}"
+        for name in (
+            *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
+            *("networks", "losses", "integrator", "flow"),
+        )
+    ],
+    "numeric_tower.check",
 )
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.integrate import DOP853, RK45
@@ -66,8 +67,8 @@ class _Step:
     stages: Tensor
 
     def take(self, rows: Tensor) -> _Step:
-        parts = (self.start, self.slope, self.end, self.end_slope, self.h)
-        return _Step(*(part[rows] for part in parts), self.stages[:, rows])
+        start, slope, end, end_slope, h = (part[rows] for part in (self.start, self.slope, self.end, self.end_slope, self.h))
+        return _Step(start, slope, end, end_slope, h, self.stages[:, rows])
 
     def put(self, rows: Tensor, other: _Step) -> _Step:
         return _Step(
@@ -102,7 +103,7 @@ class _RungeKutta:
 
     def __init__(self, order: int, like: Tensor) -> None:
         def table(values: object) -> Tensor:
-            return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+            return torch.as_tensor(np.array(values), dtype=like.dtype, device=like.device)
 
         solver = {5: RK45, 8: DOP853}[order]
         self.order, self.exponent = order, {5: 5, 8: 8}[order]
@@ -435,7 +436,7 @@ class _Run:
         own, column = due.nonzero(as_tuple=True)
         if not len(own):
             return
-        some, position = own.unique(return_inverse=True)
+        some, position = torch.unique(own, return_inverse=True)
         dense = self.method.interpolant(self._rows(rows[some]), step.take(some))
         states = dense((points[own, column] - self.s[rows[own]]) / step.h[own], position)
         self.recorded[self.index[rows[own]], column] = states if self.project is None else self.project(states)

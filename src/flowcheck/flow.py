@@ -1,0 +1,414 @@
+r"""Gradient flow of homogeneous networks from small initialisation, in rescaled time.
+
+$\dot w=\mathcal J(X;w)^\top r$, where $r=-\ell'(\mathcal H(X;w),y)$ (`loss_flow`) or r = z (`correlation_flow`, the NCF flow).
+With $w=e^{\rho}\theta$, $\|\theta\|=1$, $g=\mathcal J(X;\theta)^\top r$, $ds=\|w\|^{L-2}dt$ and $\hat\rho=\rho-\ln\delta$:
+
+$\theta'=(I-\theta\theta^\top)g$, $\hat\rho'=\theta^\top g$, $\hat t'=e^{-(L-2)\hat\rho}$, with $\hat t=\delta^{L-2}t$.
+
+All of it stays of order one as $\delta\to0$; for L = 2, s = t. $\hat t$ is the time of $s(t)=w(t/\delta^{L-2})/\delta$ in Eq. (8)
+of deep_homogeneous. In the arc s there is no finite-time blow-up for L > 2: $\hat\rho$ grows linearly while $\hat t$ converges
+to T* (`blow_up_time`). In clock "time" the independent variable is $\hat t$ itself; integrating past T* is a RuntimeError.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.integrator import Trajectories, integrate
+from flowcheck.losses import Loss
+from flowcheck.networks import FeedForward, Network, Separable
+
+Clock = Literal["arc", "time"]
+LARGEST_EXPONENT = 700.0
+"""exp overflows in float64 above 709."""
+
+
+@dataclass(frozen=True)
+class FlowStates:
+    r"""States of a flow; all have the same leading dimensions: [S], or [S, P] where several states are kept.
+
+    Attributes:
+        direction: $\theta=w/\|w\|$.
+        log_growth: $\hat\rho=\ln(\|w\|/\delta)$.
+        time: $\hat t=\delta^{L-2}t$.
+        arc: $s=\int\|w\|^{L-2}dt$.
+        log_delta: $\ln\delta$, 0 for the NCF flow.
+        degree: L.
+    """
+
+    direction: Float[Tensor, "*b k"]
+    log_growth: Float[Tensor, "*b"]
+    time: Float[Tensor, "*b"]
+    arc: Float[Tensor, "*b"]
+    log_delta: Float[Tensor, "*b"]
+    degree: float
+
+    def log_norm(self) -> Float[Tensor, "*b"]:
+        r"""$\ln\|w\|$."""
+        return self.log_growth + self.log_delta
+
+    def weights_over_delta(self) -> Float[Tensor, "*b k"]:
+        r"""$w/\delta$. Raises OverflowError where it leaves float64: use `direction` and `log_growth` there."""
+        return _exponential(self.log_growth).unsqueeze(-1) * self.direction
+
+    def weights(self) -> Float[Tensor, "*b k"]:
+        """The weights w. Raises OverflowError where they leave float64."""
+        return _exponential(self.log_norm()).unsqueeze(-1) * self.direction
+
+    def plain_time(self) -> Float[Tensor, "*b"]:
+        r"""$t=\hat t\,\delta^{-(L-2)}$. Raises OverflowError where it leaves float64."""
+        return _exponential(-(self.degree - 2) * self.log_delta) * self.time
+
+
+@dataclass(frozen=True)
+class FlowPath(FlowStates):
+    """Final states [S], how they came about, and the states on the way.
+
+    Attributes:
+        ended_by: position in `until` of the event that ended each trajectory, -1 for the end of its length.
+        evaluations, steps, kinks: right-hand sides, accepted steps and located kinks of each trajectory.
+        recorded: states at `record_at` [S, P], NaN beyond the end; None if not asked for.
+        every_step: all accepted steps [S, N] from the start on, padded by NaN; None if not asked for.
+    """
+
+    ended_by: Int[Tensor, " s"]
+    evaluations: Int[Tensor, " s"]
+    steps: Int[Tensor, " s"]
+    kinks: Int[Tensor, " s"]
+    recorded: FlowStates | None
+    every_step: FlowStates | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n]."""
+
+    network: Network
+    x: Float[Tensor, "n d"]
+    loss: Loss | None
+    targets: Float[Tensor, "*s n"]
+    start: Float[Tensor, "s k"]
+    log_growth: Float[Tensor, " s"]
+    log_delta: Float[Tensor, " s"]
+
+    def pull(self, state: Tensor, index: Tensor) -> Float[Tensor, "a k"]:
+        r"""$g=\mathcal J(X;\theta)^\top r$."""
+        targets = self._targets(index)
+        if self.loss is None:
+            return self.network.pull(state[:, :-2], self.x, targets)
+        loss, factor = self.loss, self._output_factor(state, index)
+        return self.network.forward_and_pull(state[:, :-2], self.x, lambda h: loss.residual(factor * h, targets))[1]
+
+    def loss_value(self, state: Tensor, index: Tensor) -> Float[Tensor, " a"]:
+        """The loss of each state. Raises ValueError for the NCF flow, which has none."""
+        if self.loss is None:
+            raise ValueError("the NCF flow has no loss")
+        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.x)
+        return self.loss.value(outputs, self._targets(index))
+
+    @functools.cached_property
+    def start_state(self) -> Float[Tensor, "s m"]:
+        """Direction, log-growth and the other clock."""
+        return torch.cat([self.start, self.log_growth[:, None], torch.zeros_like(self.log_growth)[:, None]], dim=-1)
+
+    @functools.cached_property
+    def start_loss(self) -> Float[Tensor, " s"]:
+        return self.loss_value(self.start_state, torch.arange(len(self.start), device=self.start.device))
+
+    def rhs(self, clock: Clock) -> Callable[[Tensor, Tensor], Tensor]:
+        """Derivatives of direction, log-growth and the other clock with respect to `clock`."""
+        exponent = self.network.degree - 2
+
+        def rates(state: Tensor, index: Tensor) -> Tensor:
+            pull, direction = self.pull(state, index), state[:, :-2]
+            radial = (direction * pull).sum(dim=-1, keepdim=True)
+            stretch = torch.exp((exponent if clock == "time" else -exponent) * state[:, -2:-1])
+            if clock == "arc":
+                return torch.cat([torch.addcmul(pull, direction, radial, value=-1), radial, stretch], dim=-1)
+            return stretch * torch.cat(
+                [torch.addcmul(pull, direction, radial, value=-1), radial, torch.ones_like(radial)], dim=-1
+            )
+
+        return rates
+
+    def _targets(self, index: Tensor) -> Tensor:
+        return self.targets if self.targets.dim() == 1 else self.targets[index]
+
+    def _output_factor(self, state: Tensor, index: Tensor) -> Tensor:
+        r"""$e^{L\rho}$ [A, 1]; rounds to 0 below 1e-324, where the residual no longer feels the outputs."""
+        return torch.exp(self.network.degree * (state[:, -2] + self.log_delta[index])).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Ends a trajectory where `margin(problem, state [A, k+2], index [A])` rises through 0, or is not negative at the start."""
+
+    name: str
+    margin: Callable[[Problem, Tensor, Tensor], Tensor]
+    follows_clock: bool = False
+
+
+def log_norm_above(value: float) -> Event:
+    r"""$\ln\|w\|$ rises to `value`."""
+    return Event(f"log norm above {value:g}", lambda p, state, index: state[:, -2] + p.log_delta[index] - value)
+
+
+def log_norm_below(value: float) -> Event:
+    r"""$\ln\|w\|$ falls to `value`: collapse to the origin."""
+    return Event(f"log norm below {value:g}", lambda p, state, index: value - state[:, -2] - p.log_delta[index])
+
+
+def norm_reaches(value: float) -> Event:
+    r"""$\|w\|$ rises to `value`."""
+    return log_norm_above(math.log(value))
+
+
+def growth_reaches(value: float) -> Event:
+    r"""$\|w\|/\delta$ rises to `value`."""
+    return Event(f"growth {value:g}", lambda p, state, index: state[:, -2] - math.log(value))
+
+
+def loss_ratio_below(ratio: float) -> Event:
+    """The loss falls to `ratio` times its value at the start."""
+    return Event(f"loss ratio below {ratio:g}", lambda p, state, index: ratio - p.loss_value(state, index) / p.start_loss[index])
+
+
+def angle_within(target: Float[Tensor, "*s k"], radians: float) -> Event:
+    """The angle between the direction and `target`, [k] or one row per trajectory, falls to `radians`."""
+    unit = target / target.norm(dim=-1, keepdim=True)
+    return Event(
+        f"angle within {radians:g}",
+        lambda p, state, index: radians - angle(state[:, :-2], unit if unit.dim() == 1 else unit[index]),
+    )
+
+
+def tangential_below(tolerance: float) -> Event:
+    r"""$\|(I-\theta\theta^\top)g\|$ falls to `tolerance` $\|g\|$: the direction is a KKT point up to this sine."""
+
+    def margin(p: Problem, state: Tensor, index: Tensor) -> Tensor:
+        pull, direction = p.pull(state, index), state[:, :-2]
+        tangential = pull - (pull * direction).sum(dim=-1, keepdim=True) * direction
+        return tolerance * pull.norm(dim=-1) - tangential.norm(dim=-1)
+
+    return Event(f"tangential below {tolerance:g}", margin)
+
+
+def time_reaches(value: float) -> Event:
+    r"""$\hat t$ rises to `value`, in clock "arc"."""
+    return Event(f"time {value:g}", lambda p, state, index: state[:, -1] - value, follows_clock=True)
+
+
+def angle(a: Float[Tensor, "*b k"], b: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
+    """Angle between unit vectors in the half-angle form, accurate near 0 and near pi."""
+    return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+
+
+def loss_flow(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "*s n"],
+    loss: Loss,
+    directions: Float[Tensor, "s k"],
+    deltas: float | Float[Tensor, " s"],
+    *,
+    rtol: float = 1e-9,
+    order: Literal[5, 8] | None = None,
+    length: float | Float[Tensor, " s"] = math.inf,
+    until: Sequence[Event] = (),
+    record_at: Float[Tensor, "*s p"] | None = None,
+    keep_steps: bool = False,
+    clock: Clock = "arc",
+    max_steps: int = 100_000,
+) -> FlowPath:
+    r"""Flow of the loss from $w(0)=\delta w_0$, w_0 the rows of `directions` (of any norm; the papers take 1).
+
+    Args:
+        rtol: local error of direction (Euclidean) and log-norm (absolute, so relative in the norm), and of the other clock
+            relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
+        order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
+        length: in the chosen clock; infinite if events end the flow.
+        until: events; the first one ends a trajectory.
+        record_at: increasing values of the chosen clock.
+        clock: independent variable, "arc" s or "time" t̂.
+
+    Raises:
+        HypothesisError: network not homogeneous of its degree, or a delta that is not positive.
+        ValueError: no length and no event.
+        RuntimeError: see `integrate`; in clock "time" also a blow-up before the end of the length.
+    """
+    scales = torch.as_tensor(deltas, dtype=directions.dtype, device=directions.device).expand(directions.shape[0])
+    require_scale(scales.tolist())
+    return _run(
+        _problem(network, x, loss, y, directions, scales.log()),
+        rtol,
+        order,
+        length,
+        until,
+        record_at,
+        keep_steps,
+        clock,
+        max_steps,
+    )
+
+
+def correlation_flow(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    z: Float[Tensor, "*s n"],
+    directions: Float[Tensor, "s k"],
+    *,
+    rtol: float = 1e-9,
+    order: Literal[5, 8] | None = None,
+    length: float | Float[Tensor, " s"] = math.inf,
+    until: Sequence[Event] = (),
+    record_at: Float[Tensor, "*s p"] | None = None,
+    keep_steps: bool = False,
+    clock: Clock = "arc",
+    max_steps: int = 100_000,
+) -> FlowPath:
+    r"""NCF flow $\dot u=\mathcal J(X;u)^\top z$ (ascent) from the rows of `directions`, of any norm. Arguments as in `loss_flow`.
+
+    Raises:
+        HypothesisError: network not homogeneous of its degree, or NCF identically zero.
+    """
+    for row in z if z.dim() == 2 else z[None]:
+        require_signal(network, x, row)
+    problem = _problem(network, x, None, z, directions, torch.zeros_like(directions[:, 0]))
+    return _run(problem, rtol, order, length, until, record_at, keep_steps, clock, max_steps)
+
+
+def blow_up_time(
+    path: FlowPath, network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"]
+) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
+    r"""T* of the NCF flow, L > 2, and a bound on the error of its tail.
+
+    $T^*-t=\int e^{-(L-2)\rho}ds\le e^{-(L-2)\rho}/(L(L-2)\mathcal N(\theta))$, with equality along a KKT direction, as
+    $\rho'=L\mathcal N(\theta)$ and $\mathcal N(\theta)$ does not decrease (deep_homogeneous, Lemma B.2). The error is at most the
+    tail, and at most $1-\mathcal N(\theta)/(\beta\|z\|)$ of it where the network bounds beta. inf where $\mathcal N(\theta)\le0$:
+    no blow-up has been decided there. Times in the path's $\hat t$.
+
+    Raises ValueError if L <= 2.
+    """
+    if network.degree <= 2:
+        raise ValueError(f"a flow of degree {network.degree:g} does not blow up in finite time")
+    gap = network.degree - 2
+    value = network.forward(path.direction, x) @ z
+    tail = torch.where(value > 0, torch.exp(-gap * path.log_growth) / (network.degree * gap * value), torch.inf)
+    try:
+        slack = (1 - value / (network.output_bound(x) * float(z.norm()))).clamp(0, 1)
+    except ValueError:
+        slack = torch.ones_like(value)
+    return path.time + tail, torch.where(torch.isfinite(tail), slack * tail, torch.inf)
+
+
+def with_error(
+    run: Callable[[float], FlowPath], rtol: float, quantities: Callable[[FlowPath], dict[str, Tensor]], coarser: float = 100.0
+) -> tuple[FlowPath, dict[str, Tensor], dict[str, Tensor]]:
+    """The path at `rtol`, its quantities, and how far each moves when the tolerance is `coarser` times larger.
+
+    The difference is the error of the coarse run up to a few per cent, so a cautious bound on that of the fine one.
+    """
+    fine = run(rtol)
+    values, coarse = quantities(fine), quantities(run(coarser * rtol))
+    return fine, values, {name: (values[name] - coarse[name]).abs() for name in values}
+
+
+def default_order(network: Network) -> Literal[5, 8]:
+    """8 if the gradient has at least three derivatives: polynomials and powers of at least 4; 5 for all others.
+
+    At a kink of a lower power both pairs lose their order, and the cheaper one wins.
+    """
+    parts = network.parts if isinstance(network, Separable) else (network,)
+    smooth = all(
+        isinstance(part, FeedForward) and all(layer.activation.slope == 1 or layer.activation.power >= 4 for layer in part.layers)
+        for part in parts
+    )
+    return 8 if smooth else 5
+
+
+def _problem(network: Network, x: Tensor, loss: Loss | None, targets: Tensor, directions: Tensor, log_delta: Tensor) -> Problem:
+    require_degree(network, x)
+    norm = directions.norm(dim=-1)
+    return Problem(network, x, loss, targets, directions / norm.unsqueeze(-1), norm.log(), log_delta)
+
+
+def _run(
+    problem: Problem,
+    rtol: float,
+    order: Literal[5, 8] | None,
+    length: float | Tensor,
+    until: Sequence[Event],
+    record_at: Tensor | None,
+    keep_steps: bool,
+    clock: Clock,
+    max_steps: int,
+) -> FlowPath:
+    lengths = torch.as_tensor(length, dtype=problem.start.dtype, device=problem.start.device)
+    if not until and not bool(torch.isfinite(lengths).all()):
+        raise ValueError("a flow needs a finite length or an event that ends it")
+    if clock == "time" and any(event.follows_clock for event in until):
+        raise ValueError('in clock "time" give the time as length')
+    start = problem.start_state
+    everything = torch.arange(len(start), device=start.device)
+    clock_scale = 1 / problem.pull(start, everything).norm(dim=-1).clamp_min(1e-300)
+
+    def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
+        other = error[:, -1].abs() / (state[:, -1].abs() + clock_scale[index])
+        return torch.maximum(torch.maximum(error[:, :-2].norm(dim=-1), error[:, -2].abs()), other) / rtol
+
+    run = integrate(
+        problem.rhs(clock),
+        start,
+        length,
+        error_norm=error_norm,
+        order=order or default_order(problem.network),
+        project=_renormalise,
+        events=[functools.partial(event.margin, problem) for event in until],
+        record_at=record_at,
+        keep_steps=keep_steps,
+        max_steps=max_steps,
+    )
+    return _path(problem, run, clock, record_at)
+
+
+def _renormalise(state: Tensor) -> Tensor:
+    return torch.cat([state[:, :-2] / state[:, :-2].norm(dim=-1, keepdim=True), state[:, -2:]], dim=-1)
+
+
+def _path(problem: Problem, run: Trajectories, clock: Clock, record_at: Tensor | None) -> FlowPath:
+    def states(state: Tensor, own: Tensor) -> FlowStates:
+        other = state[..., -1]
+        arc, time = (own, other) if clock == "arc" else (other, own)
+        log_delta = problem.log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
+        return FlowStates(state[..., :-2], state[..., -2], time, arc, log_delta, float(problem.network.degree))
+
+    recorded = None
+    if record_at is not None and run.recorded is not None:
+        missing = torch.isnan(run.recorded[..., -1])
+        recorded = states(run.recorded, record_at.to(run.recorded).expand_as(missing).masked_fill(missing, torch.nan))
+    every_step = None if run.step_s is None or run.step_state is None else states(run.step_state, run.step_s)
+    final = states(run.state, run.s)
+    return FlowPath(
+        **vars(final),
+        ended_by=run.ended_by,
+        evaluations=run.evaluations,
+        steps=run.steps,
+        kinks=run.kinks,
+        recorded=recorded,
+        every_step=every_step,
+    )
+
+
+def _exponential(exponent: Tensor) -> Tensor:
+    if bool((exponent > LARGEST_EXPONENT).any()):
+        raise OverflowError(f"e^{float(exponent.max()):.0f} leaves float64")
+    return torch.exp(exponent)
