@@ -58,7 +58,7 @@ class Activation:
             base = z.clamp_min(0)
             return 2 * base if self.power == 2 else self.power * base ** (self.power - 1)
         high, low = max(1.0, self.slope), min(1.0, self.slope)
-        branch = torch.where(z > 0, high, low).to(z.dtype)
+        branch = low + (high - low) * (z > 0).to(z.dtype)
         return branch if self.power == 1 else self.power * self._base(z) ** (self.power - 1) * branch
 
     def _base(self, z: Tensor) -> Tensor:
