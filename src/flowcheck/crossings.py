@@ -43,27 +43,39 @@ class Pieces:
         """The mode beyond the kinks `hit`."""
         return torch.where(hit, -mode, mode)
 
+    def settle(
+        self, state: Float[Tensor, "a m"], mode: Float[Tensor, "a kinks"], index: Int[Tensor, " a"]
+    ) -> Float[Tensor, "a m"]:
+        """The state after an accepted step, put back where the mode confines it."""
+        return state
+
 
 def first_root(
-    phi: Callable[[Tensor], Tensor], low: Float[Tensor, " a"], high: Float[Tensor, " a"], iterations: int = 60
+    phi: Callable[[Tensor], Tensor], low: Float[Tensor, " a"], high: Float[Tensor, " a"], tolerance: float = 1e-10
 ) -> Float[Tensor, " a"]:
-    """Where phi, positive at `low` and not at `high`, reaches 0; row by row, by regula falsi (Illinois) guarded by bisection.
+    """A zero of phi in each bracket, positive at `low` and not at `high`; `low` where phi is not positive there already.
 
-    Returns the end of the bracket at which phi is not positive; `low` where it is not positive there already.
+    Regula falsi (Illinois), from the tenth iteration on in turn with bisection, until the bracket is narrower than `tolerance`
+    or phi is at rounding.
     """
     at_low, at_high = phi(low), phi(high)
-    high = torch.where(at_low <= 0, low, high)
-    for iteration in range(iterations):
-        width = high - low
-        if bool((width <= 1e-15).all()):
+    best = torch.where(at_low <= 0, low, high)
+    close = 1e-14 * (at_low.abs() + at_high.abs())
+    side = torch.full_like(low, -1.0)
+    done = (at_low <= 0) | (at_high.abs() <= close)
+    for iteration in range(100):
+        if bool(done.all()):
             break
-        guess = low + width * (at_low / (at_low - at_high))
-        bisect = ~torch.isfinite(guess) | (guess <= low) | (guess >= high) | (iteration % 3 == 2)
-        middle = torch.where(bisect, low + 0.5 * width, guess)
+        guess = low + (high - low) * (at_low / (at_low - at_high))
+        bisect = ~((guess > low) & (guess < high)) | (iteration >= 10 and iteration % 2 == 0)
+        middle = torch.where(bisect, 0.5 * (low + high), guess)
         value = phi(middle)
         left = value > 0
-        # Illinois: the value of an end that stays is halved, so that the next guess falls beyond the root.
-        kept_high, kept_low = torch.where(bisect, at_high, 0.5 * at_high), torch.where(bisect, at_low, 0.5 * at_low)
-        at_low, at_high = torch.where(left, value, kept_low), torch.where(left, kept_high, value)
+        # Illinois: the value of an end that stays a second time is halved, so that the next guess falls beyond the zero.
+        again = torch.where((side == left) & ~bisect, 0.5, 1.0)
+        at_low, at_high = torch.where(left, value, again * at_low), torch.where(left, again * at_high, value)
+        side = left.to(side.dtype)
         low, high = torch.where(left, middle, low), torch.where(left, high, middle)
-    return high
+        best = torch.where(done, best, middle)
+        done = done | (value.abs() <= close) | (high - low <= tolerance)
+    return best

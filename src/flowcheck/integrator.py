@@ -166,7 +166,10 @@ class _Run:
         step, margins, ended = self._cut_at_events(step, rows)
         reached = self.s[rows] + step.h
         self._record(step, rows, reached)
-        self.y[rows] = step.end if self.project is None else self.project(step.end)
+        end = step.end
+        if self.pieces is not None and self.mode is not None:
+            end = self.pieces.settle(end, self.mode[rows], self.index[rows])
+        self.y[rows] = end if self.project is None else self.project(end)
         self.slope[rows], self.s[rows], self.margins[rows] = step.end_slope, reached, margins
         whole = (step.h == remaining[rows]) & (ended < 0)
         self.s[rows[whole]] = self.lengths[self.index[rows[whole]]]
@@ -273,17 +276,16 @@ class _Run:
         assert self.pieces is not None and self.mode is not None
         pieces, index, mode = self.pieces, self.index[rows], self.mode[rows]
         dense = self.method.interpolant(self._rows(rows), step)
-        left = torch.zeros_like(mode, dtype=torch.bool)
-        low, high, within = torch.zeros_like(step.h), torch.ones_like(step.h), torch.ones_like(step.h, dtype=torch.bool)
-        for sample in SAMPLES:
-            beyond = pieces.inside(dense(torch.full_like(step.h, sample)), mode, index) < 0
-            found = within & beyond.any(dim=-1)
-            left |= beyond & found.unsqueeze(-1)
-            high[found], within = sample, within & ~found
-            low = torch.where(within, sample, low)
-        hit = (~within).nonzero()[:, 0]
+        count = len(SAMPLES)
+        states = torch.cat([dense(torch.full_like(step.h, sample)) for sample in SAMPLES])
+        beyond = (pieces.inside(states, mode.repeat(count, 1), index.repeat(count)) < 0).view(count, *mode.shape)
+        found, first = beyond.any(dim=-1).max(dim=0)
+        left = beyond[first, torch.arange(len(index), device=index.device)]
+        hit = found.nonzero()[:, 0]
         if not len(hit):
             return step, left
+        samples = step.h.new_tensor((0.0, *SAMPLES))
+        low, high = samples[first], samples[first + 1]
 
         def inside(state: Tensor) -> Tensor:
             """Positive inside the piece, as far as the kinks that this step goes through bound it."""
@@ -291,8 +293,8 @@ class _Run:
 
         cut = self._cut(step.take(hit), rows[hit], inside, low[hit], high[hit])
         values = pieces.inside(cut.end, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf)
-        first = values <= values.amin(dim=-1, keepdim=True).clamp_min(0)
-        return step.put(hit, cut), left.index_copy(0, hit, first)
+        reached = values <= values.amin(dim=-1, keepdim=True).clamp_min(0)
+        return step.put(hit, cut), left.index_copy(0, hit, reached)
 
     def _cut(self, step: Step, rows: Tensor, phi: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Step:
         """The steps to the first zero of phi: found on the dense output, redone as one step, corrected once by the secant."""
