@@ -74,8 +74,8 @@ def integrate(
     """Integrate y' = rhs(y) from `start` over s in [0, length], each trajectory to its own length (inf: until an event).
 
     Args:
-        rtol, atol: a step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1; atol may differ by
-            trajectory and component and is to scale with the state. `error_norm` replaces this rule.
+        rtol, atol: a step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1; atol is positive, may
+            differ by trajectory and component, and is to scale with the state. `error_norm` replaces this rule.
         order: 5 or 8.
         project: applied after each accepted step and to recorded states: puts them back on a manifold.
         events: a trajectory ends where one rises through 0, located to rounding, the last step of full order. An event that
@@ -87,11 +87,14 @@ def integrate(
         max_kinks: located kinks per trajectory: a solution that slides along a kink crosses it for ever.
 
     Raises:
+        ValueError: neither a positive atol nor an error norm.
         RuntimeError: naming trajectory and s, if a guard is hit, the step underflows, or rhs is not finite.
     """
     lengths = torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(start.shape[0]).clone()
     if error_norm is None:
         scale = torch.as_tensor(atol, dtype=start.dtype, device=start.device).expand(start.shape)
+        if not bool((scale > 0).all()):
+            raise ValueError("atol must be positive: a component that is 0 has no relative error")
 
         def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
             return (error / (scale[index] + rtol * state.abs())).square().mean(dim=-1).sqrt()
