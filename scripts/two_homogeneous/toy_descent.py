@@ -145,6 +145,7 @@ def descend(p: Parameters, context: Context, start: str, runs: list[Run]) -> dic
             keep_weights=False,
             measure=measure,
             loss_ratios=[p.reading.phase_loss_kept],
+            compile=True,
         )
         (phase,) = path.crossings
         ended = torch.where(phase.happened[:, None], phase.weights_before, path.last)
@@ -245,8 +246,9 @@ def near_origin(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
         "basin_rule_permuted": follows(ncf.permuted),
         "escape": path.phase_end,
     }
-    converged = measured["aligned"] and measured["speed_left"] <= reading.slowed and measured["moved"] >= reading.moved
-    measured["reproduces"] = converged and calm[-1]
+    measured["slowed"] = measured["speed_left"] <= reading.slowed
+    measured["settled"] = measured["aligned"] and measured["moved"] >= reading.moved and calm[-1]
+    measured["reproduces"] = measured["settled"] and measured["slowed"]
     return {name: float(value) for name, value in measured.items()}
 
 
@@ -332,8 +334,11 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     by_start = {start: tables(p, arrays, ncf, start) for start in STARTS}
     origin, saddle = by_start["origin"], by_start["saddle"]
     for group in (*NORMALISATIONS, CONTROL):
-        normalisation_metrics(evidence, "origin", group, origin.of(group), ("aligned", "aligned_in_phase", "calm_when_aligned"))
+        criteria = ("settled", "slowed", "aligned_in_phase", "calm_when_aligned")
+        normalisation_metrics(evidence, "origin", group, origin.of(group), criteria)
+        evidence.measure(f"origin_settled_{group}", origin.of(group).measured["settled"].sum(), error=0.0, n=p.seeds[group])
         normalisation_metrics(evidence, "saddle", group, saddle.of(group), ("explained_in_phase", "calm_when_explained"))
+        evidence.measure(f"saddle_settled_{group}", saddle.of(group).measured["reproduces"].sum(), error=0.0, n=p.seeds[group])
         for start, table in by_start.items():
             escape = p.step_size * table.of(group).measured["escape"]
             evidence.measure(f"{start}_escape_time_median_{group}", escape.median(), error=p.step_size, n=len(escape))
@@ -393,7 +398,6 @@ def normalisation_metrics(evidence: Evidence, start: str, group: str, runs: Tabl
     extreme(evidence, f"{start}_loss_ratio_max_{group}", runs, "loss_ratio", np.max)
     extreme(evidence, f"{start}_{size}_median_{group}", runs, size, np.median)
     extreme(evidence, f"{start}_gap_to_maximum_median_{group}", runs, "gap_to_maximum", np.median)
-    evidence.measure(f"{start}_reproducing_{group}", runs.measured["reproduces"].sum(), error=0.0, n=len(runs.measured))
     for name in ("barely_moves", "reproduces", *criteria):
         fraction(evidence, f"{start}_{name}_fraction_{group}", runs.measured[name])
 
