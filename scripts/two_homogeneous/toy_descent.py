@@ -6,13 +6,15 @@ the square loss are four step sizes of one batch. Every run is repeated with a l
 disturbed by as much as rounding adds up to: the difference of the two bounds the rounding error of what is measured.
 """
 
+import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
+from toy_reading import FITTED, UNITS, Correlations, Path, Positive, Reading, near_origin, near_saddle
 
 from flowcheck import hypotheses
 from flowcheck.data import gaussian, sphere_inputs
@@ -21,48 +23,32 @@ from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
 from flowcheck.losses import MEAN, Loss, Normalisation
 from flowcheck.networks import power_net
-from flowcheck.planar_correlation import PlanarCorrelation, angular_distance
+from flowcheck.planar_correlation import PlanarCorrelation
 from flowcheck.statistics import clopper_pearson
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("mean", "half_mean", "half_sum", "sum")
 CONTROL = "control"
 STARTS = ("origin", "saddle")
-UNITS, FITTED = 20, 10  # neurons; at the saddle the first ten are not zero
 TEACHER = torch.tensor([[5.0**0.5, 0.0, -2.0, 0.0]], dtype=torch.float64)
 NETWORK, TARGET = power_net(UNITS, 2, 2), power_net(2, 2, 2)
 SADDLE = torch.tensor([[0.5**0.5, 0.0]] * FITTED + [[0.0, 0.0]] * (UNITS - FITTED), dtype=torch.float64).view(1, -1)
 SCAN = 2000  # angles on a circle
-SAME = 1e-6  # two angles computed as the limit of a flow are one
-BATCH = 40  # runs in one batch: what fits the cache
+BATCH = 40  # runs in one batch
 
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Reading(ParametersModel):
-    """How the captions are read: what counts as unchanged, small, close."""
-
-    loss_kept: Positive
-    phase_loss_kept: Positive
-    small_norm: Positive
-    small_distance: Positive
-    moved: Positive
-    close: Positive
-    near: Positive
-    slowed: Positive
-    near_flat: Positive
-    neurons_near: int
-    last_neurons_explained: int
+# measured, with the rounding of what is bounded from below; what is bounded from above is rounding itself
+HYPOTHESES = {"degree_defect": 0.0, "scale_min": 0.0, "stationarity": 0.0, "saddle_residual_gap": 0.0}
+HYPOTHESES |= dict.fromkeys(("signal", "saddle_loss_fall_min", "saddle_loss_rise_min"), 1e-14)
 
 
 class Parameters(ParametersModel):
     points: int = Field(ge=2)
-    std: Positive
+    std: float  # not positive: a hypothesis that is not met, measured as such
     control_std: dict[Literal["origin", "saddle"], Positive]
     step_size: Positive
     steps: int = Field(ge=100)
     recorded: int = Field(ge=10)
     coarsening: int = Field(ge=2)
-    seeds: dict[str, int]
+    seeds: dict[Literal["mean", "half_mean", "half_sum", "sum", "control"], int]
     reading: Reading
 
 
@@ -95,7 +81,7 @@ def start_weights(p: Parameters, context: Context, start: str, run: Run) -> torc
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     runs = planned(p)
     arrays = {"group": np.array([run.group for run in runs]), "seed": np.array([run.seed for run in runs])}
-    hypotheses.require_scale([p.std])
+    arrays |= {name: np.array(value) for name, value in measured_hypotheses(p, context).items()}
     batches = [runs[first : first + BATCH] for first in range(0, len(runs), BATCH)]
     for start in STARTS:
         parts = [descend(p, context, start, batch) for batch in context.progress(batches, what=f"{start}, batches")]
@@ -162,32 +148,12 @@ def angles(w: torch.Tensor) -> torch.Tensor:
     return torch.atan2(neurons[..., 1], neurons[..., 0])
 
 
-class Correlations(NamedTuple):
-    """NCFs of one data set: for the labels, for the residual at the saddle, and for the labels in random order (control)."""
-
-    labels: PlanarCorrelation
-    residual: PlanarCorrelation
-    permuted: PlanarCorrelation
-
-
 def correlations(p: Parameters, context: Context, seed: int) -> Correlations:
     x, y = (tensor.numpy() for tensor in data(p, context, seed))
     # exactly zero where the fitted neurons reach: rounding of H(x) - y there would tilt the flat arc
     residual = np.where(x[:, 0] < 0, y, 0.0)
     order = context.rng("permutation", seed).permutation(p.points)
     return Correlations(PlanarCorrelation(x, y), PlanarCorrelation(x, residual), PlanarCorrelation(x, y[order]))
-
-
-class Path(NamedTuple):
-    """One run as recorded: iterations [P], angles [P, 20], the others [P]; phase_angles [20] where 1 % of the loss is gone."""
-
-    iterations: np.ndarray
-    loss_ratio: np.ndarray
-    distance: np.ndarray
-    fitted_distance: np.ndarray
-    angles: np.ndarray
-    phase_angles: np.ndarray
-    phase_end: int
 
 
 def paths(arrays: dict[str, np.ndarray], start: str, resolution: str) -> list[Path]:
@@ -201,105 +167,6 @@ def paths(arrays: dict[str, np.ndarray], start: str, resolution: str) -> list[Pa
             *(of(name) for name in ("loss", "distance", "fitted_distance", "angles", "phase_angles", "phase_end")), strict=True
         )
     ]
-
-
-def near_origin(reading: Reading, path: Path, ncf: Correlations) -> dict[str, float]:
-    """What the captions of Figures 1 and 3 say, measured on one run."""
-
-    def aligned(theta: np.ndarray, z: PlanarCorrelation = ncf.labels) -> np.ndarray:
-        gap = z.distance_to_maximum(theta)
-        return (np.median(gap, axis=-1) <= reading.close) & ((gap <= reading.near).sum(axis=-1) >= reading.neurons_near)
-
-    start, end, phase = path.angles[0], path.angles[-1], path.phase_angles
-
-    def follows(z: PlanarCorrelation) -> bool:
-        """No neuron has left the basin it started in, and all but a few have arrived at its maximum."""
-        goal = z.limit(start)
-        kept, arrived = angular_distance(z.limit(phase), goal) < SAME, angular_distance(phase, goal) <= reading.near
-        return bool(kept.all()) and int(arrived.sum()) >= reading.neurons_near
-
-    gap = ncf.labels.distance_to_maximum(end)
-    speed = angular_distance(path.angles[1:], path.angles[:-1]) / np.diff(path.iterations)[:, None]
-    calm = (path.loss_ratio >= reading.loss_kept) & (path.distance <= reading.small_norm)
-    measured = {
-        "loss_ratio": path.loss_ratio[-1],
-        "norm": path.distance[-1],
-        "moved": np.median(angular_distance(end, start)),
-        "gap_to_maximum": np.median(gap),
-        "gap_to_maximum_worst": gap.max(),
-        "neurons_near_maximum": (gap <= reading.near).sum(),
-        "neurons_close_to_maximum": (gap <= reading.close).sum(),
-        "neurons_near_kkt": (ncf.labels.distance_to_critical(end) <= reading.near).sum(),
-        "speed_left": np.median(speed[-1] / speed.max(axis=0)),
-        "kkt_residual": np.median(ncf.labels.kkt_residual(end)),
-        "phase_kkt_residual": np.median(ncf.labels.kkt_residual(phase)),
-        "start_kkt_residual": np.median(ncf.labels.kkt_residual(start)),
-        "ncf_drop": largest_drop(reading, path, path.angles, ncf.labels),
-        "ncf_drop_permuted": largest_drop(reading, path, path.angles, ncf.permuted),
-        "barely_moves": path.loss_ratio[-1] >= reading.loss_kept,
-        "aligned": aligned(end),
-        "aligned_in_phase": aligned(phase),
-        "aligned_permuted": aligned(phase, ncf.permuted),
-        "aligned_at_start": aligned(start),
-        "calm_when_aligned": calm[np.argmax(aligned(path.angles))] and bool(aligned(path.angles).any()),
-        "basin_rule": follows(ncf.labels),
-        "basin_rule_permuted": follows(ncf.permuted),
-        "escape": path.phase_end,
-    }
-    measured["slowed"] = measured["speed_left"] <= reading.slowed
-    measured["settled"] = measured["aligned"] and measured["moved"] >= reading.moved and calm[-1]
-    measured["reproduces"] = measured["settled"] and measured["slowed"]
-    return {name: float(value) for name, value in measured.items()}
-
-
-def near_saddle(reading: Reading, path: Path, ncf: Correlations) -> dict[str, float]:
-    """What the caption of Figure 4 says, measured on one run; angles are those of the last ten neurons."""
-    track = path.angles[:, FITTED:]
-    start, end, phase = track[0], track[-1], path.phase_angles[FITTED:]
-    nearly_flat = ncf.residual.value(start) <= reading.near_flat * ncf.residual.maximum
-    flat, moved = ncf.residual.in_flat(start), angular_distance(track, start).max(axis=0)
-
-    def explained(theta: np.ndarray) -> np.ndarray:
-        at_maximum = ncf.residual.distance_to_maximum(theta) <= reading.near
-        return (at_maximum | nearly_flat).sum(axis=-1)
-
-    def explained_by(z: PlanarCorrelation) -> int:
-        arrived = angular_distance(phase, z.limit(start)) <= reading.near
-        return int((arrived | (z.value(start) <= reading.near_flat * z.maximum)).sum())
-
-    enough = explained(track) >= reading.last_neurons_explained
-    calm = (path.loss_ratio >= reading.loss_kept) & (path.distance <= reading.small_distance)
-    last = np.sqrt(path.distance**2 - path.fitted_distance**2)
-    measured = {
-        "loss_ratio": path.loss_ratio[-1],
-        "distance": path.distance[-1],
-        "fitted_growth": path.fitted_distance[-1] / path.fitted_distance[0],
-        "last_growth": last[-1] / last[0],
-        "neurons_explained": explained(end),
-        "neurons_at_maximum": (ncf.residual.distance_to_maximum(end) <= reading.near).sum(),
-        "neurons_nearly_flat": nearly_flat.sum(),
-        "neurons_flat": flat.sum(),
-        "flat_moved": moved[flat].max(initial=0.0),
-        "steep_moved": np.median(moved[~nearly_flat]),
-        "gap_to_maximum": np.median(ncf.residual.distance_to_maximum(end)),
-        "ncf_drop": largest_drop(reading, path, track, ncf.residual),
-        "ncf_drop_permuted": largest_drop(reading, path, track, ncf.permuted),
-        "barely_moves": path.loss_ratio[-1] >= reading.loss_kept,
-        "explained_in_phase": explained(phase) >= reading.last_neurons_explained,
-        "explained_at_start": enough[0],
-        "explained_by_labels": explained_by(ncf.labels) >= reading.last_neurons_explained,
-        "explained_permuted": explained_by(ncf.permuted) >= reading.last_neurons_explained,
-        "calm_when_explained": calm[np.argmax(enough)] and bool(enough.any()),
-        "escape": path.phase_end,
-        "reproduces": calm[-1] and enough[-1],
-    }
-    return {name: float(value) for name, value in measured.items()}
-
-
-def largest_drop(reading: Reading, path: Path, track: np.ndarray, z: PlanarCorrelation) -> float:
-    """Largest fall of N along a neuron's recorded angles while the loss keeps its phase share, over the maximum of N."""
-    value = z.value(track[path.loss_ratio >= reading.phase_loss_kept])
-    return float(-np.diff(value, axis=0).min(initial=0.0) / z.maximum)
 
 
 class Tables(NamedTuple):
@@ -330,7 +197,8 @@ def tables(p: Parameters, arrays: dict[str, np.ndarray], ncf: dict[int, Correlat
 def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
     evidence, arrays = Evidence(), cells["all"]
     ncf = {seed: correlations(p, context, seed) for seed in range(max(p.seeds.values()))}
-    measure_hypotheses(p, context, evidence)
+    for name, error in HYPOTHESES.items():
+        evidence.measure(name, float(arrays[name]), error=error, n=len(ncf))
     by_start = {start: tables(p, arrays, ncf, start) for start in STARTS}
     origin, saddle = by_start["origin"], by_start["saddle"]
     for group in (*NORMALISATIONS, CONTROL):
@@ -351,28 +219,32 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     return evidence
 
 
-def measure_hypotheses(p: Parameters, context: Context, evidence: Evidence) -> None:
+def measured_hypotheses(p: Parameters, context: Context) -> dict[str, float]:
     """Degree, scale, signal of every data set; that the saddle is stationary, with the residual of the paper, and a saddle."""
     drawn = [data(p, context, seed) for seed in range(max(p.seeds.values()))]
-    evidence.measure("degree_defect", hypotheses.require_degree(NETWORK, drawn[0][0], 2), error=0.0)
-    evidence.measure("scale_min", hypotheses.require_scale([p.std]), error=0.0)
-    signals, stationarity, gaps, falls, rises = [], [], [], [], []
+    measured = {
+        "degree_defect": hypotheses.require_degree(NETWORK, drawn[0][0], 2),
+        "scale_min": hypotheses.require_scale([p.std]),
+        "signal": math.inf,
+        "stationarity": 0.0,
+        "saddle_residual_gap": 0.0,
+        "saddle_loss_fall_min": math.inf,
+        "saddle_loss_rise_min": math.inf,
+    }
     for x, y in drawn:
         residual = torch.where(x[:, 0] < 0, y, 0.0)
-        signals += [hypotheses.require_signal(NETWORK, x, z) for z in (y, residual)]
         outputs, gradient = NETWORK.forward_and_pull(SADDLE, x, lambda h, y=y: y - h)
-        stationarity.append(hypotheses.require_stationary(gradient[0], y - outputs[0]))
-        gaps.append(float((y - outputs[0] - residual).abs().max()))
-        # 1e-3 along -e1 of a neuron at rest lowers the loss; 1 % of a fitted neuron raises it
-        bare, down, up = (MEAN.value(NETWORK.forward(w, x), y) for w in (SADDLE, nudged(-1, -1e-3), nudged(0, 0.01)))
-        falls.append(float((bare - down) / bare))
-        rises.append(float((up - bare) / bare))
-    n = len(drawn)
-    evidence.measure("signal", min(signals), error=1e-14, n=n)
-    evidence.measure("stationarity", max(stationarity), error=0.0, n=n)
-    evidence.measure("saddle_residual_gap", max(gaps), error=0.0, n=n)
-    evidence.measure("saddle_loss_fall_min", min(falls), error=1e-14, n=n)
-    evidence.measure("saddle_loss_rise_min", min(rises), error=1e-14, n=n)
+        # 1e-3 along -e1 of a neuron at rest lowers the loss; 0.01 of a fitted neuron raises it
+        bare, down, up = (float(MEAN.value(NETWORK.forward(w, x), y)) for w in (SADDLE, nudged(-1, -1e-3), nudged(0, 0.01)))
+        for name, value, worst in (
+            ("signal", min(hypotheses.require_signal(NETWORK, x, z) for z in (y, residual)), min),
+            ("stationarity", hypotheses.require_stationary(gradient[0], y - outputs[0]), max),
+            ("saddle_residual_gap", float((y - outputs[0] - residual).abs().max()), max),
+            ("saddle_loss_fall_min", (bare - down) / bare, min),
+            ("saddle_loss_rise_min", (up - bare) / bare, min),
+        ):
+            measured[name] = worst(measured[name], value)
+    return measured
 
 
 def nudged(neuron: int, along: float) -> torch.Tensor:
