@@ -90,10 +90,13 @@ class FlowPath(FlowStates):
 
 @dataclass(frozen=True)
 class Problem:
-    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n]."""
+    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n].
+
+    Inputs are shared too, [n, d], or one set for each trajectory, [S, n, d].
+    """
 
     network: Network
-    x: Float[Tensor, "n d"]
+    x: Float[Tensor, "*b n d"]
     loss: Loss | None
     targets: Float[Tensor, "*s n"]
     start: Float[Tensor, "s k"]
@@ -104,15 +107,15 @@ class Problem:
         r"""$g=\mathcal J(X;\theta)^\top r$."""
         targets = self._targets(index)
         if self.loss is None:
-            return self.network.pull(state[:, :-2], self.x, targets)
+            return self.network.pull(state[:, :-2], self._inputs(index), targets)
         loss, factor = self.loss, self._output_factor(state, index)
-        return self.network.forward_and_pull(state[:, :-2], self.x, lambda h: loss.residual(factor * h, targets))[1]
+        return self.network.forward_and_pull(state[:, :-2], self._inputs(index), lambda h: loss.residual(factor * h, targets))[1]
 
     def loss_value(self, state: Tensor, index: Tensor) -> Float[Tensor, " a"]:
         """The loss of each state. Raises ValueError for the NCF flow, which has none."""
         if self.loss is None:
             raise ValueError("the NCF flow has no loss")
-        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.x)
+        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self._inputs(index))
         return self.loss.value(outputs, self._targets(index))
 
     @functools.cached_property
@@ -139,6 +142,9 @@ class Problem:
             )
 
         return rates
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        return self.x if self.x.dim() == 2 else self.x[index]
 
     def _targets(self, index: Tensor) -> Tensor:
         return self.targets if self.targets.dim() == 1 else self.targets[index]
@@ -214,7 +220,7 @@ def angle(a: Float[Tensor, "*b k"], b: Float[Tensor, "*b k"]) -> Float[Tensor, "
 
 def loss_flow(
     network: Network,
-    x: Float[Tensor, "n d"],
+    x: Float[Tensor, "*b n d"],
     y: Float[Tensor, "*s n"],
     loss: Loss,
     directions: Float[Tensor, "s k"],
@@ -232,6 +238,7 @@ def loss_flow(
     r"""Flow of the loss from $w(0)=\delta w_0$, w_0 the rows of `directions` (of any norm; the papers take 1).
 
     Args:
+        x, y: shared by all trajectories, or one data set for each: x [n, d] or [S, n, d], y [n] or [S, n].
         rtol: local error of direction (Euclidean) and log-norm (absolute, so relative in the norm), and of the other clock
             relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
         order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
@@ -336,7 +343,7 @@ def default_order(network: Network) -> Literal[5, 8]:
 
 
 def _problem(network: Network, x: Tensor, loss: Loss | None, targets: Tensor, directions: Tensor, log_delta: Tensor) -> Problem:
-    require_degree(network, x)
+    require_degree(network, x if x.dim() == 2 else x[0])
     norm = directions.norm(dim=-1)
     return Problem(network, x, loss, targets, directions / norm.unsqueeze(-1), norm.log(), log_delta)
 
