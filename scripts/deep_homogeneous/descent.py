@@ -51,7 +51,9 @@ class Recipe(ParametersModel):
 class Effort(ParametersModel):
     """What a scale may reduce. A coarsening of 10 takes ten times fewer and ten times longer steps."""
 
+    seeds: int = Field(ge=2)
     draws: int = Field(ge=1)
+    starts: int = Field(ge=1)
     displayed_coarsening: int = Field(ge=1)
     coarsening: int = Field(ge=1)
     printed_seeds: int = Field(ge=1)
@@ -84,7 +86,6 @@ class Criteria(ParametersModel):
 
 class Parameters(ParametersModel):
     network: Literal["squared_relu", "relu"]
-    seeds: int = Field(ge=2)
     points: int = Field(ge=1)
     degenerate_label: float
     silent_label: float
@@ -127,12 +128,12 @@ def draw(p: Parameters, context: Context) -> Draws:
 
 
 def displayed_starts(p: Parameters, draws: Draws, context: Context) -> Draws:
-    """The displayed data with one start after the other, up to the displayed one."""
+    """The displayed data with the first starts of a stream of their own, and with the displayed one."""
     recipe, size = p.recipes[p.network], NETWORKS[p.network][0].size
-    count = recipe.displayed_start + 1
-    starts = [data.unit_vectors(context.rng(p.network, recipe.displayed_draw, k), 1, size) for k in range(count)]
-    same = draws.take(np.repeat(np.flatnonzero(draws.number == recipe.displayed_draw), count))
-    return Draws(np.arange(count), same.x, same.y, torch.cat(starts))
+    number = np.union1d(np.arange(p.efforts[p.network].starts), recipe.displayed_start)
+    starts = [data.unit_vectors(context.rng(p.network, recipe.displayed_draw, k), 1, size) for k in number.tolist()]
+    same = draws.take(np.repeat(np.flatnonzero(draws.number == recipe.displayed_draw), len(number)))
+    return Draws(number, same.x, same.y, torch.cat(starts))
 
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
@@ -142,7 +143,7 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     draws = everything.take(label > p.silent_label)
     accepted = np.flatnonzero(label[draws.number] > p.degenerate_label)
     times, starts = escape_times(p, draws, context), displayed_starts(p, draws, context)
-    chosen = accepted[: p.seeds]
+    chosen = accepted[: effort.seeds]
     some, chosen_times = draws.take(chosen), times[chosen]
     return {
         "degree_defect": np.array(require_degree(network, some.x[0])),
@@ -153,9 +154,10 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         "accepted": accepted,
         "chosen": chosen,
         "time": times.numpy(),
+        "start_number": starts.number,
         "start_time": escape_times(p, starts, context).numpy(),
         **tuned_runs(p, some, chosen_times),
-        **displayed_run(p, starts.take([-1])),
+        **displayed_run(p, starts.take(starts.number == recipe.displayed_start)),
         **printed_run(p, some, chosen_times),
         **control_run(p, some.take(slice(p.control_seeds))),
         **trend(p, some.take(slice(effort.trend_seeds))),
@@ -182,14 +184,16 @@ def rate(loss: Loss, points: int) -> float:
 
 def record(steps: int, beyond: int) -> np.ndarray:
     """Iterations to record: half of them in the last twentieth, where everything happens."""
-    early, late = np.linspace(0, 0.95 * steps, 160), np.linspace(0.95 * steps, steps, 160)
+    early, late = np.linspace(0, 0.95 * steps, 80), np.linspace(0.95 * steps, steps, 80)
     return np.unique(np.concatenate([early, late, [steps + beyond]]).round().astype(np.int64))
 
 
-def train_to_escape(p: Parameters, draws: Draws, delta: float, times: Tensor, steps: int, loss: Loss = MEAN) -> DescentPath:
+def train_to_escape(
+    p: Parameters, draws: Draws, delta: float, times: Tensor, steps: int, *, loss: Loss = HALF_SUM, curves: bool = False
+) -> DescentPath:
     """Descent with the step sizes for which the flow predicts escape after `steps` iterations."""
     network = NETWORKS[p.network][0]
-    correlation = Correlation(network, draws.x, draws.y)
+    correlation, last = Correlation(network, draws.x, draws.y), steps + steps // 10
     return gradient_descent(
         network,
         draws.x,
@@ -197,12 +201,13 @@ def train_to_escape(p: Parameters, draws: Draws, delta: float, times: Tensor, st
         loss,
         delta * draws.w0,
         step_size=times / (steps * rate(loss, p.points)),
-        steps=steps + steps // 10,
-        record=record(steps, steps // 10),
+        steps=last,
+        record=record(steps, last - steps) if curves else [0, last],
         keep_weights=False,
         measure=lambda w: {"cosine": correlation.cosine(w)},
         loss_ratios=[p.loss_ratio],
         stop_when_crossed=True,
+        compile=loss == HALF_SUM,
     )
 
 
@@ -231,11 +236,11 @@ def anatomy(p: Parameters, draws: Draws, w: Tensor, stage: str) -> dict[str, np.
 
 
 def tuned_runs(p: Parameters, draws: Draws, times: Tensor) -> dict[str, np.ndarray]:
-    """The population: descent to the escape, and the same with steps twice as long."""
+    """The population: descent to the escape, and the same with steps four times as long."""
     recipe, effort = p.recipes[p.network], p.efforts[p.network]
     steps = recipe.iterations // effort.coarsening
-    path = train_to_escape(p, draws, recipe.delta, times, steps)
-    coarse = train_to_escape(p, draws, recipe.delta, times, steps // 2)
+    path = train_to_escape(p, draws, recipe.delta, times, steps, curves=True)
+    coarse = train_to_escape(p, draws, recipe.delta, times, steps // 4)
     (crossing,), (coarse_crossing,) = path.crossings, coarse.crossings
     return {
         "steps": np.array(steps),
@@ -247,15 +252,15 @@ def tuned_runs(p: Parameters, draws: Draws, times: Tensor) -> dict[str, np.ndarr
         **anatomy(p, draws, recipe.delta * draws.w0, "start"),
         **anatomy(p, draws, crossing.weights_before, "stop"),
         **anatomy(p, draws, coarse_crossing.weights_before, "coarse"),
-        **normalisation_run(p, draws.take(slice(4)), times[:4], steps // 10),
+        **normalisation_run(p, draws.take(slice(2)), times[:2]),
     }
 
 
-def normalisation_run(p: Parameters, draws: Draws, times: Tensor, steps: int) -> dict[str, np.ndarray]:
-    """Three losses, each with the step size that makes up for its normalisation: the same iterates up to rounding."""
-    runs = [train_to_escape(p, draws, p.recipes[p.network].delta, times, steps, loss).crossings[0] for loss in LOSSES.values()]
-    reference = runs[0].weights_before
-    apart = torch.stack([(run.weights_before - reference).norm(dim=-1) / reference.norm(dim=-1) for run in runs])
+def normalisation_run(p: Parameters, draws: Draws, times: Tensor) -> dict[str, np.ndarray]:
+    """Each loss with the step size that makes up for its normalisation: the same iterates up to rounding."""
+    delta, steps = p.recipes[p.network].delta, p.control_steps
+    runs = [train_to_escape(p, draws, delta, times, steps, loss=loss).crossings[0].weights_before for loss in LOSSES.values()]
+    apart = torch.stack([(run - runs[0]).norm(dim=-1) / runs[0].norm(dim=-1) for run in runs])
     return {"normalisation_distance": apart.numpy()}
 
 
@@ -276,6 +281,7 @@ def displayed_run(p: Parameters, draw: Draws) -> dict[str, np.ndarray]:
         record=record(steps, steps // 20),
         measure=lambda w: {"cosine": correlation.cosine(w)},
         loss_ratios=[p.loss_ratio],
+        compile=True,
     )
     assert path.weights is not None
     end = int(np.searchsorted(path.iterations, steps))
@@ -300,7 +306,15 @@ def printed_run(p: Parameters, draws: Draws, times: Tensor) -> dict[str, np.ndar
     some, steps = draws.take(first), effort.printed_iterations
     start = recipe.delta * some.w0
     path = gradient_descent(
-        network, some.x, some.y, HALF_SUM, start, step_size=recipe.step_size, steps=steps, loss_ratios=[p.loss_ratio]
+        network,
+        some.x,
+        some.y,
+        HALF_SUM,
+        start,
+        step_size=recipe.step_size,
+        steps=steps,
+        loss_ratios=[p.loss_ratio],
+        compile=True,
     )
     return {
         "printed_rows": first,
@@ -425,7 +439,7 @@ def monotone(p: Parameters, c: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def measure_steps(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray], stage: dict) -> None:
-    """Medians with the effect of doubling the step size as their error; Euler's identity; drift of the invariants."""
+    """Medians with the effect of four times longer steps as their error; Euler's identity; drift of the invariants."""
     degree, start = NETWORKS[network][0].degree, stage["start"]
     for name, of in {
         "growth": lambda s: s["norm"] / start["norm"],
@@ -443,7 +457,7 @@ def measure_steps(p: Parameters, evidence: Evidence, network: str, c: dict[str, 
     drift, coarse_drift = (
         np.linalg.norm(s["invariants"] - start["invariants"], axis=1) / s["norm"] ** 2 for s in (stop, stage["coarse"])
     )
-    evidence.measure(f"drift_halving_{network}", np.median(drift / coarse_drift), error=1e-8, n=len(drift))
+    evidence.measure(f"drift_ratio_{network}", np.median(drift / coarse_drift), error=1e-8, n=len(drift))
     gap = np.abs(c["crossing"] / c["steps"] - 1.0)
     evidence.measure(f"escape_prediction_gap_{network}", gap.max(), error=flow_error(p, network, c), n=len(gap))
 
@@ -488,7 +502,7 @@ def measure_displayed(p: Parameters, evidence: Evidence, network: str, c: dict[s
     """The displayed run at the printed iteration; whether the rule of its choice was followed; the other normalisations."""
     recipe, at, start, end = p.recipes[network], stage["displayed"], stage["displayed_start"], int(c["displayed_end"])
     coarsening = recipe.iterations // int(c["displayed_iterations"][end])
-    rounding = float(c["normalisation_distance"].max()) * int(c["displayed_iterations"][end]) / (int(c["steps"]) // 10)
+    rounding = float(c["normalisation_distance"].max()) * int(c["displayed_iterations"][end]) / p.control_steps
     ratios = second_ratio(at["singular"])[0]
     numbers = {
         "loss_ratio": c["displayed_loss"][-1, end],
@@ -508,17 +522,15 @@ def measure_displayed(p: Parameters, evidence: Evidence, network: str, c: dict[s
     crossing = int(c["displayed_crossing"][-1]) / int(c["displayed_iterations"][end])
     evidence.measure(f"displayed_escape_{network}", crossing, error=0.0, n=1)
     for k, name in enumerate(LOSSES):
-        final = c["displayed_loss"][k, end]
-        evidence.measure(
-            f"displayed_plateau_{name}_{network}", float(np.isfinite(final) and final >= p.loss_ratio), error=0.0, n=1
-        )
+        left = 0 <= c["displayed_crossing"][k] <= c["displayed_iterations"][end]
+        evidence.measure(f"displayed_plateau_{name}_{network}", float(not left), error=0.0, n=1)
 
 
 def rule_violations(p: Parameters, recipe: Recipe, c: dict[str, np.ndarray]) -> int:
     """0 if the displayed draw and the displayed start are the first whose predicted escape, under the mean, is in the windows."""
     scale = rate(MEAN, p.points) * recipe.step_size * recipe.iterations
     draws = c["number"][c["accepted"]][between(c["time"][c["accepted"]] / scale, p.draw_window)]
-    starts = np.flatnonzero(between(c["start_time"] / scale, p.start_window))
+    starts = c["start_number"][between(c["start_time"] / scale, p.start_window)]
     return int(draws[:1].tolist() != [recipe.displayed_draw]) + int(starts[:1].tolist() != [recipe.displayed_start])
 
 
