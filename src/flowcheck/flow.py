@@ -93,7 +93,10 @@ class FlowPath(FlowStates):
 
 @dataclass(frozen=True)
 class Problem:
-    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n]."""
+    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n].
+
+    Inputs are shared too, [n, d], or one set for each trajectory, [S, n, d].
+    """
 
     network: Network
     x: Float[Tensor, "*b n d"]
@@ -251,9 +254,8 @@ def loss_flow(
 ) -> FlowPath:
     r"""Flow of the loss from $w(0)=\delta w_0$, w_0 the rows of `directions` (of any norm; the papers take 1).
 
-    Inputs and labels are shared, [n, d] and [n], or belong to the trajectories, [S, n, d] and [S, n].
-
     Args:
+        x, y: shared by all trajectories, or one data set for each: x [n, d] or [S, n, d], y [n] or [S, n].
         rtol: local error of direction (Euclidean) and log-norm (absolute, so relative in the norm), and of the other clock
             relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
         order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
