@@ -1,9 +1,9 @@
-r"""Runge-Kutta-Chebyshev of order 2 over a batch: explicit, with a real stability interval that grows with the stages squared.
+r"""Runge-Kutta-Chebyshev over a batch: explicit, with a real stability interval that grows with the square of its stages.
 
 For flows between saddles: plateaus of length $\delta^{-(L-2)}$ with curvature of order one, where an explicit method of few
 stages takes steps of 1/curvature. y' = f(y) with a Jacobian whose spectrum is close to the negative real axis, as that of a
-gradient flow is. Converges with order 2 as the tolerance goes to 0 (Sommeijer, Shampine and Verwer, RKC: an explicit solver for
-parabolic PDEs, J. Comput. Appl. Math. 88, 1998).
+gradient flow is. The method of order 2 (Sommeijer, Shampine and Verwer, RKC: an explicit solver for parabolic PDEs, J. Comput.
+Appl. Math. 88, 1998) in one step and in two halves, extrapolated: converges with order 3 as the tolerance goes to 0.
 
 Every trajectory has steps of its own. Those of one round take as many stages as the one that needs most; a trajectory that needs
 more than twice the fewest waits, so that trajectories meet in the phase they are in.
@@ -12,6 +12,7 @@ more than twice the fewest waits, so that trajectories meet in the phase they ar
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,9 @@ from flowcheck.networks import Network
 Rhs = Callable[[Tensor, Tensor], Tensor]
 """f(state [A, m], index [A]) -> [A, m]: the rows `index` of the batch."""
 
-DAMPING = 2 / 13
+DAMPING, INTERVAL = 1.0, 1.75
+"""s stages are stable for h times the spectral radius up to ((s - 1)^2 - 1) / INTERVAL, the extrapolation too; with the damping
+2/13 of RKC it would amplify by up to 1.1."""
 LARGEST_STAGES = 400
 SAFETY, LARGEST_FACTOR, SMALLEST_FACTOR = 0.8, 5.0, 0.2
 RADIUS_MARGIN = 1.1
@@ -91,7 +94,7 @@ def integrate_stabilised(
     rtol: float = 1e-6,
     max_steps: int = 100_000,
 ) -> Settled:
-    """Integrate y' = rhs(y) over [0, length], the local error of each step at most rtol times the norm of the state.
+    """Integrate y' = rhs(y) over [0, length]. A step is accepted if the error of its two halves is at most rtol |y|.
 
     Raises RuntimeError, naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
     """
@@ -127,11 +130,11 @@ class _Run:
         if len(old):
             self._estimate_radius(old, iterations=2)
         h = torch.minimum(self.h[running], self.lengths[running] - self.s[running])
-        needed = 1 + (1 + 1.54 * h * self.radius[running]).sqrt()
+        needed = 1 + (1 + INTERVAL * h * self.radius[running]).sqrt()
         group = needed <= WAITING * needed.min()
         index, h = running[group], h[group]
         count = int(needed[group].max().ceil().clamp(2, LARGEST_STAGES))
-        h = torch.minimum(h, ((count - 1) ** 2 - 1) / (1.54 * self.radius[index]))
+        h = torch.minimum(h, ((count - 1) ** 2 - 1) / (INTERVAL * self.radius[index]))
         state, slope, error = self._step(index, h, count)
         finite = torch.isfinite(error)
         accepted = finite & (error <= 1)
@@ -144,19 +147,30 @@ class _Run:
         self._guard(index, finite, max_steps)
 
     def _step(self, index: Tensor, h: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """State and slope after one step of `count` stages, and the error as a multiple of the tolerance."""
-        start, width = self.y[index], h.unsqueeze(-1)
-        slope = width * self.slope[index]
+        """State and slope after one step, and the error of its halves as a multiple of the tolerance."""
+        start, slope = self.y[index], self.slope[index]
+        half = max(2, math.ceil(1 + math.sqrt(0.5 * (count - 1) ** 2 + 0.5)))
+        whole = self._chebyshev(start, slope, index, h, count)
+        middle = self._chebyshev(start, slope, index, 0.5 * h, half)
+        halves = self._chebyshev(middle, self.rhs(middle, index), index, 0.5 * h, half)
+        error = (halves - whole) / 3
+        state = halves + error
+        end = self.rhs(state, index)
+        self.evaluations[index] += count + 2 * half
+        scale = torch.maximum(start.norm(dim=-1), state.norm(dim=-1))
+        return state, end, error.norm(dim=-1) / (self.rtol * scale)
+
+    def _chebyshev(self, start: Tensor, slope: Tensor, index: Tensor, h: Tensor, count: int) -> Tensor:
+        """One step of order 2."""
+        width = h.unsqueeze(-1)
+        slope = width * slope
         coefficients = stages(count)
         below, state = start, torch.add(start, slope, alpha=coefficients[0][3])
         for fixed, mu, nu, tilde, gamma in coefficients[1:]:
-            following = (self._f(state, index) * width).mul_(tilde)
+            following = torch.mul(self.rhs(state, index), tilde * width)
             following.add_(state, alpha=mu).add_(below, alpha=nu).add_(start, alpha=fixed).add_(slope, alpha=gamma)
             below, state = state, following
-        end = self._f(state, index)
-        error = 0.8 * (start - state) + 0.4 * (slope + width * end)
-        scale = torch.maximum(start.norm(dim=-1), state.norm(dim=-1))
-        return state, end, error.norm(dim=-1) / (self.rtol * scale)
+        return state
 
     def _control(self, index: Tensor, h: Tensor, error: Tensor, finite: Tensor, accepted: Tensor) -> None:
         size = error.clamp_min(1e-8)
