@@ -13,7 +13,8 @@ install_import_hook(
         f"flowcheck.{name}"
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
-            *("networks", "losses", "integrator", "flow", "kinked", "clarke"),
+            *("networks", "losses", "integrator", "flow", "descent"),
+            *("kinked", "clarke"),
         )
     ],
     "numeric_tower.check",

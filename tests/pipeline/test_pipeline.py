@@ -21,10 +21,10 @@ def rejudged(*experiments):
     return dict.fromkeys([*stations, "ledger", "report"], 1)
 
 
-# cells and evidence of `decay`, and of `order` that reads it
-DECAY_AGAIN = {"cell": 3, "evidence": 2} | rejudged("decay", "order")
-SPREAD_AGAIN = {"cell": 1, "evidence": 1} | rejudged("spread")
-EVERYTHING = {"parameters": 3, "cell": 4, "evidence": 3} | rejudged(*EXPERIMENTS)
+# cells and evidence of `decay`, and evidence of `order` that reads it; an experiment without a grid has no cell job
+DECAY_AGAIN = {"cell": 2, "evidence": 2} | rejudged("decay", "order")
+SPREAD_AGAIN = {"evidence": 1} | rejudged("spread")
+EVERYTHING = {"parameters": 3, "cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS)
 
 
 # ------------------------------------------------------------------------------------------------------------ a full run
@@ -115,7 +115,7 @@ CHANGES = {
 @pytest.mark.parametrize(("file", "old", "new", "expected"), CHANGES.values(), ids=CHANGES)
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old, new, expected):
     if expected is None:  # evidence that changed on disk: whatever reads it, and not the job that made it
-        expected = {"cell": 1, "evidence": 1} | rejudged("decay", "order")
+        expected = {"evidence": 1} | rejudged("decay", "order")
     text = toy.path(file).read_text()
     toy.path(file).write_text(text + new if old is None else text.replace(old, new, 1))
     assert toy.path(file).read_text() != text
@@ -131,7 +131,7 @@ def test_a_new_grid_point_makes_its_cell(toy):
     toy.replace(
         "config/experiments/toy.yaml", "step_size: [0.1, 0.05]\n    parameters", "step_size: [0.1, 0.05, 0.02]\n    parameters"
     )
-    assert toy.planned() == {"parameters": 1, "cell": 4, "evidence": 2} | rejudged("decay", "order")
+    assert toy.planned() == {"parameters": 1, "cell": 3, "evidence": 2} | rejudged("decay", "order")
 
 
 HARMLESS = [
@@ -154,8 +154,8 @@ def test_comments_docstrings_layout_other_scales_touched_files_and_another_devic
 
 
 def test_another_scale_is_another_run(toy):
-    assert toy.planned("--config", "scale=laptop") == EVERYTHING | {"cell": 5}
-    assert toy.planned("--config", "scale=paper") == EVERYTHING | {"cell": 6}
+    assert toy.planned("--config", "scale=laptop") == EVERYTHING | {"cell": 3}
+    assert toy.planned("--config", "scale=paper") == EVERYTHING | {"cell": 4}
 
 
 def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
@@ -176,9 +176,9 @@ def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
 
 def test_one_claim_pulls_its_own_experiment_and_no_other(fresh):
     claims = "results/smoke/claims/toy"
-    assert fresh.planned(f"{claims}/figure-1.json") == {"parameters": 1, "cell": 1, "evidence": 1, "judge_toy_spread": 1}
+    assert fresh.planned(f"{claims}/figure-1.json") == {"parameters": 1, "evidence": 1, "judge_toy_spread": 1}
     assert fresh.planned(f"{claims}/theorem-1.json") == {"parameters": 1, "cell": 2, "evidence": 1, "judge_toy_decay": 1}
-    assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 3, "evidence": 2, "judge_toy_order": 1}
+    assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 2, "evidence": 2, "judge_toy_order": 1}
 
 
 def test_the_command_that_a_verdict_names_makes_that_verdict(fresh):
