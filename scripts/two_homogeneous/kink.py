@@ -4,12 +4,12 @@ Figure 2; Definition 4.1; Lemmas E.1, E.2, I.1, I.2, C.1 and J.1; Eq. (15). Clos
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import sympy as sp
 import torch
+from measured import Number, Part, pack, unpack
 from pydantic import Field
 
 from flowcheck import clarke, data, flow, kinked, networks
@@ -23,24 +23,10 @@ NETWORK_RTOL, NETWORK_COARSE = 1e-10, 1e-8
 LENGTH = 2.0
 LATE = 5.0
 """A time at which the direction of a solution that left at once is within 1e-4 of its limit."""
-METRIC = "metric:"
 LIMIT = np.array([1.0, 1.0]) / math.sqrt(2.0)
 KINK, CORNER = np.array([1.0, 0.0]), np.array([1.0, 1.0])
 # critical points of (f - target)^2: the paper's two, and a kink that attracts because the residual there is negative
 EXAMPLES = {"leaving": (KINK, 1.0), "smooth": (CORNER, 1.0), "attracting": (KINK, -1.0)}
-
-
-class Number(NamedTuple):
-    """A metric on its way to the evidence: value, bound on its numerical error, runs behind it, ends of an interval."""
-
-    value: float
-    error: float = 0.0
-    n: int = 1
-    low: float = math.nan
-    high: float = math.nan
-
-
-Part = dict[str, np.ndarray | Number]
 
 
 class Parameters(ParametersModel):
@@ -53,8 +39,7 @@ class Parameters(ParametersModel):
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     require_scale([p.smallest_delta])
     parts = (figure_2, lemma_e1, symbolic, lemma_e2, absorption, definition_41, lemma_c1, lemma_i, equation_15, lemma_j1)
-    found = {name: item for part in context.progress(parts, what="parts") for name, item in part(p, context).items()}
-    return {METRIC * isinstance(item, Number) + name: np.array(item) for name, item in found.items()}
+    return pack(part(p, context) for part in context.progress(parts, what="parts"))
 
 
 def figure_2(p: Parameters, context: Context) -> Part:
@@ -394,16 +379,11 @@ def unit(path: np.ndarray) -> np.ndarray:
 
 
 def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
-    for name, item in arrays.items():
-        if name.startswith(METRIC):
-            number = Number(*item.tolist())
-            interval = None if math.isnan(number.low) else (number.low, number.high)
-            evidence.measure(name.removeprefix(METRIC), number.value, error=number.error, n=int(number.n), interval=interval)
-    evidence.arrays = {name: array for name, array in arrays.items() if not name.startswith(METRIC)}
+    evidence = unpack(cells["all"])
     cases = np.repeat(["|z2| > |z1|", "|z2| <= |z1|, z1 > 0", "|z2| < |z1|, z1 < 0", "|z2| = |z1|, z1 < 0"], p.starts)
-    z = arrays["starts"]
-    evidence.runs = pd.DataFrame({"case": cases, "z1": z[:, 0], "z2": z[:, 1], "hit_time": arrays["hits"], "gap": arrays["gaps"]})
+    a = evidence.arrays
+    z = a["starts"]
+    evidence.runs = pd.DataFrame({"case": cases, "z1": z[:, 0], "z2": z[:, 1], "hit_time": a["hits"], "gap": a["gaps"]})
     return evidence
 
 

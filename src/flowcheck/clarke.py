@@ -77,6 +77,8 @@ def nearby_signs(
     at = network.preactivations(w[None], x)
     near = network.preactivations(w + radius * directions, x)
     vanishing = at.abs() <= tolerance
+    if at.shape[1] == 0:  # a smooth network is one piece
+        return at
     return torch.unique(torch.where(vanishing, _sign(near), _sign(at)), dim=0)
 
 

@@ -60,6 +60,14 @@ def test_limits_of_gradients_near_a_kink_are_the_gradients_of_the_pieces(network
     assert sorted(map(tuple, signs.tolist())) == sorted(map(tuple, clarke.all_signs(network, w, x).tolist()))
 
 
+def test_a_smooth_network_is_one_piece_everywhere():
+    x, z = data()
+    network, w = networks.power_net(2, 3, 2.0), directions(6, 1)[0]
+    for signs in (clarke.nearby_signs(network, w, x, directions(6)), clarke.all_signs(network, w, x)):
+        assert signs.shape == (1, 0)
+        assert torch.allclose(clarke.generators(Correlation(network, x, z), w, signs), network.pull(w[None], x, z))
+
+
 def test_parallel_inputs_make_the_set_of_the_chain_rule_larger_than_the_subdifferential():
     # sigma(t) - sigma(-t) = t for ReLU: the subdifferential at 0 is {1}, the chain rule gives [0, 2]
     network = networks.power_net(1, 1, 1.0)
