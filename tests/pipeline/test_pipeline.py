@@ -275,6 +275,28 @@ def test_a_failing_notebook_leaves_its_traceback_under_logs_and_nothing_that_loo
     assert not toy.path("logs/smoke/toy/spread/notebook.failed.ipynb").exists()
 
 
+def test_a_hypothesis_that_is_not_met_is_a_verdict_and_the_run_goes_on(toy):
+    toy.replace("scripts/toy/spread.py", "import Evidence", "import Evidence, HypothesisError")
+    toy.replace(
+        "scripts/toy/spread.py",
+        "    fair = signs(",
+        "    raise HypothesisError('mean', 0.75, 'the signs are not fair')\n    fair = signs(",
+    )
+    toy.replace(
+        "config/claims/toy.yaml",
+        "  experiment: spread\n",
+        '  experiment: spread\n  hypotheses:\n    - {metric: mean, is: "<=", value: 0.5, why: signs must be fair}\n',
+    )
+    toy.snakemake()
+    verdict = toy.json("results/smoke/claims/toy/figure-1.json")
+    assert verdict["verdict"] == "hypothesis-not-met"
+    assert "measured 0.75" in verdict["reason"]
+    metrics = toy.json(f"{SPREAD}/metrics.json")
+    assert (metrics["mean"]["value"], metrics["mean_biased"]["value"]) == (0.75, None)
+    assert "the signs are not fair (mean = 0.75)" in metrics["provenance"]["hypothesis_not_met"]
+    assert "the signs are not fair" in toy.path(f"{SPREAD}/figures/histogram.svg").read_text()
+
+
 def test_a_failing_cell_leaves_nothing_and_its_traceback_is_in_its_log(fresh):
     fresh.replace(
         "scripts/toy/decay.py",

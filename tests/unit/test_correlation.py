@@ -112,9 +112,7 @@ def test_small_angles_keep_their_digits():
 def test_a_network_of_another_degree_is_refused_with_the_measured_defect():
     mixture = networks.Mixture("mixture", ((1.0, networks.power_net(2, 3, 3)), (0.5, networks.power_net(2, 3, 2))), 3)
     x = data.sphere_inputs(np.random.default_rng(0), 5, 3)
-    with pytest.raises(
-        HypothesisError, match=r"mixture: .* not homogeneous of degree 3 \(degree_defect = 0\."
-    ) as caught:
+    with pytest.raises(HypothesisError, match=r"mixture: .* not homogeneous of degree 3 \(degree_defect = 0\.") as caught:
         require_degree(mixture, x)
     assert caught.value.metric == "degree_defect"
     assert 0.01 < caught.value.measured < 10
