@@ -87,7 +87,13 @@ def limits(
 ) -> flow.FlowPath:
     """The flows of the direction until they arrive at a KKT point (`ended_by` 0), or for `max_length` (-1)."""
     return flow.correlation_flow(
-        correlation.network, correlation.x, correlation.z, starts, until=[flow.tangential_below(ARRIVED)], rtol=rtol, length=max_length
+        correlation.network,
+        correlation.x,
+        correlation.z,
+        starts,
+        until=[flow.tangential_below(ARRIVED)],
+        rtol=rtol,
+        length=max_length,
     )
 
 
