@@ -58,8 +58,16 @@ class Activation:
             base = z.clamp_min(0)
             return 2 * base if self.power == 2 else self.power * base ** (self.power - 1)
         high, low = max(1.0, self.slope), min(1.0, self.slope)
-        branch = torch.where(z > 0, high, low).to(z.dtype)
+        branch = low + (high - low) * (z > 0).to(z.dtype)
         return branch if self.power == 1 else self.power * self._base(z) ** (self.power - 1) * branch
+
+    def pull(self, z: Tensor, upstream: Tensor) -> Tensor:
+        """derivative(z) * upstream, broadcast to z; one pass where torch has a kernel for it."""
+        if self.slope == 0 and self.power == 1:
+            return torch.ops.aten.threshold_backward(upstream.expand_as(z), z, 0)
+        if self.slope == 0 and self.power == 2:
+            return z.clamp_min(0) * (2 * upstream)
+        return upstream.expand_as(z) if self.is_identity else self.derivative(z) * upstream
 
     def _base(self, z: Tensor) -> Tensor:
         return z if self.slope == 1 else z.clamp_min(0) if self.slope == 0 else torch.maximum(z, self.slope * z)
@@ -230,7 +238,7 @@ class FeedForward(Network):
         upstream = response(outputs).unsqueeze(-2)
         gradients: list[Tensor] = []
         for matrices, activation, product, below, z in reversed(tape):
-            delta = upstream.expand_as(z) if activation.is_identity else activation.derivative(z) * upstream
+            delta = activation.pull(z, upstream)
             if below is not tape[0][3]:
                 upstream = product.mT @ delta
             through = delta @ below.mT

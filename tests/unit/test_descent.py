@@ -2,8 +2,6 @@
 
 import functools
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -169,45 +167,72 @@ def test_a_network_without_a_closed_pull_descends_by_autograd():
     assert torch.allclose(path.last, iterates[:, -1], rtol=1e-12)
 
 
-COMPILED_AND_PLAIN = """
-import torch
-from flowcheck import descent, losses, networks
+NATIVE = {
+    "E1 squared ReLU": networks.squared_relu((20, 20), 10),
+    "E2 deep ReLU": networks.deep_relu((20, 20, 20), 10),
+    "one layer, signs": networks.power_net(20, 2, 2, signs=[1.0, -1.0] * 10),
+    "odd widths, fixed output": networks.relu_two_trainable((5, 7), 3, [1.0, -1.0, 2.0, 1.0, -1.0, 1.0, 0.5]),
+    "deep linear": networks.deep_linear((5, 6, 7), 3),
+    "leaky, cubic": networks.power_net(6, 3, 3, slope=0.3),
+    "polynomial": networks.power_net(5, 4, 3, slope=1.0),
+    "broken power": networks.power_net(6, 3, 1.5),
+    "fixed inner layer": networks.FeedForward(
+        "fixed inner",
+        3,
+        (
+            networks.Layer(4, networks.Activation(0.5)),
+            networks.Layer.constant([[1.0, 2.0, 0.0, -1.0], [0.5, 0.0, 1.0, 1.0]]),
+            networks.Layer(5, networks.relu_power(2)),
+            networks.Layer(2),
+            networks.Layer(3, networks.Activation(-0.5)),
+        ),
+    ),
+    "wide": networks.deep_relu((33, 41), 9),
+}
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
-network = networks.squared_relu((6, 5), 4)
-draw = torch.Generator().manual_seed(0)
-x, y, start = (torch.randn(*shape, dtype=torch.float64, generator=draw) for shape in ((9, 4), (9,), (3, network.size)))
-options = {"step_size": 1e-3, "steps": 137, "record": [0, 50, 137], "loss_ratios": (0.9,)}
-compiled, plain = (
-    descent.gradient_descent(network, x, y, losses.MEAN, 0.3 * start, compile=choice, **options) for choice in (True, False)
-)
-assert (compiled.mode, plain.mode) == ("compiled", "eager"), compiled.mode
-assert torch.allclose(compiled.weights, plain.weights, rtol=1e-12, atol=1e-13)
-assert compiled.crossings[0].iteration.tolist() == plain.crossings[0].iteration.tolist()
-"""
+
+@needs_compiler
+@pytest.mark.parametrize("name", NATIVE)
+def test_compiled_blocks_are_the_plain_ones(name):
+    network, loss = NATIVE[name], losses.HALF_SUM if list(NATIVE).index(name) % 2 else losses.LOGISTIC_DOUBLED
+    x, y, start = problem(network, 3, n=37, scale=0.2)
+    x, y = torch.stack([x, 2 * x, x]), torch.stack([y, y, -y])
+    step = torch.tensor([[1e-3], [2e-3], [1e-3]], dtype=torch.float64)
+    native = descent.native_block(network, loss, x, start)(start, step, x, y, 7)
+    plain = descent.plain_block(network, loss, start, step, x, y, 7)
+    for mine, reference in zip(native, plain, strict=True):
+        assert torch.allclose(mine, reference, rtol=1e-12, atol=1e-14)
+    assert (plain[1] - start).norm() > 1e-4 * start.norm(), "the comparison must not be about the start"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is no g++")
-def test_compiled_blocks_are_the_plain_ones():
-    """In a process of its own: torch does not compile functions whose shapes are checked."""
-    done = subprocess.run([sys.executable, "-c", COMPILED_AND_PLAIN], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_compiler_that_fails_is_replaced_by_plain_code_and_the_reason_is_stated(monkeypatch):
-    def broken(*_args, **_options):
-        def call(*_):
-            raise RuntimeError("no C++ compiler found")
-
-        return call
-
-    monkeypatch.setattr(torch, "compile", broken)
+@needs_compiler
+def test_compiled_descent_meets_the_events_of_the_plain_one():
     network = NETWORKS["E1 squared ReLU"]
+    x, y, start = problem(network, 4)
+    rates = torch.tensor([5e-4, 5e-4, 3.0, 2e-4], dtype=torch.float64)
+    options = {"step_size": rates, "steps": 137, "record": [0, 50, 137], "loss_ratios": (0.9, 0.5)}
+    compiled = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, compile=True, **options)
+    plain = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, **options)
+    assert (compiled.mode, plain.mode) == ("compiled", "eager")
+    assert torch.allclose(compiled.weights, plain.weights, rtol=1e-12, atol=1e-13)
+    assert compiled.diverged.tolist() == plain.diverged.tolist() and plain.diverged[2] > 0
+    for mine, reference in zip(compiled.crossings, plain.crossings, strict=True):
+        assert mine.iteration.tolist() == reference.iteration.tolist()
+
+
+def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeypatch):
+    network = NETWORKS["two-layer ReLU"]
     x, y, start = problem(network, 2)
     path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
     plain = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20)
-    assert path.mode == "eager: RuntimeError: no C++ compiler found"
+    assert path.mode == "eager: two-layer ReLU is not feed-forward"
     assert torch.equal(path.last, plain.last)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    network = networks.power_net(3, 2, 2)
+    x, y, start = problem(network, 2)
+    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
+    assert path.mode.startswith("eager: no-such-compiler: ")
 
 
 def test_records_are_spaced_as_asked():
