@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcheck.correlation import unit
@@ -34,12 +34,16 @@ from flowcheck.flow import (
 from flowcheck.integrator import integrate
 from flowcheck.losses import Loss
 from flowcheck.networks import Network
+from flowcheck.statistics import common_slope
 
 DIRECTION, COLLAPSE, REST = 0, 1, 2
 """How an NCF flow ends: along a KKT point of positive value; at the origin; at a point other than it."""
 
 SETTLED = 1e-7
 """Sine of the angle between direction and gradient below which the direction has converged."""
+
+LARGEST_CONDITION = 1e8
+r"""Of $\|u\|^{L-2}$: by so much a relative error of time grows until u is compared at equal time. Half the digits of float64."""
 
 AT_REST = 1e-10
 """Length of the NCF gradient, relative to that of z, below which a flow that does not grow has come to rest."""
@@ -89,6 +93,11 @@ class Reference:
         column = step.unsqueeze(1)
         return self.steps.arc.gather(1, column)[:, 0], self.steps.time.gather(1, column)[:, 0]
 
+    def before(self, time: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+        r"""Arc of the last step that is not later than $\hat t$ = `time`."""
+        last = (self.steps.time <= time.unsqueeze(1)).sum(dim=1) - 1
+        return self.at(last)[0]
+
     def largest_norm(self, step: Int[Tensor, " s"]) -> Float[Tensor, " s"]:
         r"""$B_\epsilon$: the largest norm up to that step."""
         beyond = torch.arange(self.steps.arc.shape[1], device=step.device) > step.unsqueeze(1)
@@ -102,7 +111,7 @@ def reference(
     starts: Float[Tensor, "s k"],
     *,
     smallest_epsilon: float,
-    rtol: float = 1e-9,
+    rtol: float = 1e-8,
 ) -> Reference:
     r"""NCF flows $\dot u=\mathcal J(X;u)^\top z$ from the rows of `starts`, each with its own z.
 
@@ -111,24 +120,20 @@ def reference(
     """
     size = z.norm(dim=-1)
 
-    def settled(p: Problem, state: Tensor, index: Tensor) -> Tensor:
+    def over(p: Problem, state: Tensor, index: Tensor) -> Tensor:
+        """Settled and, if it shrinks, small enough; or at rest."""
         pull, direction = p.pull(state, index), state[:, :-2]
-        radial = (pull * direction).sum(dim=-1)
-        tangential = (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
-        margin = SETTLED * pull.norm(dim=-1) - tangential
-        return torch.where(radial < 0, torch.minimum(margin, math.log(smallest_epsilon) - 1 - state[:, -2]), margin)
+        radial, length = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
+        margin = SETTLED * length - (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
+        small = torch.where(radial < 0, math.log(smallest_epsilon) - 1 - state[:, -2], torch.inf)
+        return torch.maximum(torch.minimum(margin, small), AT_REST * size[index] - length)
 
-    def at_rest(p: Problem, state: Tensor, index: Tensor) -> Tensor:
-        return AT_REST * size[index] - p.pull(state, index).norm(dim=-1)
-
-    path = correlation_flow(
-        network, x, z, starts, rtol=rtol, until=[Event("settled", settled), Event("at rest", at_rest)], keep_steps=True
-    )
+    path = correlation_flow(network, x, z, starts, rtol=rtol, until=[Event("over", over)], keep_steps=True)
     gradient = network.pull(path.direction, x, z)
     value = (network.forward(path.direction, x) * z).sum(dim=-1)
     radial = (gradient * path.direction).sum(dim=-1, keepdim=True)
     tangential = (gradient - radial * path.direction).norm(dim=-1)
-    rest = path.ended_by == 1
+    rest = gradient.norm(dim=-1) <= 2 * AT_REST * size
     residual = torch.where(rest, gradient.norm(dim=-1) / size, tangential / gradient.norm(dim=-1).clamp_min(1e-300))
     branch = torch.where(rest, REST, torch.where(value > 0, DIRECTION, COLLAPSE))
     steps = path.every_step
@@ -221,7 +226,7 @@ def shadow(
     *,
     rtol: float,
     degree: float | None = None,
-    coarser: float = 100.0,
+    coarser: float = 10.0,
 ) -> tuple[Shadow, Shadow]:
     r"""Side by side: s and u with the same steps, recorded at increasing `arcs` of u; at `rtol`, and at `coarser` times that.
 
@@ -277,6 +282,59 @@ def _of_own_loss(
     return chosen
 
 
+def plain_flow(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    losses: Sequence[Loss],
+    cases: Cases,
+    deltas: Float[Tensor, " s"],
+    times: Float[Tensor, " s"],
+    *,
+    rtol: float,
+) -> Float[Tensor, "s k"]:
+    r"""$w(t)/\delta$ at plain times t, from the gradient flow as it stands: nothing is rescaled."""
+
+    def rates(w: Tensor, index: Tensor) -> Tensor:
+        def response(outputs: Tensor) -> Tensor:
+            return _of_own_loss(losses, cases.loss[index], outputs, cases.y[index], Loss.residual)
+
+        return network.forward_and_pull(w, x, response)[1]
+
+    def error_norm(error: Tensor, w: Tensor, index: Tensor) -> Tensor:
+        return error.norm(dim=-1) / (rtol * w.norm(dim=-1))
+
+    start = deltas.unsqueeze(-1) * cases.starts
+    return integrate(rates, start, times, error_norm=error_norm).state / deltas.unsqueeze(-1)
+
+
+def descend(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    losses: Sequence[Loss],
+    cases: Cases,
+    deltas: Float[Tensor, " s"],
+    steps: Float[Tensor, " s"],
+    count: int,
+    *,
+    rescaled: bool,
+) -> Float[Tensor, "s k"]:
+    r"""$w/\delta$ after `count` steps of gradient descent of sizes `steps` on w, or, `rescaled`, on s by Eq. (8) and (50).
+
+    The rescaled iteration uses $\mathcal H(X;w)=\delta^L\mathcal H(X;s)$ and a step that is $\delta^{L-2}$ times as long.
+    """
+    degree = network.degree
+    w = cases.starts if rescaled else deltas.unsqueeze(-1) * cases.starts
+    factor = (deltas**degree if rescaled else torch.ones_like(deltas)).unsqueeze(-1)
+    size = (deltas ** (degree - 2) * steps if rescaled else steps).unsqueeze(-1)
+
+    def response(outputs: Tensor) -> Tensor:
+        return _of_own_loss(losses, cases.loss, factor * outputs, cases.y, Loss.residual)
+
+    for _ in range(count):
+        w = w + size * network.forward_and_pull(w, x, response)[1]
+    return w if rescaled else w / deltas.unsqueeze(-1)
+
+
 def compare(
     network: Network,
     x: Float[Tensor, "n d"],
@@ -288,14 +346,20 @@ def compare(
     *,
     rtol: float,
     points: int = 8,
+    wrong_limit: Float[Tensor, "s k"] | None = None,
 ) -> dict[str, np.ndarray]:
     r"""`shadow` up to the moment of each epsilon (decreasing), as arrays; every name of a float with `_error` beside it.
 
     [S, D, E]: `deviation`, the largest $\|s-u\|$ up to the moment, `norm_max`, the largest $\|s\|$, and at the moment `norm`
-    and `misalignment` of s. [S, D, P], at P = E `points`: `path_norm`, `path_time`, `path_change`. [S, E]: `moment`,
-    $T_\epsilon$.
+    and `misalignment` of s (with a `wrong_limit` also `misalignment_wrong`). [S, D, P], at P = E `points`: `path_norm`,
+    `path_time`, `path_change`. [S, E]: `moment`, $T_\epsilon$, and `resolved`: whether u is small enough there to be compared at
+    equal time; where not, all else is void.
     """
-    marks = [ends.at(ends.moment(epsilon))[0] for epsilon in epsilons]
+    moments = [ends.moment(epsilon) for epsilon in epsilons]
+    resolved = torch.stack([ends.largest_norm(moment) ** (network.degree - 2) <= LARGEST_CONDITION for moment in moments], dim=1)
+    marks = [ends.at(moment)[0] for moment in moments]
+    for position, ready in enumerate(resolved.unbind(dim=1)):
+        marks[position] = torch.where(ready, marks[position], marks[position - 1] if position else ends.steps.arc[:, 1])
     begins = [torch.zeros_like(marks[0]), *marks[:-1]]
     share = torch.linspace(0, 1, points + 1, dtype=x.dtype, device=x.device)[1:]
     arcs = torch.cat([a[:, None] + share * (b - a)[:, None] for a, b in zip(begins, marks, strict=True)], dim=1)
@@ -309,6 +373,7 @@ def compare(
             "norm_max": norm.clamp_min(1.0).cummax(dim=-1).values[..., at],
             "norm": norm[..., at],
             "misalignment": run.misalignment(ends.limit)[..., at],
+            **({} if wrong_limit is None else {"misalignment_wrong": run.misalignment(wrong_limit)[..., at]}),
             "path_norm": norm,
             "path_time": run.time,
             "path_change": run.change,
@@ -316,7 +381,7 @@ def compare(
         }
 
     fine, coarse = (quantities(run) for run in both)
-    arrays = {name: value.numpy() for name, value in fine.items()}
+    arrays = {name: value.numpy() for name, value in fine.items()} | {"resolved": resolved.numpy()}
     return arrays | {f"{name}_error": (value - coarse[name]).abs().numpy() for name, value in fine.items()}
 
 
@@ -341,43 +406,79 @@ def escape(
     x: Float[Tensor, "n d"],
     loss: Loss,
     cases: Cases,
-    deltas: Float[Tensor, " d"],
     ends: Reference,
+    rows: Int[Tensor, " s"],
+    deltas: Float[Tensor, " d"],
     *,
+    rtol: float,
     ratio: float = 0.99,
-    rtol: float = 1e-9,
 ) -> Escape:
-    r"""Flows of one loss from $\delta w_0$ until it has fallen to `ratio` of its start; `ends` are the NCF flows of the cases.
+    r"""Flows of one loss from $\delta w_0$ until it has fallen to `ratio` of its start, for some `rows` of the cases.
 
     A flow gets the arc of its NCF flow, and ten times what growth at the rate $L\mathcal N(u_*)$ takes from delta to norm 1.
     """
-    count = len(deltas)
-    row = torch.arange(len(cases.starts), device=deltas.device).repeat_interleave(count)
-    scales = deltas.repeat(len(cases.starts))
+    row, scales = rows.repeat_interleave(len(deltas)), deltas.repeat(len(rows))
     settled = ends.steps.arc.nan_to_num(0.0).amax(dim=1)
     length = settled[row] + 10 * (1 - scales.log()) / (network.degree * ends.value[row])
+    until = [loss_ratio_below(ratio)]
 
     def run(tolerance: float) -> FlowPath:
-        return loss_flow(
-            network,
-            x,
-            cases.y[row],
-            loss,
-            cases.starts[row],
-            scales,
-            rtol=tolerance,
-            until=[loss_ratio_below(ratio)],
-            length=length,
-        )
+        return loss_flow(network, x, cases.y[row], loss, cases.starts[row], scales, rtol=tolerance, until=until, length=length)
 
-    fine, coarse = run(rtol), run(100 * rtol)
+    fine, coarse = run(rtol), run(10 * rtol)
     left = fine.ended_by == 0
     time = torch.where(left, fine.time, torch.nan)
-    distance = misalignment(fine.direction, ends.limit[row])
-    shape = (len(cases.starts), count)
-    return Escape(
-        time.view(shape),
-        (time - coarse.time).abs().view(shape),
-        torch.where(left, distance, torch.nan).view(shape),
-        fine.evaluations.view(shape),
-    )
+    distance = torch.where(left, misalignment(fine.direction, ends.limit[row]), torch.nan)
+    shape = (len(rows), len(deltas))
+    return Escape(time.view(shape), (time - coarse.time).abs().view(shape), distance.view(shape), fine.evaluations.view(shape))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A fitted slope with its interval, a bound on its numerical error, the points behind it and those dropped."""
+
+    slope: float
+    interval: tuple[float, float]
+    error: float
+    n: int
+    dropped: int
+
+
+def rate(
+    x: Float[np.ndarray, "s p"], y: Float[np.ndarray, "s p"], error: Float[np.ndarray, "s p"], use: Bool[np.ndarray, "s p"]
+) -> Rate:
+    """One slope of y on x for all rows, each with an intercept of its own; `error` bounds that of y."""
+    slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
+    span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
+    return Rate(slope, interval, 2 * float(np.where(use, error, 0.0).max()) / span, n, int(use.size - n))
+
+
+def deviation_rate(
+    deltas: Float[np.ndarray, "s p"],
+    deviation: Float[np.ndarray, "s p"],
+    error: Float[np.ndarray, "s p"],
+    size: Float[np.ndarray, " s"],
+) -> Rate:
+    r"""Slope of $\ln\|s-u\|$ on $\ln\delta$.
+
+    Points are kept by a rule: the deviation is below a hundredth of the `size` of u, where its expansion in $\delta^L$ starts
+    to hold, and at least a hundred times its own error.
+    """
+    use = (deviation <= 1e-2 * size[:, None]) & (deviation >= 100 * error) & (deviation > 0)
+    floor = np.where(use, deviation, 1.0)
+    return rate(np.log(deltas), np.log(floor), error / floor, use)
+
+
+def from_here_on(holds: Bool[np.ndarray, "s d *e"]) -> Bool[np.ndarray, "s d *e"]:
+    """Whether it holds at a delta (second axis, decreasing) and at all smaller ones."""
+    return np.flip(np.logical_and.accumulate(np.flip(holds, axis=1), axis=1), axis=1)
+
+
+def smallest(
+    values: Float[np.ndarray, "*s"], errors: Float[np.ndarray, "*s"], use: Bool[np.ndarray, "*s"]
+) -> tuple[float, float, int]:
+    """The smallest of the values in use, its error, and how many they are; NaN and 0 if there is none."""
+    if not use.any():
+        return math.nan, 0.0, 0
+    kept, kept_errors = values[use], errors[use]
+    return float(kept.min()), float(kept_errors[kept.argmin()]), int(use.sum())

@@ -5,29 +5,35 @@ r"""Explicit constants of deep_homogeneous, Section 5.1, in logarithms where the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 Number = float | np.ndarray
+Boolean = bool | np.ndarray
+SMALLEST = 1e-300
+"""In place of the logarithm of a time that is 0."""
 
 
-def log_change_constant(beta: Number, radius: Number, degree: float, label_norm: Number, *, logistic: bool) -> Number:
-    r"""$\ln C_\epsilon$, in $\|\tilde\xi(t)\|\le C_\epsilon\delta^L$, Eq. (52).
+def log_change_bound(beta: Number, radius: Number, degree: float, label_norm: Number, *, logistic: Boolean) -> Number:
+    r"""$\ln$ of what bounds $\|\tilde\xi(t)\|/\delta^L$ for one loss (before Eq. (52)).
 
-    $\beta\tilde B_\epsilon^L$ for the square loss, $\|y\|^2e^{\|y\|\beta}\beta\tilde B_\epsilon^L$ for the logistic loss; the
-    paper takes the larger of both, and prints the exponent before Eq. (45) as $\|y\|^\beta$.
+    $\beta\tilde B_\epsilon^L$ for the square loss, $\|y\|^2e^{\|y\|\beta}\beta\tilde B_\epsilon^L$ for the logistic loss.
     """
     square = np.log(beta) + degree * np.log(radius)
-    return square + 2.0 * np.log(label_norm) + label_norm * beta if logistic else square
+    return np.where(logistic, square + 2.0 * np.log(label_norm) + label_norm * beta, square)
+
+
+def log_change_constant(beta: Number, radius: Number, degree: float, label_norm: Number) -> Number:
+    r"""$\ln C_\epsilon$ of Eq. (45) and (52): the larger of both losses. The text prints its exponent as $\|y\|^\beta$."""
+    square, logistic = (log_change_bound(beta, radius, degree, label_norm, logistic=which) for which in (False, True))
+    return np.maximum(square, logistic)
 
 
 def log_delta_bar(
-    epsilon: float,
+    epsilon: Number,
     time: Number,
     radius: Number,
     degree: float,
-    alpha: float,
+    alpha: Number,
     lipschitz: Number,
     label_norm: Number,
     log_change: Number,
@@ -35,18 +41,19 @@ def log_delta_bar(
     r"""$\ln\bar\delta$ of Eq. (45).
 
     $\bar\delta^L=\min\{\tilde B_\epsilon^{-L},\
-    \epsilon/(4\alpha\tilde B_\epsilon^{L-1}C_\epsilon T_\epsilon e^{2T_\epsilon K_\epsilon\|y\|})\}$; `lipschitz` is $K_\epsilon$ of Eq. (44), `log_change` $\ln C_\epsilon$.
+    \epsilon/(4\alpha\tilde B_\epsilon^{L-1}C_\epsilon T_\epsilon e^{2T_\epsilon K_\epsilon\|y\|})\}$.
+    `lipschitz` is $K_\epsilon$ of Eq. (44), `log_change` $\ln C_\epsilon$.
     """
-    second = math.log(epsilon) - math.log(4.0 * alpha) - (degree - 1) * np.log(radius) - log_change - np.log(time)
+    second = np.log(epsilon) - np.log(4.0 * alpha) - (degree - 1) * np.log(radius) - log_change - np.log(np.maximum(time, SMALLEST))
     return np.minimum(-degree * np.log(radius), second - 2.0 * time * lipschitz * label_norm) / degree
 
 
 def log_gronwall_bound(
-    epsilon: float,
+    epsilon: Number,
     time: Number,
     radius: Number,
     degree: float,
-    alpha: float,
+    alpha: Number,
     lipschitz: Number,
     label_norm: Number,
     log_change: Number,
@@ -56,8 +63,8 @@ def log_gronwall_bound(
 
     $2\alpha\epsilon\tilde B_\epsilon^{L-1}C_\epsilon\delta^L\,t\,e^{2tK_\epsilon\|y\|}$.
     """
-    constant = math.log(2.0 * alpha * epsilon) + (degree - 1) * np.log(radius) + log_change
-    return constant + degree * log_delta + np.log(time) + 2.0 * time * lipschitz * label_norm
+    constant = np.log(2.0 * alpha * epsilon) + (degree - 1) * np.log(radius) + log_change
+    return constant + degree * log_delta + np.log(np.maximum(time, SMALLEST)) + 2.0 * time * lipschitz * label_norm
 
 
 def cosine_bound(eta: Number, epsilon: Number) -> Number:
