@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.correlation import unit
@@ -34,12 +34,11 @@ from flowcheck.flow import (
 from flowcheck.integrator import integrate
 from flowcheck.losses import Loss
 from flowcheck.networks import Network
-from flowcheck.statistics import common_slope
 
 DIRECTION, COLLAPSE, REST = 0, 1, 2
 """How an NCF flow ends: along a KKT point of positive value; at the origin; at a point other than it."""
 
-SETTLED = 1e-7
+SETTLED = 1e-6
 """Sine of the angle between direction and gradient below which the direction has converged."""
 
 LARGEST_CONDITION = 1e8
@@ -111,7 +110,7 @@ def reference(
     starts: Float[Tensor, "s k"],
     *,
     smallest_epsilon: float,
-    rtol: float = 1e-8,
+    rtol: float = 1e-7,
 ) -> Reference:
     r"""NCF flows $\dot u=\mathcal J(X;u)^\top z$ from the rows of `starts`, each with its own z.
 
@@ -242,15 +241,16 @@ def shadow(
     tolerance = torch.cat([torch.full_like(scales[:rows], rtol), torch.full_like(scales[:rows], coarser * rtol)])
 
     def rates(state: Tensor, index: Tensor) -> Tensor:
-        s, u, delta = state[:, :size], state[:, size : 2 * size], scales[index].unsqueeze(-1)
-        pull_u = network.pull(u, x, runs.z[index])
+        u, delta = state[:, size : 2 * size], scales[index].unsqueeze(-1)
 
         def response(outputs: Tensor) -> Tensor:
-            return _of_own_loss(losses, runs.loss[index], outputs, runs.y[index], Loss.residual)
+            of_w = _of_own_loss(losses, runs.loss[index], outputs[: len(index)], runs.y[index], Loss.residual)
+            return torch.cat([of_w, runs.z[index]])
 
-        pull_s = network.forward_and_pull(delta * s, x, response)[1]
+        pulls = network.forward_and_pull(torch.cat([delta * state[:, :size], u]), x, response)[1]  # one pass for w and u
         clock = u.norm(dim=-1, keepdim=True) ** -exponent
-        return clock * torch.cat([delta ** -(exponent + 1) * pull_s, pull_u, torch.ones_like(clock)], dim=-1)
+        pull_s = delta ** -(exponent + 1) * pulls[: len(index)]
+        return clock * torch.cat([pull_s, pulls[len(index) :], torch.ones_like(clock)], dim=-1)
 
     def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
         parts = (len(index), 2 * blocks, -1)
@@ -335,150 +335,132 @@ def descend(
     return w if rescaled else w / deltas.unsqueeze(-1)
 
 
-def compare(
-    network: Network,
-    x: Float[Tensor, "n d"],
-    losses: Sequence[Loss],
-    cases: Cases,
-    ends: Reference,
-    epsilons: Sequence[float],
-    deltas: Float[Tensor, "s d"],
-    *,
-    rtol: float,
-    points: int = 8,
-    wrong_limit: Float[Tensor, "s k"] | None = None,
-) -> dict[str, np.ndarray]:
-    r"""`shadow` up to the moment of each epsilon (decreasing), as arrays; every name of a float with `_error` beside it.
+@dataclass(frozen=True)
+class Study:
+    """One network with its inputs, its cases, the ends of their NCF flows, and the epsilons, decreasing, that matter."""
 
-    [S, D, E]: `deviation`, the largest $\|s-u\|$ up to the moment, `norm_max`, the largest $\|s\|$, and at the moment `norm`
-    and `misalignment` of s (with a `wrong_limit` also `misalignment_wrong`). [S, D, P], at P = E `points`: `path_norm`,
-    `path_time`, `path_change`. [S, E]: `moment`, $T_\epsilon$, and `resolved`: whether u is small enough there to be compared at
-    equal time; where not, all else is void.
-    """
-    moments = [ends.moment(epsilon) for epsilon in epsilons]
-    resolved = torch.stack([ends.largest_norm(moment) ** (network.degree - 2) <= LARGEST_CONDITION for moment in moments], dim=1)
-    marks = [ends.at(moment)[0] for moment in moments]
-    for position, ready in enumerate(resolved.unbind(dim=1)):
-        marks[position] = torch.where(ready, marks[position], marks[position - 1] if position else ends.steps.arc[:, 1])
-    begins = [torch.zeros_like(marks[0]), *marks[:-1]]
-    share = torch.linspace(0, 1, points + 1, dtype=x.dtype, device=x.device)[1:]
-    arcs = torch.cat([a[:, None] + share * (b - a)[:, None] for a, b in zip(begins, marks, strict=True)], dim=1)
-    at = [(position + 1) * points - 1 for position in range(len(epsilons))]
-    both = shadow(network, x, losses, cases, deltas, arcs, rtol=rtol)
+    network: Network
+    x: Float[Tensor, "n d"]
+    losses: tuple[Loss, ...]
+    cases: Cases
+    ends: Reference
+    epsilons: tuple[float, ...]
+    rtol: float
 
-    def quantities(run: Shadow) -> dict[str, Tensor]:
-        norm = run.s.norm(dim=-1)
-        return {
-            "deviation": run.deviation()[..., at],
-            "norm_max": norm.clamp_min(1.0).cummax(dim=-1).values[..., at],
-            "norm": norm[..., at],
-            "misalignment": run.misalignment(ends.limit)[..., at],
-            **({} if wrong_limit is None else {"misalignment_wrong": run.misalignment(wrong_limit)[..., at]}),
-            "path_norm": norm,
-            "path_time": run.time,
-            "path_change": run.change,
-            "moment": run.time[:, 0, at],
+    @classmethod
+    def begin(
+        cls,
+        network: Network,
+        x: Float[Tensor, "n d"],
+        losses: Sequence[Loss],
+        cases: Cases,
+        epsilons: Sequence[float],
+        rtol: float,
+    ) -> Study:
+        """Follow the NCF flow of every case to its end."""
+        ends = reference(network, x, cases.z, cases.starts, smallest_epsilon=min(epsilons))
+        return cls(network, x, tuple(losses), cases, ends, tuple(sorted(epsilons, reverse=True)), rtol)
+
+    def growing(self, loss: int = 0) -> Int[Tensor, " r"]:
+        """The cases of one loss whose NCF flow grows along a direction."""
+        return ((self.cases.loss == loss) & (self.ends.branch == DIRECTION)).nonzero()[:, 0]
+
+    def ending(self) -> dict[str, np.ndarray]:
+        """What became of the NCF flows, [S]; `time` and `largest_norm` at the moments, [S, E]."""
+        ends, moments = self.ends, [self.ends.moment(epsilon) for epsilon in self.epsilons]
+        arrays = {key: getattr(ends, key).numpy() for key in ("branch", "value", "residual", "norm_floor", "blow_up")}
+        time = torch.stack([ends.at(moment)[1] for moment in moments], dim=1)
+        largest = torch.stack([ends.largest_norm(moment) for moment in moments], dim=1)
+        return arrays | {"time": time.numpy(), "largest_norm": largest.numpy(), "loss": self.cases.loss.numpy()}
+
+    def compare(
+        self, deltas: Float[Tensor, "s d"], *, points: int = 8, wrong_limit: Float[Tensor, "s k"] | None = None
+    ) -> dict[str, np.ndarray]:
+        r"""`shadow` up to the moment of each epsilon, as arrays; beside every name one with `_error`, what a coarser run moves.
+
+        [S, D, E]: `deviation`, the largest $\|s-u\|$ up to the moment; `excess`, the largest $\|s\|$ less the largest $\|u\|$;
+        at the moment `norm` and `misalignment` of s (with a `wrong_limit` also `misalignment_wrong`). [S, D, P], at P = E
+        `points`: `path_norm`, `path_time`, `path_change`. [S, E]: `resolved`, whether u is small enough to be compared at equal
+        time; where it is not, all else is void.
+        """
+        moments = [self.ends.moment(epsilon) for epsilon in self.epsilons]
+        condition = torch.stack([self.ends.largest_norm(moment) ** (self.network.degree - 2) for moment in moments], dim=1)
+        resolved = condition <= LARGEST_CONDITION
+        marks = [self.ends.at(moment)[0] for moment in moments]
+        for position, ready in enumerate(resolved.unbind(dim=1)):
+            fallback = marks[position - 1] if position else self.ends.steps.arc[:, 1]
+            marks[position] = torch.where(ready, marks[position], fallback)
+        begins = [torch.zeros_like(marks[0]), *marks[:-1]]
+        share = torch.linspace(0, 1, points + 1, dtype=deltas.dtype, device=deltas.device)[1:]
+        arcs = torch.cat([a[:, None] + share * (b - a)[:, None] for a, b in zip(begins, marks, strict=True)], dim=1)
+        at = [(position + 1) * points - 1 for position in range(len(moments))]
+
+        def quantities(run: Shadow) -> dict[str, Tensor]:
+            norm = run.s.norm(dim=-1)
+            largest = [part.clamp_min(1.0).cummax(dim=-1).values for part in (norm, run.u.norm(dim=-1))]
+            found = {
+                "deviation": run.deviation()[..., at],
+                "excess": (largest[0] - largest[1])[..., at],
+                "norm": norm[..., at],
+                "misalignment": run.misalignment(self.ends.limit)[..., at],
+                "path_norm": norm,
+                "path_time": run.time,
+                "path_change": run.change,
+            }
+            return found if wrong_limit is None else found | {"misalignment_wrong": run.misalignment(wrong_limit)[..., at]}
+
+        both = shadow(self.network, self.x, self.losses, self.cases, deltas, arcs, rtol=self.rtol)
+        fine, coarse = (quantities(run) for run in both)
+        arrays = {name: value.numpy() for name, value in fine.items()} | {"resolved": resolved.numpy(), "deltas": deltas.numpy()}
+        return arrays | {f"{name}_error": (value - coarse[name]).abs().numpy() for name, value in fine.items()}
+
+    def escapes(self, deltas: Sequence[float], *, ratio: float = 0.99) -> dict[str, np.ndarray]:
+        r"""Where the loss has fallen to `ratio` of its start, for growing cases of the first loss, [R, D].
+
+        `time` is $\hat t=\delta^{L-2}t$, NaN where the loss does not fall in the arc of the NCF flow and ten times what growth at
+        the rate $L\mathcal N(u_*)$ takes from delta to norm 1; `time_error` how far it moves with the tolerance; `misalignment`
+        and right-hand sides, `evaluations`, up to there. `value` and `blow_up` of the NCF flows, [R].
+        """
+        rows = self.growing()
+        row, scales = rows.repeat_interleave(len(deltas)), torch.tensor(deltas, dtype=self.x.dtype).repeat(len(rows))
+        length = self.ends.steps.arc.nan_to_num(0.0).amax(dim=1)[row]
+        length = length + 10 * (1 - scales.log()) / (self.network.degree * self.ends.value[row])
+        until = [loss_ratio_below(ratio)]
+
+        def run(rtol: float) -> FlowPath:
+            y, starts = self.cases.y[row], self.cases.starts[row]
+            return loss_flow(self.network, self.x, y, self.losses[0], starts, scales, rtol=rtol, until=until, length=length)
+
+        fine, coarse = run(self.rtol), run(10 * self.rtol)
+        left = fine.ended_by == 0
+        time = torch.where(left, fine.time, torch.nan)
+        distance = torch.where(left, misalignment(fine.direction, self.ends.limit[row]), torch.nan)
+        found = {
+            "time": time,
+            "time_error": (time - coarse.time).abs(),
+            "misalignment": distance,
+            "evaluations": fine.evaluations,
         }
+        arrays = {name: value.view(len(rows), -1).numpy() for name, value in found.items()}
+        return arrays | {"value": self.ends.value[rows].numpy(), "blow_up": self.ends.blow_up[rows].numpy()}
 
-    fine, coarse = (quantities(run) for run in both)
-    arrays = {name: value.numpy() for name, value in fine.items()} | {"resolved": resolved.numpy()}
-    return arrays | {f"{name}_error": (value - coarse[name]).abs().numpy() for name, value in fine.items()}
+    def curves(self, deltas: Sequence[float]) -> dict[str, np.ndarray]:
+        r"""The first growing case of the first loss until its loss has fallen by a hundredth: $\hat t$ and $1-\cos$, [D, N].
 
-
-@dataclass(frozen=True)
-class Escape:
-    r"""Where the loss has fallen by a hundredth, for every case and delta.
-
-    Attributes:
-        time, time_error: $\hat t=\delta^{L-2}t$ [S, D], and how far it moves with the tolerance; NaN if the loss does not fall.
-        misalignment: $1-\cos(w,u_*)$ there.
-        evaluations: right-hand sides up to there.
-    """
-
-    time: Float[Tensor, "s d"]
-    time_error: Float[Tensor, "s d"]
-    misalignment: Float[Tensor, "s d"]
-    evaluations: Int[Tensor, "s d"]
-
-
-def escape(
-    network: Network,
-    x: Float[Tensor, "n d"],
-    loss: Loss,
-    cases: Cases,
-    ends: Reference,
-    rows: Int[Tensor, " s"],
-    deltas: Float[Tensor, " d"],
-    *,
-    rtol: float,
-    ratio: float = 0.99,
-) -> Escape:
-    r"""Flows of one loss from $\delta w_0$ until it has fallen to `ratio` of its start, for some `rows` of the cases.
-
-    A flow gets the arc of its NCF flow, and ten times what growth at the rate $L\mathcal N(u_*)$ takes from delta to norm 1.
-    """
-    row, scales = rows.repeat_interleave(len(deltas)), deltas.repeat(len(rows))
-    settled = ends.steps.arc.nan_to_num(0.0).amax(dim=1)
-    length = settled[row] + 10 * (1 - scales.log()) / (network.degree * ends.value[row])
-    until = [loss_ratio_below(ratio)]
-
-    def run(tolerance: float) -> FlowPath:
-        return loss_flow(network, x, cases.y[row], loss, cases.starts[row], scales, rtol=tolerance, until=until, length=length)
-
-    fine, coarse = run(rtol), run(10 * rtol)
-    left = fine.ended_by == 0
-    time = torch.where(left, fine.time, torch.nan)
-    distance = torch.where(left, misalignment(fine.direction, ends.limit[row]), torch.nan)
-    shape = (len(rows), len(deltas))
-    return Escape(time.view(shape), (time - coarse.time).abs().view(shape), distance.view(shape), fine.evaluations.view(shape))
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A fitted slope with its interval, a bound on its numerical error, the points behind it and those dropped."""
-
-    slope: float
-    interval: tuple[float, float]
-    error: float
-    n: int
-    dropped: int
-
-
-def rate(
-    x: Float[np.ndarray, "s p"], y: Float[np.ndarray, "s p"], error: Float[np.ndarray, "s p"], use: Bool[np.ndarray, "s p"]
-) -> Rate:
-    """One slope of y on x for all rows, each with an intercept of its own; `error` bounds that of y."""
-    slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
-    span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
-    return Rate(slope, interval, 2 * float(np.where(use, error, 0.0).max()) / span, n, int(use.size - n))
-
-
-def deviation_rate(
-    deltas: Float[np.ndarray, "s p"],
-    deviation: Float[np.ndarray, "s p"],
-    error: Float[np.ndarray, "s p"],
-    size: Float[np.ndarray, " s"],
-) -> Rate:
-    r"""Slope of $\ln\|s-u\|$ on $\ln\delta$.
-
-    Points are kept by a rule: the deviation is below a hundredth of the `size` of u, where its expansion in $\delta^L$ starts
-    to hold, and at least a hundred times its own error.
-    """
-    use = (deviation <= 1e-2 * size[:, None]) & (deviation >= 100 * error) & (deviation > 0)
-    floor = np.where(use, deviation, 1.0)
-    return rate(np.log(deltas), np.log(floor), error / floor, use)
-
-
-def from_here_on(holds: Bool[np.ndarray, "s d *e"]) -> Bool[np.ndarray, "s d *e"]:
-    """Whether it holds at a delta (second axis, decreasing) and at all smaller ones."""
-    return np.flip(np.logical_and.accumulate(np.flip(holds, axis=1), axis=1), axis=1)
-
-
-def smallest(
-    values: Float[np.ndarray, "*s"], errors: Float[np.ndarray, "*s"], use: Bool[np.ndarray, "*s"]
-) -> tuple[float, float, int]:
-    """The smallest of the values in use, its error, and how many they are; NaN and 0 if there is none."""
-    if not use.any():
-        return math.nan, 0.0, 0
-    kept, kept_errors = values[use], errors[use]
-    return float(kept.min()), float(kept_errors[kept.argmin()]), int(use.sum())
+        The NCF flow beside it, `ncf_time` and `ncf_misalignment`.
+        """
+        case, scales = int(self.growing()[0]), torch.tensor(deltas, dtype=self.x.dtype)
+        starts, until = self.cases.starts[case].expand(len(deltas), -1), [loss_ratio_below(0.99)]
+        path = loss_flow(
+            self.network, self.x, self.cases.y[case], self.losses[0], starts, scales, until=until, keep_steps=True, rtol=1e-7
+        )
+        limit, steps = self.ends.limit[case], self.ends.steps
+        assert path.every_step is not None
+        return {
+            "time": path.every_step.time.numpy(),
+            "misalignment": misalignment(path.every_step.direction, limit).numpy(),
+            "ncf_time": steps.time[case].numpy(),
+            "ncf_misalignment": misalignment(steps.direction[case], limit).numpy(),
+            "deltas": scales.numpy(),
+            "blow_up": self.ends.blow_up[case].numpy(),
+        }

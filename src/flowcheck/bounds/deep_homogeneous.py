@@ -44,7 +44,9 @@ def log_delta_bar(
     \epsilon/(4\alpha\tilde B_\epsilon^{L-1}C_\epsilon T_\epsilon e^{2T_\epsilon K_\epsilon\|y\|})\}$.
     `lipschitz` is $K_\epsilon$ of Eq. (44), `log_change` $\ln C_\epsilon$.
     """
-    second = np.log(epsilon) - np.log(4.0 * alpha) - (degree - 1) * np.log(radius) - log_change - np.log(np.maximum(time, SMALLEST))
+    second = (
+        np.log(epsilon) - np.log(4.0 * alpha) - (degree - 1) * np.log(radius) - log_change - np.log(np.maximum(time, SMALLEST))
+    )
     return np.minimum(-degree * np.log(radius), second - 2.0 * time * lipschitz * label_norm) / degree
 
 
