@@ -73,9 +73,9 @@ def test_the_error_follows_the_tolerance_through_kinks_and_slides(network):
     start = directions(network.size, 2)
 
     def run(rtol):
-        return loss_flow(network, x, y, HALF_SUM, start, 0.3, length=2.0, rtol=rtol, order=5)
+        return loss_flow(network, x, y, HALF_SUM, start, 0.3, length=1.5, rtol=rtol, order=5)
 
-    exact, tolerances, errors = run(1e-9), (1e-4, 1e-5, 1e-6), []
+    exact, tolerances, errors = run(1e-8), (1e-4, 1e-5, 1e-6), []
     assert int(exact.kinks.min()) >= 1
     for rtol in tolerances:
         path = run(rtol)
@@ -90,12 +90,12 @@ def test_balance_and_energy_hold_through_kinks_and_slides():
     network, (x, z) = networks.two_layer(3, 3), data()
     start = directions(network.size, 4)
     grid = torch.linspace(0, 1.5, 3001, dtype=torch.float64)
-    path = correlation_flow(network, x, z, start, length=1.5, rtol=1e-9, record_at=grid)
+    path = correlation_flow(network, x, z, start, length=1.5, rtol=1e-7, record_at=grid)
     assert int(path.kinks.min()) >= 1 and int(path.slides.max()) >= 1
     u = path.recorded.weights_over_delta()
     balance = [(w[..., 3] ** 2 - w[..., :3].square().sum(dim=-1)) for w in u.view(4, -1, 3, 4).unbind(dim=2)]
     for unit in balance:
-        torch.testing.assert_close(unit, unit[:, :1].expand_as(unit), rtol=0, atol=1e-8)
+        torch.testing.assert_close(unit, unit[:, :1].expand_as(unit), rtol=0, atol=1e-6)
     value = (network.forward(u.view(-1, network.size), x) @ z).view(4, -1)
     speed = ((u[:, 1:] - u[:, :-1]).norm(dim=-1) / grid.diff()) ** 2
     torch.testing.assert_close((speed * grid.diff()).sum(dim=-1), value[:, -1] - value[:, 0], rtol=3e-4, atol=0)
@@ -122,16 +122,16 @@ def sliding_exactly(start, x, z, t):
 def test_a_solution_slides_along_a_kink_as_the_inclusion_says():
     network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     start = np.array([0.3, 0.5, 0.7])
-    path = correlation_flow(network, x, z, tensor(start)[None], length=2.5, rtol=1e-11)
-    np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-9)
+    path = correlation_flow(network, x, z, tensor(start)[None], length=2.5, rtol=1e-9)
+    np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
     assert path.kinks.tolist() == [1] and path.slides.tolist() == [1]
 
 
 def test_a_slide_ends_at_a_kkt_point_on_the_kink():
     network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
-    path = correlation_flow(network, x, z, tensor([[0.3, 0.5, 0.7]]), until=[tangential_below(1e-6)])
+    path = correlation_flow(network, x, z, tensor([[0.3, 0.5, 0.7]]), until=[tangential_below(1e-4)], rtol=1e-6)
     assert path.ended_by.tolist() == [0]
-    torch.testing.assert_close(path.direction, tensor([[0.0, math.sqrt(0.5), math.sqrt(0.5)]]), rtol=0, atol=1e-6)
+    torch.testing.assert_close(path.direction, tensor([[0.0, math.sqrt(0.5), math.sqrt(0.5)]]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("network", [KINKED[0], KINKED[3]], ids=lambda network: network.name)
@@ -139,15 +139,15 @@ def test_explicit_euler_converges_to_it(network):
     """Euler steps zigzag about a kink on which the solution slides, within their size; errors of first order all along."""
     x, z = data(n=12, seed=5)
     start, errors = directions(network.size, 3, seed=2), []
-    path = correlation_flow(network, x, z, start, length=1.0, rtol=1e-6, clock="time")
+    path = correlation_flow(network, x, z, start, length=1.0, rtol=1e-5, clock="time")
     assert int(path.kinks.min()) >= 4 and int(path.slides.max()) >= 2
-    for count in (500, 2000):
+    for count in (200, 800):
         u = start.clone()
         for _ in range(count):
             u = torch.add(u, network.pull(u, x, z), alpha=1 / count)
         errors.append((path.weights() - u).norm(dim=-1) / u.norm(dim=-1))
     ratio = errors[0] / errors[1]
-    assert float(errors[1].max()) < 0.02 and float(ratio.min()) > 3 and float(ratio.max()) < 5
+    assert float(errors[1].max()) < 0.04 and float(ratio.min()) > 2.5 and float(ratio.max()) < 6
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["parallel", "opposite"])
@@ -156,17 +156,17 @@ def test_parallel_inputs_share_a_kink(sign):
     network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     doubled = torch.cat([x, 2 * sign * x[:1]]), tensor([-0.5, 1.0, -0.25]) if sign > 0 else tensor([-1.0, 1.0, -0.1])
     start = np.array([0.3, 0.5, 0.7])
-    path = correlation_flow(network, *doubled, tensor(start)[None], length=2.5, rtol=1e-11)
+    path = correlation_flow(network, *doubled, tensor(start)[None], length=2.5, rtol=1e-9)
     assert path.slides.tolist() == [2]
     if sign > 0:
-        np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
 
 
 def test_small_scales_and_growth_with_kinks():
-    network, (x, y) = networks.two_layer(4, 3), data(n=10)
+    network, (x, y) = networks.two_layer(3, 3), data()
     start = directions(network.size, 3)
     coarse, fine = (
-        loss_flow(network, x, y, HALF_SUM, start, delta, until=[growth_reaches(5.0)], length=8.0, rtol=1e-6)
+        loss_flow(network, x, y, HALF_SUM, start, delta, until=[growth_reaches(3.0)], length=8.0, rtol=1e-5)
         for delta in (1e-6, 1e-12)
     )
     torch.testing.assert_close(coarse.direction, fine.direction, rtol=0, atol=1e-4)
