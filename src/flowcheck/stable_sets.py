@@ -20,6 +20,10 @@ RELAXATION = 20.0
 """Length of a flow over the smallest curvature: e^-20, or e^-10 after leaving a saddle that it passed at a distance of e^-10."""
 
 
+ARRIVED = 1e-5
+"""KKT residual, a sine, at which a direction has arrived: a hundred tolerances of the flow."""
+
+
 @dataclass(frozen=True)
 class CriticalPoints:
     """Isolated KKT points of an NCF on the sphere, highest value first.
@@ -39,7 +43,7 @@ class CriticalPoints:
 
     @property
     def relaxation(self) -> float:
-        """Length of arc after which flows have left saddles and arrived."""
+        """Length of arc after which flows have left saddles and arrived, unless they cross a plateau."""
         return RELAXATION / float(self.curvature.abs().min())
 
     def of_index(self, index: int) -> Float[Tensor, "q k"]:
@@ -89,12 +93,22 @@ def critical_points(
     return CriticalPoints(points, correlation.value(points), (curvature > 0).sum(dim=1), curvature, residual[kept])
 
 
-def limits(correlation: Correlation, starts: Float[Tensor, "s k"], length: float, *, rtol: float = 1e-7) -> Float[Tensor, "s k"]:
-    """Directions after an arc of this length, see `CriticalPoints.relaxation`: KKT points up to the tolerance.
+def limits(
+    correlation: Correlation, starts: Float[Tensor, "s k"], length: float, *, rtol: float = 1e-7, rounds: int = 50
+) -> Float[Tensor, "s k"]:
+    """Where directions end: after an arc of `length`, see `CriticalPoints.relaxation`, and as many more as a slow plateau takes.
 
-    No event ends a flow: each costs a search, and an explicit integrator hovers around an attracting point.
+    Rows whose KKT residual is above `ARRIVED` go on for up to `rounds` lengths. No event ends a flow: each costs a search, and an
+    explicit integrator hovers around an attracting point.
     """
-    return flow.correlation_flow(correlation.network, correlation.x, correlation.z, starts, length=length, rtol=rtol).direction
+    u, running = unit(starts), torch.arange(len(starts))
+    for _ in range(rounds):
+        path = flow.correlation_flow(correlation.network, correlation.x, correlation.z, u[running], length=length, rtol=rtol)
+        u[running] = path.direction
+        running = running[correlation.kkt_residual(path.direction) > ARRIVED]
+        if not len(running):
+            break
+    return u
 
 
 def nearest(points: Float[Tensor, "s k"], targets: Float[Tensor, "p k"]) -> tuple[Int[Tensor, " s"], Float[Tensor, " s"]]:

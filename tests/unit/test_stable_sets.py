@@ -60,6 +60,13 @@ def test_directions_end_at_the_top_eigenvector_of_their_side():
     assert torch.allclose(ends, starts[:, :1].sign() * torch.eye(3, dtype=torch.float64)[0], atol=1e-6)
 
 
+def test_directions_go_on_until_they_have_arrived():
+    starts = directions(20)
+    ends = stable_sets.limits(quadratic(), starts, 0.1)
+    assert float(quadratic().kkt_residual(ends).max()) <= stable_sets.ARRIVED
+    assert float(quadratic().kkt_residual(stable_sets.limits(quadratic(), starts, 0.1, rounds=1)).max()) > 0.1
+
+
 def test_the_stable_set_of_the_middle_eigenvector_is_the_great_circle_across_the_top_one():
     saddle = torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64)
     for curve in stable_sets.stable_curves(quadratic(), saddle, 5.0):
@@ -71,7 +78,7 @@ def test_points_beside_a_stable_curve_end_at_different_maxima():
     ncf, _ = neuron()
     found = stable_sets.critical_points(ncf, directions(200))
     maxima = found.of_index(0)
-    for curve in stable_sets.stable_curves(ncf, found.of_index(1), found.relaxation):
+    for curve in stable_sets.stable_curves(ncf, found.of_index(1)[:1], found.relaxation):
         away = int(((curve - curve[0]).norm(dim=1) > 0.1).to(torch.int64).argmax())
         point, ahead = curve[away], curve[away + 1]
         across = torch.linalg.cross(point, unit((ahead - point)[None])[0])
