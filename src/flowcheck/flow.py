@@ -152,13 +152,15 @@ class Problem:
         def rates(state: Tensor, *mode_and_index: Tensor) -> Tensor:
             pull = self.pull(state, *mode_and_index) if self.patterns is None else self.patterns.pull(state, *mode_and_index)
             direction = state[:, :-2]
-            radial = (direction * pull).sum(dim=-1, keepdim=True)
-            stretch = torch.exp((exponent if clock == "time" else -exponent) * state[:, -2:-1])
+            radial = torch.linalg.vecdot(direction, pull).unsqueeze(-1)
+            rate = torch.empty_like(state)
+            torch.addcmul(pull, direction, radial, value=-1, out=rate[:, :-2])
+            rate[:, -2:-1] = radial
             if clock == "arc":
-                return torch.cat([torch.addcmul(pull, direction, radial, value=-1), radial, stretch], dim=-1)
-            return stretch * torch.cat(
-                [torch.addcmul(pull, direction, radial, value=-1), radial, torch.ones_like(radial)], dim=-1
-            )
+                rate[:, -1] = torch.exp(-exponent * state[:, -2])
+                return rate
+            rate[:, -1] = 1.0
+            return rate.mul_(torch.exp(exponent * state[:, -2:-1]))
 
         return rates
 
@@ -167,7 +169,7 @@ class Problem:
 
     def _output_factor(self, state: Tensor, index: Tensor) -> Tensor:
         r"""$e^{L\rho}$ [A, 1]; rounds to 0 below 1e-324, where the residual no longer feels the outputs."""
-        return torch.exp(self.network.degree * (state[:, -2] + self.log_delta[index])).unsqueeze(-1)
+        return torch.exp(self.network.degree * (state[:, -2] + self.log_delta.index_select(0, index))).unsqueeze(-1)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ class Interpolant:
 
 
 class RungeKutta:
-    """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate."""
+    """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate.
+
+    A step takes `evaluations` of the right-hand side, its dense output `dense_evaluations` more.
+    """
 
     def __init__(self, order: int, like: Tensor) -> None:
         def table(values: object) -> Tensor:
