@@ -29,13 +29,13 @@ from flowcheck.networks import Network, power_net, relu_two_trainable, two_layer
 LOSSES = (HALF_SUM, LOGISTIC)
 GROWING: dict[str, Network] = {
     "SQ": power_net(6, 3, 2),
-    "L2": two_layer(4, 4, 0.2),
-    "D2": relu_two_trainable((4, 4), 4, (1.0, 1.0, 1.0, 1.0)),
+    "L2": two_layer(3, 3, 0.2),
+    "D2": relu_two_trainable((3, 2), 3, (1.0, 1.0)),
 }
 ENDING: dict[str, Network] = {"collapse": power_net(2, 3, 2, signs=(-1.0, -1.0)), "rest": power_net(2, 3, 2, signs=(-1.0, -1.0))}
 NETWORKS = GROWING | ENDING
 """Those of ENDING have negative outputs and positive labels: u goes to 0, or comes to rest where no unit is active."""
-UNITS: dict[str, Network] = {"SQ": power_net(1, 3, 2), "L2": two_layer(1, 4, 0.2)}
+UNITS: dict[str, Network] = {"SQ": power_net(1, 3, 2), "L2": two_layer(1, 3, 0.2)}
 """One block of the separable networks."""
 HIGHER: dict[str, Network] = {f"L{degree}": power_net(6, 3, degree) for degree in (2, 3, 4)}
 SMALLEST_LOG = -320.0
@@ -184,6 +184,9 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
         "norm": norm.numpy(),
         "misalignment": apart.numpy(),
         "error": error.numpy(),
+        "start_norm": norms.numpy(),
+        "start_misalignment": early.misalignment(parts, limit[:, 0, 0]).numpy(),
+        "exchanged": early.misalignment(both[0].s.unflatten(-1, (count, size)), limit.roll(1, dims=-2)).numpy(),
         "eta": 0.5 * floor.amin(dim=1).clamp_max(2.0).numpy(),
         "time": times.numpy(),
         "branch": ends.branch.numpy(),
@@ -217,7 +220,7 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     arrays = {}
     until = wrong.ends.at(wrong.ends.moment(moment))[1]
     run, _ = early.shadow(study.network, study.x, LOSSES, wrong.cases, deltas.expand(len(until), -1), until[:, None], rtol=p.rtol)
-    arrays["permuted_deviation"] = run.deviation()[..., -1].numpy()
+    arrays["permuted_deviation"], arrays["permuted_size"] = run.deviation()[..., -1].numpy(), run.u.norm(dim=-1)[:, 0, -1].numpy()
     cubic, rng = HIGHER["L3"], context.rng("cubic")
     y = noisy_teacher_labels(rng, cubic, study.x, p.seeds, p.noise)
     cases = Cases.of(LOSSES, torch.stack([y, y.sign()]), unit_vectors(rng, p.seeds, cubic.size))
@@ -226,7 +229,7 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     until = ends.at(ends.moment(moment))[1][grows]
     scales = deltas.expand(len(grows), -1)
     run, _ = early.shadow(cubic, study.x, LOSSES, cases.take(grows), scales, until[:, None], rtol=p.rtol, degree=2.0)
-    arrays["cubic_deviation"] = run.deviation()[..., -1].numpy()
+    arrays["cubic_deviation"], arrays["cubic_size"] = run.deviation()[..., -1].numpy(), run.u.norm(dim=-1)[:, 0, -1].numpy()
     arrays["cubic_norm"] = run.s.norm(dim=-1)[..., -1].numpy()
     arrays["cubic_misalignment"] = run.misalignment(ends.limit[grows])[..., -1].numpy()
     arrays["cubic_eta"] = 0.5 * ends.norm_floor[grows].numpy()
@@ -249,10 +252,8 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         study = Study.begin(network, x, LOSSES, cases, p.epsilons, p.rtol)
         wrong = Study.begin(network, x, LOSSES, permuted(cases, context), p.epsilons, p.rtol) if name == "SQ" else None
         parts[name] = compare(p, study, wrong)
-        if name in GROWING:
-            parts[f"escape_{name}"] = study.escapes(p.escape_deltas)
-            parts[f"exit_{name}"] = exits(p, study)
         if name in UNITS:
+            parts[f"escape_{name}"], parts[f"exit_{name}"] = study.escapes(p.escape_deltas), exits(p, study)
             parts[f"blocks_{name}"], parts[f"curve_{name}"] = blocks(p, name, study), study.curves(p.curve_deltas)
         if wrong is not None:
             parts["control"] = controls(p, study, wrong, context)
@@ -334,7 +335,7 @@ def norms(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
     evidence.measure("norm_log_ratio_max", ratio.max(), error=np.concatenate(errors)[ratio.argmax()], n=len(ratio))
     evidence.measure("change_log_excess_max", change.max(), error=1e-4, n=len(change))
     evidence.measure("change_log_excess_degree_above", np.concatenate(degrees).max(), error=1e-4, n=len(change))
-    left = np.concatenate([parts[f"exit_{name}"]["ratio"] for name in GROWING])
+    left = np.concatenate([parts[f"exit_{name}"]["ratio"] for name in UNITS])
     left = left[np.isfinite(left)]
     evidence.measure("exit_time_ratio_min", left.min(), error=1e-4 * left.min(), n=len(left))
     tight, exit_ratio = parts["single"]["norm_ratio"], parts["single"]["exit_ratio"]
@@ -363,14 +364,15 @@ def shadows(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
         found = measures.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
         measures.measure_rate(evidence, f"shadowing_slope_{name}", found)
         evidence.measure(f"deviation_{name}_min", deviation[:, -1].min(), error=1e-4, n=len(deviation))
-        evidence.arrays[f"{name}_deviation"] = deviation
-    evidence.arrays["control_deltas"] = np.array(p.control_deltas)
+        evidence.arrays |= {f"{name}_{key}": parts["control"][f"{name}_{key}"] for key in ("deviation", "size")}
+    evidence.arrays |= {"control_deltas": np.array(p.control_deltas), "fit_deltas": np.array(p.fit_deltas)}
 
 
 def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
     """Corollary 5.4.1: the smallest margin of any block, from the first delta on from which all blocks of a case have one."""
     epsilon = np.array(sorted(p.block_epsilons, reverse=True))
-    margins, errors, missing, cases, residuals, values, before = [], [], 0, 0, [], [], []
+    margins, errors, missing, cases, residuals, values = [], [], 0, 0, [], []
+    broken: dict[str, list[np.ndarray]] = {"exchanged": [], "start": []}
     for name in UNITS:
         arrays = parts[f"blocks_{name}"]
         eta = arrays["eta"][:, None, None, None]
@@ -382,11 +384,18 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         cases += int(valid[:, 0].sum())
         margins.append(margin[used].ravel())
         errors.append(arrays["error"][used].ravel())
+        start = [arrays[f"start_{key}"][:, None] for key in ("norm", "misalignment")]
+        last = [arrays["norm"][:, -1], arrays["exchanged"][:, -1]]
+        for key, (norm, apart) in (("start", start), ("exchanged", last)):
+            each = bounds.dichotomy_margin(norm, apart, eta[:, 0], epsilon[:, None]).min(axis=-1)
+            broken[key].append(each[valid[:, -1]])
         residuals.append(arrays["residual"])
         values.append(arrays["value"][arrays["branch"] != early.COLLAPSE])
         ending = np.bincount(arrays["branch"], minlength=3)
         evidence.measure(f"blocks_direction_{name}", int(ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
         evidence.measure(f"blocks_elsewhere_{name}", int(ending.sum() - ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
+    for key, each in broken.items():
+        evidence.measure(f"block_margin_{key}", np.median(np.concatenate(each)), error=1e-4, n=len(np.concatenate(each)))
     joined, error = np.concatenate(margins), np.concatenate(errors)
     worst = joined.argmin()
     evidence.measure("block_margin_min", joined[worst], error=error[worst], n=len(joined))
@@ -397,7 +406,7 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
 
 def escapes(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
     r"""Escape times $2\mathcal N(u_*)t$ against $\ln(1/\delta)$ once w is aligned at escape; the cost of the flow."""
-    found = {name: parts[f"escape_{name}"] for name in GROWING}
+    found = {name: parts[f"escape_{name}"] for name in UNITS}
     log_time, growth, kept = np.log(1 / np.array(p.escape_deltas)), [], []
     for name, arrays in found.items():
         scaled = 2 * arrays["value"][:, None] * arrays["time"]
