@@ -17,7 +17,7 @@ from flowcheck import early_alignment as early
 from flowcheck import kinked
 from flowcheck.alignment_measures import Dichotomy
 from flowcheck.bounds import two_homogeneous as bounds
-from flowcheck.data import gaussian, half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.data import gaussian, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.early_alignment import Cases, Study
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
@@ -32,9 +32,9 @@ GROWING: dict[str, Network] = {
     "L2": two_layer(3, 3, 0.2),
     "D2": relu_two_trainable((3, 2), 3, (1.0, 1.0)),
 }
-ENDING: dict[str, Network] = {"collapse": power_net(2, 3, 2, signs=(-1.0, -1.0)), "rest": power_net(2, 3, 2, signs=(-1.0, -1.0))}
+ENDING: dict[str, Network] = {"collapse": power_net(1, 3, 2, signs=(-1.0,), slope=0.5)}
 NETWORKS = GROWING | ENDING
-"""Those of ENDING have negative outputs and positive labels: u goes to 0, or comes to rest where no unit is active."""
+"""That of ENDING has negative outputs and positive labels: u goes to 0."""
 UNITS: dict[str, Network] = {"SQ": power_net(1, 3, 2), "L2": two_layer(1, 3, 0.2)}
 """One block of the separable networks."""
 HIGHER: dict[str, Network] = {f"L{degree}": power_net(6, 3, degree) for degree in (2, 3, 4)}
@@ -83,7 +83,7 @@ def draw(p: Parameters, name: str, context: Context) -> tuple[Network, torch.Ten
     if name in ("L2", "D2"):
         x = torch.linalg.qr(gaussian(rng, network.inputs, network.inputs))[0]
     else:
-        x = (half_space_inputs if name == "rest" else sphere_inputs)(rng, p.samples, network.inputs)
+        x = sphere_inputs(rng, p.samples, network.inputs)
     if name in ENDING or name == "D2":
         y = 0.5 + gaussian(rng, p.seeds, len(x)).abs()
     else:

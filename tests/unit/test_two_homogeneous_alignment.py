@@ -33,7 +33,7 @@ def script():
 
 
 BROKEN = {
-    "degree": ({"degrees": {"SQ": 3, "L2": 2, "D2": 2, "collapse": 2, "rest": 2}}, "degree_defect"),
+    "degree": ({"degrees": {"SQ": 3, "L2": 2, "D2": 2, "collapse": 2}}, "degree_defect"),
     "scale": ({"sweep": [0.1, -0.01]}, "scale_min"),
     "zero scale": ({"escape_deltas": [0.01, 0.0]}, "scale_min"),
     "signal": ({"label_scale": 0.0}, "signal"),
