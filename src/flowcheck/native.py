@@ -347,6 +347,7 @@ class Source:
             if layer.fixed is None:
                 width, at = self.padded(rows), f"{where} + {offset}"
                 if load:
+                    yield f"    memset(s->T{position}, 0, sizeof s->T{position}); /* a diverged run leaves nan in the padding */"
                     yield f"    transpose(s->T{position}, {width}, {at}, {columns}, {rows}, {columns});"
                 else:
                     yield f"    transpose({at}, {columns}, s->T{position}, {width}, {columns}, {rows});"
