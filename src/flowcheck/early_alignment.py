@@ -122,7 +122,7 @@ def reference(
 
     def over(p: Problem, state: Tensor, index: Tensor) -> Tensor:
         """Settled and, if it shrinks, small enough; or at rest."""
-        pull, direction = p.pull(state, index), state[:, :-2]
+        pull, direction = p.pull(state, index), unit(state[:, :-2])  # a step ends off the sphere before it is projected
         radial, length = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
         margin = SETTLED * length - (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
         small = torch.where(radial < 0, math.log(smallest_epsilon) - 1 - state[:, -2], torch.inf)
