@@ -124,7 +124,7 @@ def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.nd
 
 
 def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
-    r"""When flows of growing cases leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
+    r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
     deltas = torch.tensor(p.escape_deltas, dtype=study.x.dtype)
     rows = (study.ends.branch == early.DIRECTION).nonzero()[:, 0].repeat_interleave(len(deltas))
     cases, scales = study.cases.take(rows), deltas.repeat(len(rows) // len(deltas))
