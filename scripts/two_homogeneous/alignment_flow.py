@@ -124,7 +124,7 @@ def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.nd
 
 
 def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
-    r"""When flows of growing cases leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
+    r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
     deltas = torch.tensor(p.escape_deltas, dtype=study.x.dtype)
     rows = (study.ends.branch == early.DIRECTION).nonzero()[:, 0].repeat_interleave(len(deltas))
     cases, scales = study.cases.take(rows), deltas.repeat(len(rows) // len(deltas))
@@ -169,7 +169,9 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     starts = (parts / norms.unsqueeze(-1)).flatten(0, 1)
     ends = early.reference(unit, study.x, z, starts, smallest_epsilon=min(p.block_epsilons))
     floor = torch.where(ends.branch == early.COLLAPSE, torch.inf, ends.norm_floor).view(norms.shape) * norms
-    moments = [ends.at(ends.moment(epsilon))[1].view(norms.shape).amax(dim=1) for epsilon in sorted(p.block_epsilons, reverse=True)]
+    moments = [
+        ends.at(ends.moment(epsilon))[1].view(norms.shape).amax(dim=1) for epsilon in sorted(p.block_epsilons, reverse=True)
+    ]
     times = torch.stack(moments, dim=1)
     deltas = torch.tensor(p.block_deltas, dtype=times.dtype).expand(len(times), -1)
     both = early.shadow(network, study.x, LOSSES, cases, deltas, times, rtol=p.rtol)
@@ -186,7 +188,6 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
         "error": error.numpy(),
         "start_norm": norms.numpy(),
         "start_misalignment": early.misalignment(parts, limit[:, 0, 0]).numpy(),
-        "exchanged": early.misalignment(both[0].s.unflatten(-1, (count, size)), limit.roll(1, dims=-2)).numpy(),
         "eta": 0.5 * floor.amin(dim=1).clamp_max(2.0).numpy(),
         "time": times.numpy(),
         "branch": ends.branch.numpy(),
@@ -305,9 +306,7 @@ def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
         margin = np.median(broken.margin[broken.valid])
         evidence.measure(f"dichotomy_margin_{name}", margin, error=1e-4, n=int(broken.valid.sum()))
     control, epsilon = parts["control"], min(p.epsilons)
-    margin = bounds.dichotomy_margin(
-        control["cubic_norm"], control["cubic_misalignment"], control["cubic_eta"][:, None], epsilon
-    )
+    margin = bounds.dichotomy_margin(control["cubic_norm"], control["cubic_misalignment"], control["cubic_eta"][:, None], epsilon)
     evidence.measure("dichotomy_margin_cubic", np.median(margin[:, -1]), error=1e-4, n=len(margin))
     waits = torch.from_numpy(kinked.branch(10.0, np.array([9.0])))
     limit = torch.full((1, 2), math.sqrt(0.5), dtype=waits.dtype)
@@ -372,7 +371,7 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
     """Corollary 5.4.1: the smallest margin of any block, from the first delta on from which all blocks of a case have one."""
     epsilon = np.array(sorted(p.block_epsilons, reverse=True))
     margins, errors, missing, cases, residuals, values = [], [], 0, 0, [], []
-    broken: dict[str, list[np.ndarray]] = {"exchanged": [], "start": []}
+    at_start = []
     for name in UNITS:
         arrays = parts[f"blocks_{name}"]
         eta = arrays["eta"][:, None, None, None]
@@ -385,17 +384,15 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         margins.append(margin[used].ravel())
         errors.append(arrays["error"][used].ravel())
         start = [arrays[f"start_{key}"][:, None] for key in ("norm", "misalignment")]
-        last = [arrays["norm"][:, -1], arrays["exchanged"][:, -1]]
-        for key, (norm, apart) in (("start", start), ("exchanged", last)):
-            each = bounds.dichotomy_margin(norm, apart, eta[:, 0], epsilon[:, None]).min(axis=-1)
-            broken[key].append(each[valid[:, -1]])
+        before = bounds.dichotomy_margin(*start, eta[:, 0], epsilon[:, None]).min(axis=-1)
+        at_start.append(before[valid[:, -1]])
         residuals.append(arrays["residual"])
         values.append(arrays["value"][arrays["branch"] != early.COLLAPSE])
         ending = np.bincount(arrays["branch"], minlength=3)
         evidence.measure(f"blocks_direction_{name}", int(ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
         evidence.measure(f"blocks_elsewhere_{name}", int(ending.sum() - ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
-    for key, each in broken.items():
-        evidence.measure(f"block_margin_{key}", np.median(np.concatenate(each)), error=1e-4, n=len(np.concatenate(each)))
+    before = np.concatenate(at_start)
+    evidence.measure("block_margin_start", np.median(before), error=1e-12, n=len(before))
     joined, error = np.concatenate(margins), np.concatenate(errors)
     worst = joined.argmin()
     evidence.measure("block_margin_min", joined[worst], error=error[worst], n=len(joined))
@@ -434,7 +431,9 @@ def turning(p: Parameters, arrays: measures.Arrays, evidence: Evidence) -> None:
     x = np.broadcast_to(np.log(np.array(p.turning_deltas)), arrays["L2"].shape)
     for name in HIGHER:
         turned, error = arrays[name], arrays[f"{name}_error"]
-        found = measures.rate(x, np.log(turned), error / turned, (x <= math.log(1e-2)) & (turned >= 100 * error))
+        found = measures.rate(
+            x, np.log(turned), np.maximum(error / turned, 1e-6), (x <= math.log(1e-2)) & (turned >= 100 * error)
+        )
         measures.measure_rate(evidence, f"turning_slope_{name}", found)
         evidence.arrays[f"{name}_turned"] = turned
         evidence.measure(f"turned_{name}", np.median(turned[:, -1]), error=float(error[:, -1].max()), n=len(turned))
