@@ -1,0 +1,359 @@
+r"""Flow near a saddle $(\bar w_n,0)$ of a separable network $\mathcal H=\mathcal H_n+\mathcal H_z$ under the square loss.
+
+Section 5.2 of both papers. With $w_n=\bar w_n+\delta a$, $w_z=\delta b$, $\bar y=y-\mathcal H_n(X;\bar w_n)$ and
+$t=\delta^{-(L-2)}\tau$ the flow is
+
+$a'=\delta^{-(L-2)}[\Delta\mathcal J_n^\top\bar y-\mathcal J_n^\top(\Delta\mathcal H_n+\delta^{L-1}\mathcal H_z(b))]$,
+$b'=\mathcal J_z(b)^\top(\bar y-\delta\Delta\mathcal H_n-\delta^L\mathcal H_z(b))$,
+
+where $\Delta F=(F(\bar w_n+\delta a)-F(\bar w_n))/\delta$. As $\delta\to0$, b follows the NCF flow u of the residual. The deviation
+is a variable of its own, $b=u+\delta^mq$ with m = L - 1, so it has its digits at every delta; m = 0 and u = 0 give b itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.integrate import solve_ivp
+
+from flowcheck.flow import correlation_flow, growth_reaches, tangential_below
+from flowcheck.hypotheses import require_stationary
+from flowcheck.networks import Separable
+from flowcheck.units import Units
+
+RTOL, STIFF_RTOL, COARSER = 1e-10, 1e-8, 100.0
+"""Relative tolerances for L = 2 and L > 2; the distance to the flow at a COARSER times larger one bounds the error."""
+
+KKT_TOLERANCE = 1e-9
+"""Sine of the angle between a direction and the gradient, at which an NCF flow counts as converged."""
+
+Curve = Callable[[float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Saddle:
+    r"""A critical point $(\bar w_n,0)$ of $\tfrac12\|\mathcal H_n+\mathcal H_z-y\|^2$; `residual` is $\bar y$.
+
+    `fitted` is H_n and `idle` is H_z. The flow takes $\mathcal J_n(X;\bar w_n)^\top\bar y$ to be 0: call `stationarity` first.
+    """
+
+    fitted: Units
+    idle: Units
+    weights: Float[np.ndarray, " kn"]
+    residual: Float[np.ndarray, " n"]
+
+    def __post_init__(self) -> None:
+        if self.fitted.degree != self.idle.degree:
+            raise ValueError(f"the parts differ in degree: {self.fitted.degree} and {self.idle.degree}")
+
+    @property
+    def degree(self) -> int:
+        return self.fitted.degree
+
+    @functools.cached_property
+    def network(self) -> Separable:
+        return Separable("near a saddle", (self.fitted.network, self.idle.network))
+
+    def stationarity(self) -> float:
+        """Norm of the gradient of the loss at the saddle over that of the residual. HypothesisError if it is not a saddle."""
+        network, x, residual = self.network, torch.from_numpy(self.fitted.x), torch.from_numpy(self.residual)
+        w = torch.from_numpy(np.concatenate([self.weights, np.zeros(self.idle.size)]))
+        return require_stationary(network.pull(w[None], x, residual)[0], residual)
+
+    @functools.cached_property
+    def hessian(self) -> Float[np.ndarray, "kn kn"]:
+        r"""$\nabla^2_{w_n}\mathcal L(\bar w_n,0)$."""
+        return restricted_hessian(self.fitted, self.weights, self.residual)
+
+    def inward(self, radius: float, directions: Float[np.ndarray, "s kn"]) -> Float[np.ndarray, " s"]:
+        r"""$\langle w_n-\bar w_n,\nabla_{w_n}\mathcal L(w_n,0)\rangle/r^2$ at $w_n=\bar w_n+r\cdot$ direction: Eq. (15)."""
+        size = np.full(len(directions), radius)
+        step = self.fitted.increment(self.weights, directions, size, self.residual)
+        return np.asarray((directions * (step.end_pull(step.outputs) - step.pulled)).sum(-1))
+
+    def velocity(
+        self, delta: Float[np.ndarray, " s"], m: int, u: Float[np.ndarray, " kz"], a: np.ndarray, q: np.ndarray
+    ) -> tuple[Float[np.ndarray, "s kn"], Float[np.ndarray, "s kz"]]:
+        """a' and q' in rescaled time, for rows of different delta."""
+        degree, size = self.degree, delta[:, None]
+        fitted = self.fitted.increment(self.weights, a, delta, self.residual)
+        idle = self.idle.increment(u, q, delta**m, self.residual)
+        a_rate = fitted.pulled - fitted.end_pull(fitted.outputs + size ** (degree - 1) * idle.end_outputs)
+        feedback = idle.end_pull(size ** (1 - m) * fitted.outputs + size ** (degree - m) * idle.end_outputs)
+        return size ** (2 - degree) * a_rate, idle.pulled - feedback
+
+    def jacobian(self, delta: float, m: int, u: np.ndarray, a: np.ndarray, q: np.ndarray) -> Float[np.ndarray, "k k"]:
+        """Derivative of `velocity` for one row."""
+        degree, w, b = self.degree, self.weights + delta * a, u + delta**m * q
+        step = self.fitted.increment(self.weights, a[None], np.array([delta]), self.residual).outputs[0]
+        rest = self.residual - delta * step - delta**degree * self.idle.outputs(b)
+        fitted, idle = self.fitted.jacobian(w), self.idle.jacobian(b)
+        mixed = fitted.T @ idle
+        return np.block(
+            [
+                [delta ** (2 - degree) * (self.fitted.curvature(w, rest) - fitted.T @ fitted), -(delta ** (1 + m)) * mixed],
+                [-(delta ** (1 - m)) * mixed.T, self.idle.curvature(b, rest) - delta**degree * idle.T @ idle],
+            ]
+        )
+
+
+def restricted_hessian(units: Units, w: Float[np.ndarray, " k"], residual: Float[np.ndarray, " n"]) -> Float[np.ndarray, "k k"]:
+    r"""Hessian of $\tfrac12\|\mathcal H_n(X;w)-y\|^2$, residual y - H_n(X;w)."""
+    jacobian = units.jacobian(w)
+    return np.asarray(jacobian.T @ jacobian - units.curvature(w, residual))
+
+
+def newton(
+    units: Units, y: Float[np.ndarray, " n"], start: Float[np.ndarray, " k"], iterations: int = 200
+) -> Float[np.ndarray, " k"]:
+    """A critical point of the restricted loss near `start`: Levenberg steps while they help, then Newton to rounding.
+
+    Along a manifold of minimisers the step is the shortest one.
+    """
+    w, damping = start.copy(), 1.0
+    loss = 0.5 * np.sum((y - units.outputs(w)) ** 2)
+    for _ in range(iterations):
+        jacobian, residual = units.jacobian(w), y - units.outputs(w)
+        normal = jacobian.T @ jacobian
+        trial = w + np.linalg.solve(normal + damping * np.eye(len(w)), jacobian.T @ residual)
+        trial_loss = 0.5 * np.sum((y - units.outputs(trial)) ** 2)
+        if trial_loss < loss:
+            w, loss, damping = trial, trial_loss, 0.3 * damping
+        else:
+            damping *= 4.0
+    for _ in range(20):
+        residual = y - units.outputs(w)
+        w = w + np.linalg.lstsq(restricted_hessian(units, w, residual), units.pull(w, residual), rcond=1e-9)[0]
+    return w
+
+
+@dataclass(frozen=True)
+class Deviation:
+    r"""Flows near a saddle, one row per delta, on a common grid of rescaled times.
+
+    Attributes:
+        a: $(w_n-\bar w_n)/\delta$.
+        q: $(w_z/\delta-u)/\delta^m$.
+        u: the NCF flow that q is measured from.
+    """
+
+    delta: Float[np.ndarray, " s"]
+    tau: Float[np.ndarray, " p"]
+    a: Float[np.ndarray, "s p kn"]
+    q: Float[np.ndarray, "s p kz"]
+    u: Float[np.ndarray, "p kz"]
+    m: int
+
+    @property
+    def b(self) -> Float[np.ndarray, "s p kz"]:
+        r"""$w_z/\delta$."""
+        return self.u + self.delta[:, None, None] ** self.m * self.q
+
+    @property
+    def from_saddle(self) -> Float[np.ndarray, "s p"]:
+        r"""$\|w_n-\bar w_n\|/\delta$."""
+        return np.linalg.norm(self.a, axis=-1)
+
+    @property
+    def log_deviation(self) -> Float[np.ndarray, "s p"]:
+        r"""$\ln\|w_z/\delta-u\|$; -inf at the start."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.linalg.norm(self.q, axis=-1)) + self.m * np.log(self.delta)[:, None]
+
+
+@dataclass(frozen=True)
+class ResidualFlow:
+    r"""The NCF flow u of the residual, $\dot u=\mathcal J_z(X;u)^\top\bar y$, with the times that the theorems ask for.
+
+    Attributes:
+        curve: u as a function of time, up to the last of `times`.
+        target: the KKT point that its direction converges to; None where u converges to 0.
+        times: for each epsilon the last time at which the cosine to `target` rises to 1 - epsilon, or $\|u\|$ falls to epsilon.
+        largest: for each epsilon $\max\|u\|$ up to that time.
+        smallest: $\min\|u\|$ on the way.
+    """
+
+    curve: Curve
+    target: Float[np.ndarray, " kz"] | None
+    times: Float[np.ndarray, " e"]
+    largest: Float[np.ndarray, " e"]
+    smallest: float
+
+
+def limit_directions(
+    saddle: Saddle, starts: Float[np.ndarray, "s kz"], largest_growth: float
+) -> tuple[Float[np.ndarray, "s kz"], Bool[np.ndarray, " s"]]:
+    """Where the directions of the NCF flows from `starts` converge to, and which do before u has grown by `largest_growth`."""
+    x, z = torch.from_numpy(saddle.idle.x), torch.from_numpy(saddle.residual)
+    until = [tangential_below(KKT_TOLERANCE), growth_reaches(largest_growth)]
+    path = correlation_flow(saddle.idle.network, x, z, torch.from_numpy(starts), until=until)
+    return path.direction.numpy(), (path.ended_by == 0).numpy()
+
+
+def residual_flow(
+    saddle: Saddle,
+    start: Float[np.ndarray, " kz"],
+    target: Float[np.ndarray, " kz"] | None,
+    epsilons: Float[np.ndarray, " e"],
+    longest: float = 1e4,
+    rtol: float = 1e-12,
+) -> ResidualFlow:
+    """Integrate u until the smallest of the decreasing `epsilons` is met. Raises RuntimeError if it is not by `longest`."""
+
+    def margin(u: np.ndarray, epsilon: float) -> float:
+        size = float(np.linalg.norm(u))
+        return 1 - size / epsilon if target is None else float(u @ target) / size - 1 + epsilon
+
+    def event(epsilon: float) -> Callable[[float, np.ndarray], float]:
+        def crossing(_: float, u: np.ndarray) -> float:
+            return margin(u, epsilon)
+
+        crossing.direction = 1  # type: ignore[attr-defined]
+        crossing.terminal = epsilon == epsilons[-1]  # type: ignore[attr-defined]
+        return crossing
+
+    solution = solve_ivp(
+        lambda _, u: saddle.idle.pull(u, saddle.residual),
+        (0.0, longest),
+        start,
+        "DOP853",
+        dense_output=True,
+        rtol=rtol,
+        atol=rtol,
+        events=[event(float(epsilon)) for epsilon in epsilons],
+    )
+    if solution.status != 1:
+        raise RuntimeError(f"the NCF flow does not reach epsilon = {epsilons[-1]:g} by {solution.t[-1]:.6g}")
+    times = np.array([found[-1] if len(found) else 0.0 for found in solution.t_events])
+    sizes = np.linalg.norm(solution.y, axis=0)
+    largest = [sizes[solution.t <= time].max(initial=float(np.linalg.norm(solution.sol(time)))) for time in times]
+    return ResidualFlow(solution.sol, target, times, np.array(largest), float(sizes.min()))
+
+
+def follow(
+    saddle: Saddle,
+    delta: Float[np.ndarray, " s"],
+    start_n: Float[np.ndarray, " kn"],
+    start_z: Float[np.ndarray, " kz"],
+    tau: Float[np.ndarray, " p"],
+    *,
+    base: Curve | None,
+    coarser: float = 1.0,
+) -> Deviation:
+    r"""Flows from $(\bar w_n+\delta\,$`start_n`$,\delta\,$`start_z`$)$ to the increasing times `tau`, from 0 on.
+
+    Args:
+        base: the NCF flow u from start_z; None to integrate $w_z/\delta$ itself (m = 0, u = 0).
+        coarser: factor on the tolerance.
+
+    For L = 2 all rows are one explicit system (DOP853). For L > 2 each is stiff, with ratio $\delta^{-(L-2)}$, and goes to LSODA
+    with the analytic Jacobian. Tolerances scale with what $\delta\to0$ makes of each variable.
+
+    Raises RuntimeError if the solver gives up.
+    """
+    m = 0 if base is None else saddle.degree - 1
+    curve: Curve = (lambda _: np.zeros(saddle.idle.size)) if base is None else base
+    first = start_z if base is None else np.zeros(saddle.idle.size)
+    if saddle.degree == 2:
+        a, q = _follow_together(saddle, delta, start_n, first, tau, m, curve, coarser * RTOL)
+    else:
+        rows = [_follow_stiff(saddle, float(d), start_n, first, tau, m, curve, coarser * STIFF_RTOL) for d in delta]
+        a, q = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
+    return Deviation(delta, tau, a, q, np.stack([curve(t) for t in tau]), m)
+
+
+def _follow_together(
+    saddle: Saddle,
+    delta: np.ndarray,
+    start_n: np.ndarray,
+    first: np.ndarray,
+    tau: np.ndarray,
+    m: int,
+    curve: Curve,
+    rtol: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    split = len(start_n)
+
+    def rates(t: float, state: np.ndarray) -> np.ndarray:
+        rows = state.reshape(len(delta), -1)
+        return np.concatenate(saddle.velocity(delta, m, curve(t), rows[:, :split], rows[:, split:]), axis=1).ravel()
+
+    start = np.tile(np.concatenate([start_n, first]), len(delta))
+    path = _solved(solve_ivp(rates, (0.0, tau[-1]), start, "DOP853", t_eval=tau, rtol=rtol, atol=rtol))
+    states = path.reshape(len(delta), -1, len(tau)).swapaxes(1, 2)
+    return states[..., :split], states[..., split:]
+
+
+def _follow_stiff(
+    saddle: Saddle,
+    delta: float,
+    start_n: np.ndarray,
+    first: np.ndarray,
+    tau: np.ndarray,
+    m: int,
+    curve: Curve,
+    rtol: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    split, row = len(start_n), np.array([delta])
+
+    def rates(t: float, state: np.ndarray) -> np.ndarray:
+        a, q = saddle.velocity(row, m, curve(t), state[None, :split], state[None, split:])
+        return np.concatenate([a[0], q[0]])
+
+    def jacobian(t: float, state: np.ndarray) -> np.ndarray:
+        return saddle.jacobian(delta, m, curve(t), state[:split], state[split:])
+
+    # a falls from 1 to about delta^(L-1), which it is slaved to; q is of order delta where start_n = 0
+    floors = np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.full(len(first), delta if m else 1.0)])
+    start = np.concatenate([start_n, first])
+    solution = solve_ivp(rates, (0.0, tau[-1]), start, "LSODA", t_eval=tau, rtol=rtol, atol=rtol * floors, jac=jacobian)
+    states = _solved(solution).T
+    return states[:, :split], states[:, split:]
+
+
+def escape_time(
+    saddle: Saddle,
+    delta: float,
+    start_n: Float[np.ndarray, " kn"],
+    start_z: Float[np.ndarray, " kz"],
+    ratio: float,
+    longest: float,
+    coarser: float = 1.0,
+) -> float:
+    """Rescaled time at which the loss first falls to `ratio` times that of the saddle. RuntimeError if not by `longest`."""
+    split, row, nothing = len(start_n), np.array([delta]), np.zeros(saddle.idle.size)
+
+    def rates(_: float, state: np.ndarray) -> np.ndarray:
+        a, b = saddle.velocity(row, 0, nothing, state[None, :split], state[None, split:])
+        return np.concatenate([a[0], b[0]])
+
+    def left(_: float, state: np.ndarray) -> float:
+        step = saddle.fitted.increment(saddle.weights, state[None, :split], row, saddle.residual).outputs[0]
+        rest = saddle.residual - delta * step - delta**saddle.degree * saddle.idle.outputs(state[split:])
+        return ratio - float(rest @ rest) / float(saddle.residual @ saddle.residual)
+
+    left.terminal = True  # type: ignore[attr-defined]
+    solution = solve_ivp(
+        rates,
+        (0.0, longest),
+        np.concatenate([start_n, start_z]),
+        "LSODA",
+        rtol=coarser * STIFF_RTOL,
+        atol=coarser * STIFF_RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
+        jac=lambda _, state: saddle.jacobian(delta, 0, nothing, state[:split], state[split:]),
+        events=left,
+    )
+    if solution.status != 1:
+        raise RuntimeError(f"delta = {delta:g}: the flow has not left the saddle by {solution.t[-1]:.6g}: {solution.message}")
+    return float(solution.t_events[0][0])
+
+
+def _solved(solution: object) -> np.ndarray:
+    if not solution.success:  # type: ignore[attr-defined]
+        raise RuntimeError(f"the flow near the saddle: {solution.message}")  # type: ignore[attr-defined]
+    return np.asarray(solution.y)  # type: ignore[attr-defined]
