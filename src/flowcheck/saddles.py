@@ -6,8 +6,8 @@ $t=\delta^{-(L-2)}\tau$ the flow is
 $a'=\delta^{-(L-2)}[\Delta\mathcal J_n^\top\bar y-\mathcal J_n^\top(\Delta\mathcal H_n+\delta^{L-1}\mathcal H_z(b))]$,
 $b'=\mathcal J_z(b)^\top(\bar y-\delta\Delta\mathcal H_n-\delta^L\mathcal H_z(b))$,
 
-where $\Delta F=(F(\bar w_n+\delta a)-F(\bar w_n))/\delta$. As $\delta\to0$, b follows the NCF flow u of the residual. The deviation
-is a variable of its own, $b=u+\delta^mq$ with m = L - 1, so it has its digits at every delta; m = 0 and u = 0 give b itself.
+where $\Delta F=(F(\bar w_n+\delta a)-F(\bar w_n))/\delta$. As $\delta\to0$, b follows the NCF flow u of the residual. The
+deviation is a variable of its own, $b=u+\delta^mq$ with m = L - 1, so it has its digits at every delta; m = 0 and u = 0 give b.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
+from flowcheck.data import unit_vectors
 from flowcheck.flow import correlation_flow, growth_reaches, tangential_below
 from flowcheck.hypotheses import require_stationary
 from flowcheck.networks import Separable
 from flowcheck.units import Units
 
-RTOL, STIFF_RTOL, COARSER = 1e-10, 1e-8, 100.0
-"""Relative tolerances for L = 2 and L > 2; the distance to the flow at a COARSER times larger one bounds the error."""
+RTOL, KINKED_RTOL, COARSER = 1e-8, 1e-10, 100.0
+"""Relative tolerances, the second one for ReLU; the distance to the flow at a COARSER times larger one bounds the error."""
 
-KKT_TOLERANCE = 1e-9
+RESOLVED_GROWTH = 1e100
+"""Up to which growth of u its limit direction is waited for."""
+
+KKT_TOLERANCE = 1e-7
 """Sine of the angle between a direction and the gradient, at which an NCF flow counts as converged."""
 
 Curve = Callable[[float], np.ndarray]
@@ -65,6 +69,15 @@ class Saddle:
         w = torch.from_numpy(np.concatenate([self.weights, np.zeros(self.idle.size)]))
         return require_stationary(network.pull(w[None], x, residual)[0], residual)
 
+    @property
+    def collapses(self) -> bool:
+        """Whether the NCF of the residual is negative definite: even powers, of signs opposite to it, of inputs that span."""
+        signs, x = self.idle.signs, self.idle.x
+        if signs is None or not self.idle.polynomial or self.idle.power % 2:
+            return False
+        opposed = bool((np.outer(signs, self.residual) <= 0).all())
+        return opposed and np.linalg.matrix_rank(x[self.residual != 0]) == x.shape[1]
+
     @functools.cached_property
     def hessian(self) -> Float[np.ndarray, "kn kn"]:
         r"""$\nabla^2_{w_n}\mathcal L(\bar w_n,0)$."""
@@ -79,7 +92,7 @@ class Saddle:
     def velocity(
         self, delta: Float[np.ndarray, " s"], m: int, u: Float[np.ndarray, " kz"], a: np.ndarray, q: np.ndarray
     ) -> tuple[Float[np.ndarray, "s kn"], Float[np.ndarray, "s kz"]]:
-        """a' and q' in rescaled time, for rows of different delta."""
+        """The rates a' and q' in rescaled time, for rows of different delta."""
         degree, size = self.degree, delta[:, None]
         fitted = self.fitted.increment(self.weights, a, delta, self.residual)
         idle = self.idle.increment(u, q, delta**m, self.residual)
@@ -132,6 +145,25 @@ def newton(
     return w
 
 
+def by_newton(
+    draw: Callable[[np.random.Generator], tuple[Units, Units, np.ndarray]], rng: np.random.Generator, attempts: int = 200
+) -> Saddle:
+    r"""A saddle whose $\bar w_n$ is a critical point of the restricted loss; `draw` gives H_n, H_z and labels y.
+
+    Taken is the first draw and random start with gradient below 1e-12 of the labels, residual between 0.2 and 0.9 of the labels
+    (something is fitted and something is left), for ReLU no input within 0.02 of a kink. Raises RuntimeError if there is none.
+    """
+    for _ in range(attempts):
+        fitted, idle, y = draw(rng)
+        w, size = newton(fitted, y, rng.standard_normal(fitted.size)), float(np.linalg.norm(y))
+        residual = y - fitted.outputs(w)
+        smooth = fitted.network.has_lipschitz_gradient or float(np.abs(fitted.preactivations(w)).min()) >= 0.02
+        fits = 0.2 <= float(np.linalg.norm(residual)) / size <= 0.9
+        if smooth and fits and float(np.linalg.norm(fitted.pull(w, residual))) <= 1e-12 * size:
+            return Saddle(fitted, idle, w, residual)
+    raise RuntimeError(f"none of {attempts} draws leads to a saddle that fits some of the labels and leaves some")
+
+
 @dataclass(frozen=True)
 class Deviation:
     r"""Flows near a saddle, one row per delta, on a common grid of rescaled times.
@@ -155,15 +187,23 @@ class Deviation:
         return self.u + self.delta[:, None, None] ** self.m * self.q
 
     @property
-    def from_saddle(self) -> Float[np.ndarray, "s p"]:
+    def a_norm(self) -> Float[np.ndarray, "s p"]:
         r"""$\|w_n-\bar w_n\|/\delta$."""
         return np.linalg.norm(self.a, axis=-1)
 
     @property
-    def log_deviation(self) -> Float[np.ndarray, "s p"]:
-        r"""$\ln\|w_z/\delta-u\|$; -inf at the start."""
-        with np.errstate(divide="ignore"):
-            return np.log(np.linalg.norm(self.q, axis=-1)) + self.m * np.log(self.delta)[:, None]
+    def b_norm(self) -> Float[np.ndarray, "s p"]:
+        r"""$\|w_z\|/\delta$."""
+        return np.linalg.norm(self.b, axis=-1)
+
+    @property
+    def deviation(self) -> Float[np.ndarray, "s p"]:
+        r"""$\|w_z/\delta-u\|$."""
+        return self.delta[:, None] ** self.m * np.linalg.norm(self.q, axis=-1)
+
+    def cosine(self, target: Float[np.ndarray, " kz"]) -> Float[np.ndarray, "s p"]:
+        """Cosine of the angle between w_z and a unit vector."""
+        return np.asarray(self.b @ target / self.b_norm)
 
 
 @dataclass(frozen=True)
@@ -186,13 +226,13 @@ class ResidualFlow:
 
 
 def limit_directions(
-    saddle: Saddle, starts: Float[np.ndarray, "s kz"], largest_growth: float
-) -> tuple[Float[np.ndarray, "s kz"], Bool[np.ndarray, " s"]]:
-    """Where the directions of the NCF flows from `starts` converge to, and which do before u has grown by `largest_growth`."""
-    x, z = torch.from_numpy(saddle.idle.x), torch.from_numpy(saddle.residual)
-    until = [tangential_below(KKT_TOLERANCE), growth_reaches(largest_growth)]
-    path = correlation_flow(saddle.idle.network, x, z, torch.from_numpy(starts), until=until)
-    return path.direction.numpy(), (path.ended_by == 0).numpy()
+    units: Units, z: Float[np.ndarray, " n"], starts: Float[np.ndarray, "s k"], tolerance: float = KKT_TOLERANCE
+) -> list[Float[np.ndarray, " k"] | None]:
+    """Where the directions of the NCF flows for z converge to, up to the sine `tolerance`; None where u grows too far first."""
+    until = [tangential_below(tolerance), growth_reaches(RESOLVED_GROWTH)]
+    x, vector, directions = (torch.from_numpy(array) for array in (units.x, z, starts))
+    path = correlation_flow(units.network, x, vector, directions, until=until, rtol=1e-8)
+    return [d if e == 0 else None for d, e in zip(path.direction.numpy(), path.ended_by.tolist(), strict=True)]
 
 
 def residual_flow(
@@ -235,20 +275,64 @@ def residual_flow(
     return ResidualFlow(solution.sol, target, times, np.array(largest), float(sizes.min()))
 
 
+@dataclass(frozen=True)
+class Start:
+    """Unit directions in which a flow leaves the saddle, and the NCF flow of the second one."""
+
+    n: Float[np.ndarray, " kn"]
+    z: Float[np.ndarray, " kz"]
+    u: ResidualFlow
+
+
+def draw_starts(
+    saddle: Saddle,
+    count: int,
+    epsilons: Float[np.ndarray, " e"],
+    largest_growth: float,
+    rng: np.random.Generator,
+    *,
+    positive: bool = False,
+) -> tuple[list[Start], int]:
+    """Random starts, and how many draws were rejected. `positive`: trained readouts v_j start positive.
+
+    Rejected are starts at which the NCF has no gradient (all idle units are dead: u stays where it is), and those whose u grows
+    by more than `largest_growth` before it meets the last epsilon: they need a delta that is smaller still.
+    Raises RuntimeError if fifty draws give none.
+    """
+    accepted: list[Start] = []
+    drawn = 0
+    while len(accepted) < count:
+        if drawn >= 50 * count:
+            raise RuntimeError(f"{len(accepted)} of {drawn} starts are aligned before they have grown by {largest_growth:g}")
+        drawn += count
+        start_n, start_z = (unit_vectors(rng, count, part.size).numpy() for part in (saddle.fitted, saddle.idle))
+        if positive:
+            start_z = saddle.idle.with_positive_readouts(start_z)
+        none: list[np.ndarray | None] = [None] * count
+        limits = none if saddle.collapses else limit_directions(saddle.idle, saddle.residual, start_z)
+        for n, z, target in zip(start_n, start_z, limits, strict=True):
+            if (saddle.collapses or target is not None) and bool(saddle.idle.pull(z, saddle.residual).any()):
+                u = residual_flow(saddle, z, target, epsilons)
+                if u.largest[-1] <= largest_growth:
+                    accepted.append(Start(n, z, u))
+    return accepted[:count], drawn - len(accepted)
+
+
 def follow(
     saddle: Saddle,
     delta: Float[np.ndarray, " s"],
     start_n: Float[np.ndarray, " kn"],
     start_z: Float[np.ndarray, " kz"],
     tau: Float[np.ndarray, " p"],
+    u: Curve,
     *,
-    base: Curve | None,
     coarser: float = 1.0,
 ) -> Deviation:
     r"""Flows from $(\bar w_n+\delta\,$`start_n`$,\delta\,$`start_z`$)$ to the increasing times `tau`, from 0 on.
 
     Args:
-        base: the NCF flow u from start_z; None to integrate $w_z/\delta$ itself (m = 0, u = 0).
+        u: the NCF flow from start_z. For ReLU it is integrated anew, as a row with delta = 0 (and m = 0): w_z and u turn at
+            kinks at times that differ by delta, where the quotient q has spikes.
         coarser: factor on the tolerance.
 
     For L = 2 all rows are one explicit system (DOP853). For L > 2 each is stiff, with ratio $\delta^{-(L-2)}$, and goes to LSODA
@@ -256,15 +340,21 @@ def follow(
 
     Raises RuntimeError if the solver gives up.
     """
-    m = 0 if base is None else saddle.degree - 1
-    curve: Curve = (lambda _: np.zeros(saddle.idle.size)) if base is None else base
-    first = start_z if base is None else np.zeros(saddle.idle.size)
+    if not saddle.idle.network.has_lipschitz_gradient:
+        a, b = _follow_together(saddle, np.append(delta, 0.0), start_n, start_z, tau, 0, _nothing(saddle), coarser * KINKED_RTOL)
+        return Deviation(delta, tau, a[:-1], b[:-1] - b[-1], b[-1], 0)
+    m, still = saddle.degree - 1, np.zeros(saddle.idle.size)
     if saddle.degree == 2:
-        a, q = _follow_together(saddle, delta, start_n, first, tau, m, curve, coarser * RTOL)
+        a, q = _follow_together(saddle, delta, start_n, still, tau, m, u, coarser * RTOL)
     else:
-        rows = [_follow_stiff(saddle, float(d), start_n, first, tau, m, curve, coarser * STIFF_RTOL) for d in delta]
-        a, q = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
-    return Deviation(delta, tau, a, q, np.stack([curve(t) for t in tau]), m)
+        paths = [_follow_stiff(saddle, float(d), start_n, still, tau, m, u, coarser * RTOL) for d in delta]
+        a, q = np.stack([path[0] for path in paths]), np.stack([path[1] for path in paths])
+    return Deviation(delta, tau, a, q, np.stack([u(t) for t in tau]), m)
+
+
+def _nothing(saddle: Saddle) -> Curve:
+    zero = np.zeros(saddle.idle.size)
+    return lambda _: zero
 
 
 def _follow_together(
@@ -343,8 +433,8 @@ def escape_time(
         (0.0, longest),
         np.concatenate([start_n, start_z]),
         "LSODA",
-        rtol=coarser * STIFF_RTOL,
-        atol=coarser * STIFF_RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
+        rtol=coarser * RTOL,
+        atol=coarser * RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
         jac=lambda _, state: saddle.jacobian(delta, 0, nothing, state[:split], state[split:]),
         events=left,
     )

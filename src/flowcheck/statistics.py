@@ -26,3 +26,25 @@ def slope_interval(
     fit = stats.linregress(x, y)
     half = float(stats.t.ppf(0.5 * (1.0 + confidence), len(x) - 2) * fit.stderr)
     return float(fit.slope), (float(fit.slope) - half, float(fit.slope) + half)
+
+
+def pooled_slope(
+    x: Float[np.ndarray, " n"], y: Float[np.ndarray, "runs n"], confidence: float = CONFIDENCE
+) -> tuple[float, tuple[float, float]]:
+    """Common slope of several runs on x, each with an offset of its own; NaN in y marks a missing point.
+
+    Student-t interval with one degree of freedom less per run and one for the slope. Raises ValueError if none is left.
+    """
+    there = np.isfinite(y)
+    runs = there[there.sum(axis=1) >= 2]
+    freedom = int(runs.sum()) - len(runs) - 1
+    if freedom < 1:
+        raise ValueError(f"{int(runs.sum())} points in {len(runs)} runs leave no degree of freedom for an interval")
+    dx, dy = (
+        np.where(runs, v - np.nanmean(np.where(runs, v, np.nan), axis=1, keepdims=True), 0.0)
+        for v in (np.broadcast_to(x, y.shape)[there.sum(axis=1) >= 2], y[there.sum(axis=1) >= 2])
+    )
+    slope = float((dx * dy).sum() / (dx**2).sum())
+    spread = float(((dy - slope * dx)[runs] ** 2).sum()) / freedom
+    half = float(stats.t.ppf(0.5 * (1.0 + confidence), freedom)) * float(np.sqrt(spread / (dx**2).sum()))
+    return slope, (slope - half, slope + half)

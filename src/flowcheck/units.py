@@ -1,7 +1,8 @@
 r"""Sums of units on fixed inputs, $\sum_jv_j\phi(u_j^\top x_i)$, and their exact difference quotients; numpy.
 
-$\phi(z)=\max(z,0)^p$ or $z^p$ with a whole p; the $v_j$ are fixed or trained. The quotient $(F(w+\varepsilon s)-F(w))/\varepsilon$
-of outputs and Jacobians is evaluated without cancellation: $\varepsilon$ may be 1e-100, and 0 gives the derivative.
+$\phi(z)=\max(z,0)^p$ or $z^p$ with a whole p; the $v_j$ are fixed or trained. The quotient
+$(F(w+\varepsilon s)-F(w))/\varepsilon$ of outputs and Jacobians is evaluated without cancellation: $\varepsilon$ may be 1e-100,
+and 0 gives the derivative.
 """
 
 from __future__ import annotations
@@ -78,6 +79,13 @@ class Units:
         u, v = self._unpack(w)
         return np.asarray((v[..., None] * self._phi(u @ self.x.T)).sum(-2))
 
+    def with_positive_readouts(self, w: Float[np.ndarray, "*s k"]) -> Float[np.ndarray, "*s k"]:
+        """The weights with |v_j| in the place of v_j. Raises ValueError where the readouts are fixed."""
+        if self.signs is not None:
+            raise ValueError(f"{self.network.name}: the readouts are fixed")
+        u, v = self._unpack(w)
+        return self._pack(u, np.abs(v))
+
     def pull(self, w: Float[np.ndarray, "*s k"], r: Float[np.ndarray, "*s n"]) -> Float[np.ndarray, "*s k"]:
         r"""$\mathcal J(X;w)^\top r$."""
         u, v = self._unpack(w)
@@ -151,7 +159,7 @@ class Units:
         return np.asarray(factor * (np.where(z > 0, 1.0, 0.0) if power == 0 else np.maximum(z, 0) ** power))
 
     def _unpack(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """u [..., h, d] and v [..., h], or [h] where it is fixed."""
+        """Rows u_j [..., h, d] and v [..., h], or [h] where it is fixed."""
         inputs = self.x.shape[1]
         if self.signs is not None:
             return w.reshape(*w.shape[:-1], -1, inputs), self.signs

@@ -116,7 +116,7 @@ class Reach:
     residual: float
 
     def log_deviation(self, log_delta: float, time: float, *, printed: bool) -> float:
-        r"""ln of the bound (72) on $\|s_z-u\|^2$.
+        r"""Logarithm of the bound (72) on $\|s_z-u\|^2$.
 
         Corrected: $2\alpha\epsilon\tilde B^{L-1}(K^2\sqrt C\,\delta+\beta\tilde B^L\delta^L)t\,e^{2tK^1\|\bar y\|}$. The text has
         $(K^2C+\beta\tilde B^L)\delta^2$ in the place of the bracket.
@@ -130,7 +130,7 @@ class Reach:
 
     @property
     def log_delta_printed(self) -> float:
-        """ln of delta-bar in Eq. (65), its parenthesis as printed."""
+        """Logarithm of delta-bar in Eq. (65), its parenthesis as printed."""
         feedback = math.log(self.beta) + self.degree * math.log(self.norm_z)
         inside = np.logaddexp(math.log(self.k2 * self.c), feedback + math.log(self.time) + self._exponent)
         last = math.log(self.epsilon / 4) - self._log_front + math.log(self.epsilon) - inside
@@ -144,9 +144,9 @@ class Reach:
 
     @property
     def log_delta(self) -> float:
-        r"""Sufficient with the corrected (72): $\delta\le1$, $C\delta^2\le\epsilon^2/2$, and the bound at $T_\epsilon$ is at most $\epsilon^2/2$.
+        r"""Sufficient with the corrected (72): $\delta\le1$, and $C\delta^2$ and the bound at $T_\epsilon$ at most $\epsilon^2/2$.
 
-        $\delta^L\le\delta$ for $\delta\le1$ makes the last condition linear in delta.
+        $\delta^L\le\delta$ makes the last condition linear in delta.
         """
         last = 2 * math.log(self.epsilon) - math.log(2) - self.log_deviation(0.0, self.time, printed=False)
         return min(0.5 * self._log_stay, last)
@@ -165,7 +165,7 @@ class Reach:
 
 
 def reach(saddle: Saddle, epsilon: float, time: float, largest: float) -> Reach:
-    r"""$\tilde B=$ `largest` $+\epsilon$, $\tilde W=\|\bar w_n\|+\epsilon$, $C=1+2\epsilon\alpha\tilde W^{L-1}\beta\tilde B^LT$."""
+    r"""$\tilde B=$ `largest` + epsilon, $\tilde W=\|\bar w_n\|+\epsilon$, $C=1+2\epsilon\alpha\tilde W^{L-1}\beta\tilde B^LT$."""
     degree, parts = saddle.degree, (saddle.fitted, saddle.idle)
     alpha, beta = max(jacobian_bound(part) for part in parts), max(output_bound(part) for part in parts)
     norm_z, norm_n = largest + epsilon, float(np.linalg.norm(saddle.weights)) + epsilon
