@@ -22,14 +22,18 @@ STALLED = 1e-300
 
 @dataclass(frozen=True)
 class Correlation:
-    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k]."""
+    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k].
+
+    x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row.
+    """
 
     network: Network
-    x: Float[Tensor, "n d"]
-    z: Float[Tensor, " n"]
+    x: Float[Tensor, "*b n d"]
+    z: Float[Tensor, "*s n"]
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
-        return self.network.forward(u, self.x) @ self.z
+        outputs = self.network.forward(u, self.x)
+        return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
 
     def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
         """One element of the Clarke subdifferential: the gradient wherever there is one."""
