@@ -30,16 +30,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in arguments.only or WORK:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += WORK[name](arguments.rounds)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "results.json").write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
-    table = report.table(rows)
-    (arguments.output / "results.md").write_text(table)
+        (arguments.output / "results.json").write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
+        (arguments.output / "results.md").write_text(report.table(rows))
     report.plot(rows, arguments.output / "results.png")
-    print(table)
+    print(report.table(rows))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import ParametersModel
@@ -86,6 +86,13 @@ class Parameters(ParametersModel):
     recipes: dict[str, Recipe]
     efforts: dict[str, Effort]
     criteria: dict[str, Criteria]
+
+    @model_validator(mode="after")
+    def _trend_has_the_printed_scales(self) -> Parameters:
+        missing = [recipe.delta for recipe in self.recipes.values() if recipe.delta not in self.deltas]
+        if missing:
+            raise ValueError(f"the printed scales must be among deltas: {missing} missing")
+        return self
 
 
 def rate(loss: Loss, points: int) -> float:

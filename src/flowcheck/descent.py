@@ -21,7 +21,7 @@ from flowcheck.losses import Loss
 from flowcheck.native import NotNativeError, native_block
 from flowcheck.networks import Network
 
-BLOCK = 10
+BLOCK = 20
 """Steps between two looks at the losses."""
 
 Wrap = Callable[[Iterable[Any]], Iterator[Any]]
@@ -193,7 +193,7 @@ class _Runs:
             return
         for _ in range(count):
             self.look()
-            self.previous, self.w = self.w, plain_block(self.network, self.loss, self.w, self.step, self.x, self.y, 1)[1]
+            self.previous, self.w = self.w, block(self.w, self.step, self.x, self.y, 1)[1]
             self.iteration += 1
 
     def look(self) -> Tensor:

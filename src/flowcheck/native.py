@@ -1,21 +1,19 @@
 r"""Blocks of gradient-descent steps in C, for a feed-forward network of fixed sizes, compiled when they are first asked for.
 
 One run at a time and samples in tiles, so that weights, activations and gradients of a step stay in the first-level cache; all
-products are register tiles with sizes known to the compiler. Widths are padded to whole vectors; vectors of 4 and of 8 doubles
-are both built and the faster one on this machine is used. Layers are kept transposed, [columns, rows]; the arithmetic is that of
-`FeedForward.forward_and_pull`, up to rounding.
+products are register tiles with sizes known to the compiler. Widths are padded to whole vectors of 4 doubles, whatever the
+machine has: a choice by speed would change the rounding from run to run, and 8 were no faster on widths of 20. Layers are kept
+transposed, [columns, rows]; the arithmetic is that of `FeedForward.forward_and_pull`, up to rounding.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import math
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,9 @@ NativeBlock = Callable[[Tensor, Tensor, Tensor, Tensor, int], tuple[Tensor, Tens
 
 TILE = 50
 """Samples that go through all layers together, at most; a multiple of the 5 rows of the best register tile."""
+
+LANES = 4
+"""Doubles in a vector."""
 
 PRODUCT = r"""
 #include <math.h>
@@ -117,7 +118,7 @@ def native_block(network: Network, loss: Loss, x: Tensor, w: Tensor) -> NativeBl
     compiler = os.environ.get("CC") or next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
     if compiler is None:
         raise NotNativeError("no C compiler")
-    descend = _fastest(network, loss, x.shape[-2], compiler)
+    descend = _build(network, loss, x.shape[-2], compiler)
 
     def block(w: Tensor, step: Tensor, x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         last, previous = w.clone(memory_format=torch.contiguous_format), torch.empty_like(w)
@@ -132,28 +133,8 @@ def native_block(network: Network, loss: Loss, x: Tensor, w: Tensor) -> NativeBl
 
 
 @functools.cache
-def _fastest(network: FeedForward, loss: Loss, n: int, compiler: str) -> Callable[..., None]:
-    built = [_build(network, loss, n, compiler, lanes) for lanes in (4, 8)]
-    generator = torch.Generator().manual_seed(0)
-    w = 0.1 * torch.randn((8, network.size), dtype=torch.float64, generator=generator)
-    previous, step, y = torch.empty_like(w), torch.full((8, 1), 1e-9, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
-    x = torch.randn((n, network.inputs), dtype=torch.float64, generator=generator)
-    losses = w.new_empty((10, 8))
-    pointers = [t.data_ptr() for t in (w, previous, step, x, y, losses)]
-
-    def seconds(descend: Callable[..., None]) -> float:
-        best = math.inf
-        for _ in range(5):
-            started = time.process_time()
-            descend(*pointers, 0, 0, 8, 10)
-            best = min(best, time.process_time() - started)
-        return best
-
-    return min(built, key=seconds)
-
-
-def _build(network: FeedForward, loss: Loss, n: int, compiler: str, lanes: int) -> Callable[..., None]:
-    source = Source(network, loss, n, lanes).text()
+def _build(network: FeedForward, loss: Loss, n: int, compiler: str) -> Callable[..., None]:
+    source = Source(network, loss, n).text()
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "descent.c", Path(folder) / "descent.so"
         code.write_text(source)
@@ -186,15 +167,14 @@ class _Segment:
 
 @dataclass(frozen=True)
 class Source:
-    """The C source of one network, loss and number of samples, for vectors of `lanes` doubles."""
+    """The C source of one network, loss and number of samples."""
 
     network: FeedForward
     loss: Loss
     n: int
-    lanes: int
 
     def text(self) -> str:
-        return "\n".join([f"#define VEC {self.lanes}", PRODUCT, *self._state(), *self._tile(), *self._step(), *self._descend()])
+        return "\n".join([f"#define VEC {LANES}", PRODUCT, *self._state(), *self._tile(), *self._step(), *self._descend()])
 
     @functools.cached_property
     def columns(self) -> list[int]:
@@ -211,7 +191,7 @@ class Source:
         return found
 
     def padded(self, width: int) -> int:
-        return -(-width // self.lanes) * self.lanes
+        return -(-width // LANES) * LANES
 
     def _state(self) -> Iterator[str]:
         """One run: T layers transposed, N layers as they are, Q products of layers, transposed; Z, A, G of each segment."""
@@ -367,6 +347,7 @@ class Source:
             if layer.fixed is None:
                 width, at = self.padded(rows), f"{where} + {offset}"
                 if load:
+                    yield f"    memset(s->T{position}, 0, sizeof s->T{position}); /* a diverged run leaves nan in the padding */"
                     yield f"    transpose(s->T{position}, {width}, {at}, {columns}, {rows}, {columns});"
                 else:
                     yield f"    transpose({at}, {columns}, s->T{position}, {width}, {columns}, {rows});"
