@@ -134,7 +134,7 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
     delta = np.array([*sorted(p.scales, reverse=True), literal])
     tau = np.unique(np.concatenate([np.linspace(0, u.times[-1], POINTS), u.times]))
     row: dict[str, Any] = {"system": name, "m2": constants.m2, "literal_delta": literal, "growth": u.largest[-1]}
-    decoy = None
+    decoy = wrong = None
     if u.target is not None:
         correlation = Correlation(saddle.idle.network, torch.from_numpy(saddle.idle.x), torch.from_numpy(saddle.residual))
         target = torch.from_numpy(u.target)[None]
@@ -142,6 +142,7 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
     if name in DECOYS:
         y = saddle.residual + saddle.fitted.outputs(saddle.weights)
         decoy = saddles.limit_directions(saddle.idle, y, start.z[None], DECOY_TOLERANCE)[0]
+        wrong = solve_ivp(lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=1e-8, atol=1e-8).y.T
     for suffix, coarser in (("_coarse", saddles.COARSER), ("", 1.0)):
         path = saddles.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants).items()}
@@ -149,6 +150,8 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
             row["decoy" + suffix] = float(path.cosine(decoy)[-1, -1]) - 1 + (1 + 3 / u.smallest) * p.epsilons[-1]
         for k, scale in enumerate(delta[:-1]):
             row[f"deviation_{k}{suffix}"] = path.deviation[k].max()
+            if wrong is not None:
+                row[f"astray_{k}{suffix}"] = np.linalg.norm(path.b[k] - wrong, axis=-1).max()
             row[f"stay_{k}{suffix}"] = scale * np.sqrt((path.a_norm[k] ** 2 + path.b_norm[k] ** 2).max())
     shown = {"tau": tau, "delta": delta, "a": path.a_norm, "b": path.b_norm, "times": u.times}
     return row, shown if u.target is None else shown | {"cosine": path.cosine(u.target)}
@@ -312,8 +315,9 @@ def slopes(p: Parameters, evidence: Evidence, frame: pd.DataFrame) -> None:
     """How the deviation from u and the distance from the saddle shrink with delta, and the distance where nothing holds it."""
     scales = np.array(sorted(p.scales, reverse=True))
     fitted = [k for k, scale in enumerate(scales) if p.fitted_scales[0] <= scale <= p.fitted_scales[1]]
-    for name in ("deviation", "stay"):
-        fine, coarse = (frame[[f"{name}_{k}{suffix}" for k in fitted]].to_numpy() for suffix in ("", "_coarse"))
+    for name in ("deviation", "stay", "astray"):
+        runs = frame[np.isin(frame.system, DECOYS)] if name == "astray" else frame
+        fine, coarse = (runs[[f"{name}_{k}{suffix}" for k in fitted]].to_numpy() for suffix in ("", "_coarse"))
         keep = np.abs(np.log(coarse / fine)) <= 0.01
         slope, interval = pooled_slope(np.log(scales[fitted]), np.where(keep, np.log(fine), np.nan))
         error = np.abs(np.log(coarse / fine))[keep].max() / np.ptp(np.log(scales[fitted]))

@@ -27,8 +27,8 @@ from flowcheck.hypotheses import require_stationary
 from flowcheck.networks import Separable
 from flowcheck.units import Units
 
-RTOL, KINKED_RTOL, COARSER = 1e-8, 1e-10, 100.0
-"""Relative tolerances, the second one for ReLU; the distance to the flow at a COARSER times larger one bounds the error."""
+RTOL, KINKED_RTOL, STIFF_RTOL, COARSER = 1e-8, 1e-10, 1e-7, 100.0
+"""Relative tolerances: L = 2, L = 2 with ReLU, L > 2. The distance to the flow at one COARSER times larger bounds its error."""
 
 RESOLVED_GROWTH = 1e100
 """Up to which growth of u its limit direction is waited for."""
@@ -347,7 +347,7 @@ def follow(
     if saddle.degree == 2:
         a, q = _follow_together(saddle, delta, start_n, still, tau, m, u, coarser * RTOL)
     else:
-        paths = [_follow_stiff(saddle, float(d), start_n, still, tau, m, u, coarser * RTOL) for d in delta]
+        paths = [_follow_stiff(saddle, float(d), start_n, still, tau, m, u, coarser * STIFF_RTOL) for d in delta]
         a, q = np.stack([path[0] for path in paths]), np.stack([path[1] for path in paths])
     return Deviation(delta, tau, a, q, np.stack([u(t) for t in tau]), m)
 
@@ -406,41 +406,54 @@ def _follow_stiff(
     return states[:, :split], states[:, split:]
 
 
-def escape_time(
+def follow_until(
     saddle: Saddle,
     delta: float,
     start_n: Float[np.ndarray, " kn"],
     start_z: Float[np.ndarray, " kz"],
-    ratio: float,
+    margin: Callable[[np.ndarray, np.ndarray], float],
     longest: float,
+    *,
     coarser: float = 1.0,
-) -> float:
-    """Rescaled time at which the loss first falls to `ratio` times that of the saddle. RuntimeError if not by `longest`."""
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Rescaled time, a and b where `margin` (a, b) rises through 0, or at `longest` if it does not. For L > 2.
+
+    Raises RuntimeError if the solver gives up.
+    """
     split, row, nothing = len(start_n), np.array([delta]), np.zeros(saddle.idle.size)
 
     def rates(_: float, state: np.ndarray) -> np.ndarray:
         a, b = saddle.velocity(row, 0, nothing, state[None, :split], state[None, split:])
         return np.concatenate([a[0], b[0]])
 
-    def left(_: float, state: np.ndarray) -> float:
-        step = saddle.fitted.increment(saddle.weights, state[None, :split], row, saddle.residual).outputs[0]
-        rest = saddle.residual - delta * step - delta**saddle.degree * saddle.idle.outputs(state[split:])
-        return ratio - float(rest @ rest) / float(saddle.residual @ saddle.residual)
+    def reached(_: float, state: np.ndarray) -> float:
+        return margin(state[:split], state[split:])
 
-    left.terminal = True  # type: ignore[attr-defined]
+    reached.terminal, reached.direction = True, 1  # type: ignore[attr-defined]
     solution = solve_ivp(
         rates,
         (0.0, longest),
         np.concatenate([start_n, start_z]),
         "LSODA",
-        rtol=coarser * RTOL,
-        atol=coarser * RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
+        rtol=coarser * STIFF_RTOL,
+        atol=coarser * STIFF_RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
         jac=lambda _, state: saddle.jacobian(delta, 0, nothing, state[:split], state[split:]),
-        events=left,
+        events=reached,
     )
-    if solution.status != 1:
-        raise RuntimeError(f"delta = {delta:g}: the flow has not left the saddle by {solution.t[-1]:.6g}: {solution.message}")
-    return float(solution.t_events[0][0])
+    last = _solved(solution)[:, -1]
+    return float(solution.t[-1]), last[:split], last[split:]
+
+
+def loss_below(saddle: Saddle, delta: float, ratio: float) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Margin for `follow_until`: the loss falls to `ratio` times that of the saddle."""
+    row, level = np.array([delta]), float(saddle.residual @ saddle.residual)
+
+    def margin(a: np.ndarray, b: np.ndarray) -> float:
+        step = saddle.fitted.increment(saddle.weights, a[None], row, saddle.residual).outputs[0]
+        rest = saddle.residual - delta * step - delta**saddle.degree * saddle.idle.outputs(b)
+        return ratio - float(rest @ rest) / level
+
+    return margin
 
 
 def _solved(solution: object) -> np.ndarray:

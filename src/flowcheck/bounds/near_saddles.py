@@ -144,7 +144,7 @@ class Reach:
 
     @property
     def log_delta(self) -> float:
-        r"""Sufficient with the corrected (72): $\delta\le1$, and $C\delta^2$ and the bound at $T_\epsilon$ at most $\epsilon^2/2$.
+        r"""Sufficient with the corrected (72): $\delta\le1$; $C\delta^2$ and the bound at $T_\epsilon$ at most $\epsilon^2/2$.
 
         $\delta^L\le\delta$ makes the last condition linear in delta.
         """
