@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import sympy
@@ -16,7 +15,7 @@ from flowcheck.bounds.near_saddles import reach
 from flowcheck.data import sphere_inputs, unit_vectors
 from flowcheck.flow import correlation_flow, tangential_below
 from flowcheck.hypotheses import require_stationary
-from flowcheck.networks import squared_relu, two_layer
+from flowcheck.networks import Network, squared_relu, two_layer
 from flowcheck.saddles import Saddle
 from flowcheck.units import Units
 
@@ -50,34 +49,38 @@ def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generat
     y = 3 * x[:, 0] ** 2 + torch.from_numpy(rng.standard_normal(30))
     n, z = np.array([0, 1, 2, 6, 8]), np.array([3, 4, 5, 7, 9])
 
-    def pull(net: Any, w: np.ndarray, rest: torch.Tensor) -> np.ndarray:
-        return net.pull(torch.from_numpy(w)[None], x, rest)[0].numpy()
+    def rest(net: Network, w: torch.Tensor) -> torch.Tensor:
+        return y - net.forward(w[None], x)[0]
 
-    def rest(net: Any, w: np.ndarray) -> torch.Tensor:
-        return y - net.forward(torch.from_numpy(w)[None], x)[0]
+    def descent(net: Network, w: np.ndarray) -> np.ndarray:
+        weights = torch.from_numpy(w)
+        return net.pull(weights[None], x, rest(net, weights))[0].numpy()
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        r = rest(part, w)
-        return 0.5 * float(r @ r), -pull(part, w, r)
+        return 0.5 * float((rest(part, torch.from_numpy(w)) ** 2).sum()), -descent(part, w)
 
-    found = minimize(loss, np.array([1.0, 0.1, 0.1, 1.0, -1.0]), jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000})
-    residual = rest(part, found.x)
-    require_stationary(torch.from_numpy(found.jac), residual)
+    start = np.array([1.0, 0.1, 0.1, 1.0, -1.0])
+    w_n = torch.from_numpy(minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 2000}).x)
+    for _ in range(3):
+        gradient, hessian = (d(lambda v: 0.5 * (rest(part, v) ** 2).sum())(w_n) for d in (torch.func.grad, torch.func.hessian))
+        w_n = w_n - torch.linalg.lstsq(hessian, gradient, rcond=1e-9, driver="gelsd").solution
+    residual = rest(part, w_n)
+    require_stationary(part.pull(w_n[None], x, residual)[0], residual)
     candidates = unit_vectors(rng, 100, 5)
-    start = candidates[[int((part.forward(candidates, x) @ residual).argmax())]]
-    ncf = correlation_flow(part, x, residual, start, until=[tangential_below(0.1)])
+    direction = candidates[[int((part.forward(candidates, x) @ residual).argmax())]]
+    ncf = correlation_flow(part, x, residual, direction, until=[tangential_below(0.1)])
     bound = math.exp(float(ncf.log_growth[0])) + epsilon
     ratios = []
     for delta in scales:
         w = np.zeros(10)
-        w[n], w[z] = found.x + delta * unit_vectors(rng, 1, 5)[0].numpy(), delta * start[0].numpy()
+        w[n], w[z] = w_n.numpy() + delta * unit_vectors(rng, 1, 5)[0].numpy(), delta * direction[0].numpy()
 
         def leaves(_: float, w: np.ndarray, delta: float = delta) -> float:
             return float(np.linalg.norm(w[z])) / (10 * bound * delta) - 1
 
         leaves.terminal = True  # type: ignore[attr-defined]
         span = (0.0, float(ncf.time[0]) / delta**2)
-        path = solve_ivp(lambda _, w: pull(network, w, rest(network, w)), span, w, rtol=1e-8, atol=1e-8 * delta, events=leaves)
+        path = solve_ivp(lambda _, w: descent(network, w), span, w, rtol=1e-8, atol=1e-8 * delta, events=leaves)
         ratios.append(float(np.linalg.norm(path.y[z, -1])) / (bound * delta))
     return np.array(ratios)
 

@@ -115,14 +115,19 @@ def run(p: Parameters, saddle: Saddle, gamma: float, start: Start) -> tuple[dict
 
 
 def still(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
-    """The deviation from u, up to the first of the times, of flows that leave along w_z alone: p_n = 0."""
-    delta, row = np.array(sorted(p.scales, reverse=True)), {}
+    """The deviation from u, up to the first of the times, of flows that leave along w_z alone: p_n = 0. At the fitted scales."""
+    scales, row = np.array(sorted(p.scales, reverse=True)), {}
+    fitted = np.flatnonzero(is_fitted(p, scales))
     tau = grid(start.u)
     tau = tau[tau <= start.u.times[0]]
     for suffix, coarser in (("", 1.0), ("_coarse", saddles.COARSER)):
-        path = saddles.follow(saddle, delta, 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
-        row |= {f"still_{k}{suffix}": path.deviation[k].max() for k in range(len(delta))}
+        path = saddles.follow(saddle, scales[fitted], 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
+        row |= {f"still_{k}{suffix}": path.deviation[i].max() for i, k in enumerate(fitted)}
     return row
+
+
+def is_fitted(p: Parameters, scales: np.ndarray) -> np.ndarray:
+    return (scales >= p.fitted_scales[0]) & (scales <= p.fitted_scales[1])
 
 
 def equation_65(constants: list[Reach]) -> dict[str, float]:
@@ -274,6 +279,7 @@ def gather(p: Parameters, cells: dict[str, Arrays], context: Context) -> Evidenc
     measure_lemma_5_4(evidence, arrays, frame)
     rates(p, evidence, aligned)
     keep = ("L3_", "L4_", "valley_inward", "split_inward", "radii")
+    evidence.arrays["fitted"] = is_fitted(p, np.array(sorted(p.scales, reverse=True)))
     evidence.arrays |= {key: value for key, value in arrays.items() if key.startswith(keep)}
     evidence.arrays |= {
         "scales": np.array(sorted(p.scales, reverse=True)),
@@ -301,7 +307,7 @@ def measure_lemma_5_4(evidence: Evidence, arrays: Arrays, frame: pd.DataFrame) -
 def rates(p: Parameters, evidence: Evidence, aligned: pd.DataFrame) -> None:
     """Slopes against delta, per degree, pooled over draws with one offset each."""
     scales, escape = np.array(sorted(p.scales, reverse=True)), np.array(sorted(p.escape_scales, reverse=True))
-    fitted = [k for k, scale in enumerate(scales) if p.fitted_scales[0] <= scale <= p.fitted_scales[1]]
+    fitted = np.flatnonzero(is_fitted(p, scales)).tolist()
     for degree in DEGREES:
         runs = aligned[aligned.degree == degree]
         for name, column, grid_of, chosen in (

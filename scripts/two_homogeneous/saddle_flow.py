@@ -142,7 +142,9 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
     if name in DECOYS:
         y = saddle.residual + saddle.fitted.outputs(saddle.weights)
         decoy = saddles.limit_directions(saddle.idle, y, start.z[None], DECOY_TOLERANCE)[0]
-        wrong = solve_ivp(lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=1e-8, atol=1e-8).y.T
+        wrong = solve_ivp(
+            lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=1e-8, atol=1e-8
+        ).y.T
     for suffix, coarser in (("_coarse", saddles.COARSER), ("", 1.0)):
         path = saddles.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants).items()}
