@@ -14,7 +14,7 @@ install_import_hook(
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
             *("networks", "losses", "integrator", "flow", "descent", "planar_correlation", "layers", "stabilised"),
-            *("kinked", "clarke", "stable_sets"),
+            *("kinked", "clarke", "stable_sets", "units", "saddles"),
         )
     ],
     "numeric_tower.check",

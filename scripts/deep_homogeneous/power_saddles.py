@@ -24,7 +24,12 @@ def fewer_units(degree: int, rng: np.random.Generator, units: int) -> Saddle:
 
 
 def inward_radius(saddle: Saddle, directions: np.ndarray) -> tuple[float, np.ndarray]:
-    """Gamma of (15) on a grid of radii up to 1, over sampled directions, and the smallest inward rate at each radius."""
+    """Gamma of (15) on a grid of radii up to 1, and the smallest inward rate at each radius.
+
+    Over sampled directions and, both ways, the lowest eigenvector of the Hessian, which decides at small radii.
+    """
+    lowest = np.linalg.eigh(saddle.hessian)[1][:, 0]
+    directions = np.vstack([directions, lowest, -lowest])
     rates = np.array([saddle.inward(float(radius), directions).min() for radius in RADII])
     outward = np.flatnonzero(rates < 0)
     return float(RADII[-1] if not len(outward) else RADII[max(outward[0] - 1, 0)]), rates

@@ -80,7 +80,7 @@ def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: list[
 def grid(u: ResidualFlow) -> np.ndarray:
     """Recorded times: logarithmic, for the fast approach of w_n, and even, for the alignment of w_z."""
     last = float(u.times[-1])
-    return np.unique(np.concatenate([[0.0], np.geomspace(1e-14 * last, last, 60), np.linspace(0, last, 80), u.times]))
+    return np.unique(np.concatenate([[0.0], np.geomspace(1e-14 * last, last, 120), np.linspace(0, last, 80), u.times]))
 
 
 def run(p: Parameters, saddle: Saddle, gamma: float, start: Start) -> tuple[dict[str, Any], Arrays]:
@@ -218,14 +218,14 @@ def cell(p: Parameters, context: Context) -> Arrays:
             shown[f"L{degree}_inward"] = rates
         table.append(row)
     split = strict_saddle(4, context.rng("split"))
-    outward = np.linalg.eigh(split.hessian)[1][:, :1].T
+    directions = unit_vectors(context.rng("split directions"), p.directions, split.fitted.size).numpy()
     arrays = {f"run_{key}": column.to_numpy() for key, column in pd.DataFrame(table).items()}
     epsilon, scales = p.epsilons[0], p.unstable_scales
     unstable = [strict_saddle_ratios(degree, epsilon, scales, p.largest_growth, context.rng("unstable")) for degree in DEGREES]
     arrays |= {"unstable_ratio": np.concatenate(unstable), "chain_ratio": chain_ratios(epsilon, scales, context.rng("chain"))}
     arrays |= shown | {key: np.array(value) for key, value in symbolic_failures().items()}
     arrays |= {"valley_inward": valley_inward_rates()}
-    arrays |= {"split_inward": inward_radius(split, outward)[1], "radii": RADII}
+    arrays |= {"split_inward": inward_radius(split, directions)[1], "radii": RADII}
     return arrays | {"hypotheses": np.array(hypotheses), "rejected": np.array(rejected)}
 
 

@@ -30,8 +30,11 @@ from flowcheck.units import Units
 RTOL, KINKED_RTOL, STIFF_RTOL, COARSER = 1e-8, 1e-10, 1e-7, 100.0
 """Relative tolerances: L = 2, L = 2 with ReLU, L > 2. The distance to the flow at one COARSER times larger bounds its error."""
 
-RESOLVED_GROWTH = 1e100
-"""Up to which growth of u its limit direction is waited for."""
+RESOLVED_GROWTH, RESOLVED_STEPS = 1e100, 2000
+"""Up to which growth of u, and for how many steps of the integrator, its limit direction is waited for."""
+
+LONGEST, LONGEST_COLLAPSE = 1e3, 1e7
+"""How long u may take to be aligned, or to collapse, in units of the time in which it moves by one at the start."""
 
 KKT_TOLERANCE = 1e-7
 """Sine of the angle between a direction and the gradient, at which an NCF flow counts as converged."""
@@ -76,7 +79,7 @@ class Saddle:
         if signs is None or not self.idle.polynomial or self.idle.power % 2:
             return False
         opposed = bool((np.outer(signs, self.residual) <= 0).all())
-        return opposed and np.linalg.matrix_rank(x[self.residual != 0]) == x.shape[1]
+        return opposed and int(np.linalg.matrix_rank(x[self.residual != 0])) == x.shape[1]
 
     @functools.cached_property
     def hessian(self) -> Float[np.ndarray, "kn kn"]:
@@ -228,10 +231,17 @@ class ResidualFlow:
 def limit_directions(
     units: Units, z: Float[np.ndarray, " n"], starts: Float[np.ndarray, "s k"], tolerance: float = KKT_TOLERANCE
 ) -> list[Float[np.ndarray, " k"] | None]:
-    """Where the directions of the NCF flows for z converge to, up to the sine `tolerance`; None where u grows too far first."""
+    """Where the directions of the NCF flows for z converge to, up to the sine `tolerance`.
+
+    None where u grows by `RESOLVED_GROWTH` first, or where it takes more than `RESOLVED_STEPS` steps: the approach is algebraic,
+    or the flow slides along a kink.
+    """
     until = [tangential_below(tolerance), growth_reaches(RESOLVED_GROWTH)]
     x, vector, directions = (torch.from_numpy(array) for array in (units.x, z, starts))
-    path = correlation_flow(units.network, x, vector, directions, until=until, rtol=1e-8)
+    try:
+        path = correlation_flow(units.network, x, vector, directions, until=until, rtol=1e-8, max_steps=RESOLVED_STEPS)
+    except RuntimeError:
+        return [limit_directions(units, z, start[None], tolerance)[0] for start in starts] if len(starts) > 1 else [None]
     return [d if e == 0 else None for d, e in zip(path.direction.numpy(), path.ended_by.tolist(), strict=True)]
 
 
@@ -240,10 +250,12 @@ def residual_flow(
     start: Float[np.ndarray, " kz"],
     target: Float[np.ndarray, " kz"] | None,
     epsilons: Float[np.ndarray, " e"],
-    longest: float = 1e4,
     rtol: float = 1e-12,
-) -> ResidualFlow:
-    """Integrate u until the smallest of the decreasing `epsilons` is met. Raises RuntimeError if it is not by `longest`."""
+) -> ResidualFlow | None:
+    """Integrate u until the smallest of the decreasing `epsilons` is met; None if that takes longer than `LONGEST`."""
+    longest = (LONGEST if target is not None else LONGEST_COLLAPSE) / float(
+        np.linalg.norm(saddle.idle.pull(start, saddle.residual))
+    )
 
     def margin(u: np.ndarray, epsilon: float) -> float:
         size = float(np.linalg.norm(u))
@@ -268,7 +280,7 @@ def residual_flow(
         events=[event(float(epsilon)) for epsilon in epsilons],
     )
     if solution.status != 1:
-        raise RuntimeError(f"the NCF flow does not reach epsilon = {epsilons[-1]:g} by {solution.t[-1]:.6g}")
+        return None
     times = np.array([found[-1] if len(found) else 0.0 for found in solution.t_events])
     sizes = np.linalg.norm(solution.y, axis=0)
     largest = [sizes[solution.t <= time].max(initial=float(np.linalg.norm(solution.sol(time)))) for time in times]
@@ -295,9 +307,9 @@ def draw_starts(
 ) -> tuple[list[Start], int]:
     """Random starts, and how many draws were rejected. `positive`: trained readouts v_j start positive.
 
-    Rejected are starts at which the NCF has no gradient (all idle units are dead: u stays where it is), and those whose u grows
-    by more than `largest_growth` before it meets the last epsilon: they need a delta that is smaller still.
-    Raises RuntimeError if fifty draws give none.
+    Rejected are starts at which the NCF has no gradient (all idle units are dead: u stays where it is), those whose u is not
+    aligned by `LONGEST`, and those whose u grows by more than `largest_growth` before it meets the last epsilon: they need a
+    delta that is smaller still. Raises RuntimeError if fifty draws give none.
     """
     accepted: list[Start] = []
     drawn = 0
@@ -313,7 +325,7 @@ def draw_starts(
         for n, z, target in zip(start_n, start_z, limits, strict=True):
             if (saddle.collapses or target is not None) and bool(saddle.idle.pull(z, saddle.residual).any()):
                 u = residual_flow(saddle, z, target, epsilons)
-                if u.largest[-1] <= largest_growth:
+                if u is not None and u.largest[-1] <= largest_growth:
                     accepted.append(Start(n, z, u))
     return accepted[:count], drawn - len(accepted)
 
