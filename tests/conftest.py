@@ -27,7 +27,7 @@ install_import_hook(
                 "layers",
                 "stabilised",
             ),
-            *("kinked", "clarke", "stable_sets"),
+            *("kinked", "clarke", "stable_sets", "units", "saddles", "early_alignment"),
         )
     ],
     "numeric_tower.check",
