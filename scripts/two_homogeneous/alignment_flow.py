@@ -38,6 +38,8 @@ NETWORKS = GROWING | ENDING
 UNITS: dict[str, Network] = {"SQ": power_net(1, 3, 2), "L2": two_layer(1, 3, 0.2)}
 """One block of the separable networks."""
 HIGHER: dict[str, Network] = {f"L{degree}": power_net(6, 3, degree) for degree in (2, 3, 4)}
+RESOLUTION = 1000.0
+"""Deviations that enter a slope are at least so many times their own error: a slope over one decade then errs by 0.002."""
 SMALLEST_LOG = -320.0
 """Of delta: delta^2 must stay in float64, so a smaller C^(-1/2) is not run."""
 
@@ -109,6 +111,7 @@ def constants(network: Network, x: torch.Tensor, cases: Cases) -> dict[str, np.n
 def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.ndarray]:
     """Deltas for the slopes, the sweep, a large one, and C^(-1/2) for each epsilon.
 
+    Where u has grown beyond half of the digits of float64, an absolute distance of epsilon cannot be told: not resolved.
     For D2 in units of 1/|u(T)|, and at most a tenth of it: once the loss has fallen, w slides along kinks.
     """
     arrays = study.ending() | constants(study.network, study.x, study.cases)
@@ -120,7 +123,9 @@ def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.nd
         largest = torch.from_numpy(arrays["largest_norm"][:, -1:])
         shared, own = (shared / largest).clamp_max(0.1 / largest), own.clamp_max(0.1 / largest)
     deltas = torch.cat([shared, own], dim=1)
-    return arrays | study.compare(deltas, wrong_limit=None if wrong is None else wrong.ends.limit)
+    compared = study.compare(deltas, wrong_limit=None if wrong is None else wrong.ends.limit)
+    compared["resolved"] &= arrays["largest_norm"] <= early.LARGEST_CONDITION
+    return arrays | compared
 
 
 def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
@@ -295,6 +300,8 @@ def dichotomy(p: Parameters, arrays: measures.Arrays, columns: slice) -> Dichoto
 
 def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
     """The dichotomy over the sweep and at C^(-1/2), and the same gone wrong."""
+    resolved = np.concatenate([parts[name]["resolved"].ravel() for name in NETWORKS])
+    evidence.measure("cases_unresolved", int((~resolved).sum()), error=0.0, n=len(resolved))
     measures.measure_endings(evidence, [parts[name] for name in NETWORKS])
     measures.measure_sweep(evidence, [dichotomy(p, parts[name], p.swept) for name in NETWORKS])
     own = slice(p.swept.stop + 1, None)
@@ -350,12 +357,12 @@ def shadows(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     for name in GROWING:
         for loss, label in ((0, ""), (1, "_logistic")):
             rows = (parts[name]["branch"] == early.DIRECTION) & (parts[name]["loss"] == loss)
-            measures.measure_deviation_rate(evidence, f"shadowing_slope_{name}{label}", parts[name], rows, columns)
+            measures.measure_deviation_rate(evidence, f"shadowing_slope_{name}{label}", parts[name], rows, columns, RESOLUTION)
         rows = (parts[name]["branch"] == early.DIRECTION) & parts[name]["resolved"][:, 0]
         arrays = parts[name]
         taken = [arrays[key][rows, columns] for key in ("deltas", "deviation", "deviation_error")]
         kept.append([taken[0], taken[1][..., 0], taken[2][..., 0], arrays["largest_norm"][rows, 0]])
-    pooled = measures.deviation_rate(*(np.concatenate(each) for each in zip(*kept, strict=True)))
+    pooled = measures.deviation_rate(*(np.concatenate(each) for each in zip(*kept, strict=True)), RESOLUTION)
     measures.measure_rate(evidence, "shadowing_slope", pooled)
     for name in ("permuted", "cubic"):
         deviation = parts["control"][f"{name}_deviation"]
