@@ -22,14 +22,18 @@ STALLED = 1e-300
 
 @dataclass(frozen=True)
 class Correlation:
-    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k]."""
+    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z, shared or one per row. Functions take u [S, k], return [S] or [S, k].
+
+    Rows with z of their own that vanish outside few inputs have data sets of their own: an input with $z_i=0$ does not count.
+    """
 
     network: Network
     x: Float[Tensor, "n d"]
-    z: Float[Tensor, " n"]
+    z: Float[Tensor, "*s n"]
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
-        return self.network.forward(u, self.x) @ self.z
+        outputs = self.network.forward(u, self.x)
+        return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
 
     def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
         """One element of the Clarke subdifferential: the gradient wherever there is one."""
@@ -62,7 +66,7 @@ class Correlation:
         r"""Eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
 
         At a KKT point: all negative at a strict local maximum, one positive at a saddle. For networks whose gradient is
-        differentiable at u.
+        differentiable at u, and one z.
         """
         direction = unit(u[None])[0]
 
