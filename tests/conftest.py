@@ -13,7 +13,7 @@ install_import_hook(
         f"flowcheck.{name}"
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
-            *("networks", "losses", "integrator", "flow"),
+            *("networks", "losses", "integrator", "flow", "descent"),
         )
     ],
     "numeric_tower.check",

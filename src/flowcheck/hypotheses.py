@@ -20,6 +20,9 @@ from flowcheck.networks import Network
 DEGREE_TOLERANCE = 1e-10
 """Relative defect of H(x; cw) = c^L H(x; w) that rounding can explain: powers of c up to 4^7 in float64, with a factor 1e4."""
 
+SIGNAL_TOLERANCE = 1e-12
+"""Cosine of z and the outputs that rounding of n terms can leave where the NCF is identically zero, with a factor 1e4."""
+
 STATIONARITY_TOLERANCE = 1e-9
 """Norm of the gradient at a claimed saddle, relative to the residual: Newton reaches 1e-13."""
 
@@ -56,20 +59,20 @@ def require_scale(deltas: Iterable[float]) -> float:
 
 
 def signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"], samples: int = 64) -> float:
-    r"""Largest $|z^\top\mathcal H(X;u)|/\|z\|$ over random unit vectors u; 0 if z = 0. The draw is fixed."""
+    r"""Largest $|z^\top\mathcal H(X;u)|/(\|z\|\|\mathcal H(X;u)\|)$ over random weights u; 0 if z = 0. The draw is fixed."""
     size = float(z.norm())
     if size == 0:
         return 0.0
     rng = np.random.Generator(np.random.PCG64(2025))
     w = torch.from_numpy(rng.standard_normal((samples, network.size))).to(x)
-    w = w / w.norm(dim=-1, keepdim=True)
-    return float((network.forward(w, x) @ z).abs().max()) / size
+    outputs = network.forward(w, x)
+    return float(((outputs @ z).abs() / outputs.norm(dim=-1).clamp_min(1e-300)).max()) / size
 
 
 def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"]) -> float:
     """The measured signal. Raises HypothesisError if the neural correlation function vanishes identically."""
     measured = signal(network, x, z)
-    if not measured > 0:
+    if not measured > SIGNAL_TOLERANCE:
         raise HypothesisError("signal", measured, f"{network.name}: the neural correlation function is identically zero")
     return measured
 

@@ -38,7 +38,7 @@ class Loss:
         bare = {"half_sum": 0.5, "half_mean": 0.5 / n, "mean": 1.0 / n, "sum": 1.0}[self.normalisation]
         return self.scale * bare
 
-    def value(self, outputs: Float[Tensor, "s n"], y: Float[Tensor, "*b n"]) -> Float[Tensor, " s"]:
+    def value(self, outputs: Float[Tensor, "*s n"], y: Float[Tensor, "*b n"]) -> Float[Tensor, "*s"]:
         """The loss of each run."""
         bare = (outputs - y) ** 2 if self.kind == "square" else torch.nn.functional.softplus(-outputs * y)
         return self.factor(y.shape[-1]) * bare.sum(dim=-1)

@@ -1,8 +1,8 @@
 r"""Positively homogeneous networks with scalar output, as batched forwards over weights [S, k].
 
-A network maps inputs x [n, d] and weights w [S, k] to outputs $\mathcal H(X;w)$ [S, n] and satisfies
-$\mathcal H(x;cw)=c^L\mathcal H(x;w)$ for $c\ge0$. It is written once, as a forward; the product of its Jacobian with a vector,
-$\mathcal J(X;w)^\top z$, comes from autograd, or from a closed form where the structure has one.
+A network maps inputs x and weights w [S, k] to outputs $\mathcal H(X;w)$ [S, n]; x is [n, d], or [S, n, d] where each run has
+inputs of its own. It satisfies $\mathcal H(x;cw)=c^L\mathcal H(x;w)$ for $c\ge0$. It is written once, as a forward; the product
+of its Jacobian with a vector, $\mathcal J(X;w)^\top z$, comes from autograd, or from a closed form where the structure has one.
 
 Adjacent linear layers are multiplied before they meet the data. The derivative of $\max(x,ax)$ at 0 is $\min(1,a)$: 0 for ReLU.
 """
@@ -58,8 +58,16 @@ class Activation:
             base = z.clamp_min(0)
             return 2 * base if self.power == 2 else self.power * base ** (self.power - 1)
         high, low = max(1.0, self.slope), min(1.0, self.slope)
-        branch = torch.where(z > 0, high, low).to(z.dtype)
+        branch = low + (high - low) * (z > 0).to(z.dtype)
         return branch if self.power == 1 else self.power * self._base(z) ** (self.power - 1) * branch
+
+    def pull(self, z: Tensor, upstream: Tensor) -> Tensor:
+        """derivative(z) * upstream, broadcast to z; one pass where torch has a kernel for it."""
+        if self.slope == 0 and self.power == 1:
+            return torch.ops.aten.threshold_backward(upstream.expand_as(z), z, 0)
+        if self.slope == 0 and self.power == 2:
+            return z.clamp_min(0) * (2 * upstream)
+        return upstream.expand_as(z) if self.is_identity else self.derivative(z) * upstream
 
     def _base(self, z: Tensor) -> Tensor:
         return z if self.slope == 1 else z.clamp_min(0) if self.slope == 0 else torch.maximum(z, self.slope * z)
@@ -92,11 +100,11 @@ class Network:
     has_lipschitz_gradient: bool
     blocks: tuple[slice, ...]
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
         raise NotImplementedError
 
     def forward_and_pull(
-        self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], response: Response
+        self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
         r"""Outputs and $\mathcal J(X;w)^\top z$ with z = response(outputs), in one pass. Autograd; no graph is kept."""
         with torch.enable_grad():
@@ -106,11 +114,11 @@ class Network:
             (pulled,) = torch.autograd.grad(outputs, leaf, z)
         return outputs.detach(), pulled
 
-    def pull(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], z: Float[Tensor, "*s n"]) -> Float[Tensor, "s k"]:
+    def pull(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s n"]) -> Float[Tensor, "s k"]:
         r"""$\mathcal J(X;w)^\top z$: the gradient of the neural correlation function for z."""
         return self.forward_and_pull(w, x, lambda _: z)[1]
 
-    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s m"]:
+    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
         """What changes sign where the gradient jumps: one column per unit and sample; no columns for a smooth network."""
         return w.new_zeros((w.shape[0], 0))
 
@@ -210,14 +218,14 @@ class FeedForward(Network):
         parts = torch.split(w, [rows * columns for rows, columns in self.shapes], dim=-1)
         return [part.view(*w.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
         carried = x.mT
         for matrices, activation in self._segments(w):
             carried = activation(_product([matrix for matrix, _ in matrices]) @ carried)
         return carried.sum(dim=-2)
 
     def forward_and_pull(
-        self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], response: Response
+        self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
         """Closed form of the base class's autograd: back-propagation, segment by segment."""
         carried, tape = x.mT, []
@@ -230,7 +238,7 @@ class FeedForward(Network):
         upstream = response(outputs).unsqueeze(-2)
         gradients: list[Tensor] = []
         for matrices, activation, product, below, z in reversed(tape):
-            delta = upstream.expand_as(z) if activation.is_identity else activation.derivative(z) * upstream
+            delta = activation.pull(z, upstream)
             if below is not tape[0][3]:
                 upstream = product.mT @ delta
             through = delta @ below.mT
@@ -241,7 +249,7 @@ class FeedForward(Network):
                 through = matrix.mT @ through
         return outputs, torch.cat([g.flatten(start_dim=-2) for g in reversed(gradients)], dim=-1)
 
-    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s m"]:
+    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
         carried, kinked = x.mT, [w.new_zeros((w.shape[0], 0))]
         for matrices, activation in self._segments(w):
             z = _product([matrix for matrix, _ in matrices]) @ carried
@@ -378,26 +386,30 @@ class Separable(Network):
         """Whether all parts are the same network: then they are one batch."""
         return all(part == self.parts[0] for part in self.parts)
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+    def _for_parts(self, x: Tensor) -> Tensor:
+        """Inputs of the batch of all runs' parts."""
+        return x if x.ndim == 2 else x.repeat_interleave(len(self.parts), dim=0)
+
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
         if self._repeated:
-            each = self.parts[0].forward(w.reshape(-1, self.parts[0].size), x)
+            each = self.parts[0].forward(w.reshape(-1, self.parts[0].size), self._for_parts(x))
             return each.view(w.shape[0], len(self.parts), -1).sum(dim=1)
         outputs = [part.forward(w[:, where], x) for part, where in zip(self.parts, self.part_slices, strict=True)]
         return torch.stack(outputs).sum(dim=0)
 
     def forward_and_pull(
-        self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], response: Response
+        self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
         """The parts one by one: each is pulled by the same z."""
         outputs = self.forward(w, x)
         z = response(outputs).expand_as(outputs)
         if self._repeated:
             each = z.repeat_interleave(len(self.parts), dim=0)
-            return outputs, self.parts[0].pull(w.reshape(-1, self.parts[0].size), x, each).view(w.shape)
+            return outputs, self.parts[0].pull(w.reshape(-1, self.parts[0].size), self._for_parts(x), each).view(w.shape)
         pulls = [part.pull(w[:, where], x, z) for part, where in zip(self.parts, self.part_slices, strict=True)]
         return outputs, torch.cat(pulls, dim=-1)
 
-    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s m"]:
+    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
         kinked = [part.preactivations(w[:, where], x) for part, where in zip(self.parts, self.part_slices, strict=True)]
         return torch.cat(kinked, dim=-1)
 
@@ -431,7 +443,7 @@ class Mixture(Network):
     def blocks(self) -> tuple[slice, ...]:  # type: ignore[override]
         return self.parts[0][1].blocks
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
         return sum(factor * part.forward(w, x) for factor, part in self.parts)  # type: ignore[return-value]
 
 

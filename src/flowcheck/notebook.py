@@ -1,7 +1,7 @@
 """Executing a notebook on an experiment's results with papermill, and its HTML.
 
 A notebook that fails leaves its traceback, and itself as far as it got, under ``logs/``; nothing that looks finished appears
-among the results.
+among the results. Where a hypothesis was not met there are no curves: the notebook and its figures then say so.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbconvert
@@ -16,14 +18,28 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from flowcheck.evidence import atomic_file
+from flowcheck.evidence import UNMET, atomic_file, load_metrics
 
 
-def run_notebook(source: Path, folder: Path, log: Path) -> None:
+def run_notebook(source: Path, folder: Path, log: Path, figures: Iterable[str]) -> None:
     """Execute `source` with the parameter ``folder``; write ``notebook.ipynb`` and ``notebook.html`` there.
 
-    Raises SystemExit with the failing cell's traceback if the notebook fails.
+    `figures` are the names that the experiment promises. Raises SystemExit with the traceback of a cell that fails.
     """
+    unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
+    notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures) if unmet else _execute(source, folder, log)
+    exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
+    exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
+    exporter.require_js_url = ""
+    exporter.jquery_url = ""
+    html, _ = exporter.from_notebook_node(notebook)
+    with atomic_file(folder / "notebook.html", "w") as stream:
+        stream.write(html)
+    with atomic_file(folder / "notebook.ipynb", "w") as stream:
+        nbformat.write(notebook, stream)
+
+
+def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
     failed = log.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -37,13 +53,17 @@ def run_notebook(source: Path, folder: Path, log: Path) -> None:
             shutil.copy(executed, failed)
             print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)
             raise SystemExit(str(error)) from None
-        notebook = nbformat.read(executed, as_version=4)
-    exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
-    exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
-    exporter.require_js_url = ""
-    exporter.jquery_url = ""
-    html, _ = exporter.from_notebook_node(notebook)
-    with atomic_file(folder / "notebook.html", "w") as stream:
-        stream.write(html)
-    with atomic_file(folder / "notebook.ipynb", "w") as stream:
-        nbformat.write(notebook, stream)
+        return nbformat.read(executed, as_version=4)
+
+
+def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[str]) -> nbformat.NotebookNode:
+    """A notebook and figures that show nothing but the sentence `unmet`."""
+    from flowcheck.plotting import figure, save_figure
+
+    sentence = f"Hypothesis not met: {unmet}"
+    for name in figures:
+        drawn, (axis,) = figure(height=1.2)
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, textwrap.fill(sentence, 90), ha="center", va="center")
+        save_figure(drawn, folder, name)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(sentence, id="unmet")])

@@ -21,10 +21,10 @@ def rejudged(*experiments):
     return dict.fromkeys([*stations, "ledger", "report"], 1)
 
 
-# cells and evidence of `decay`, and of `order` that reads it
-DECAY_AGAIN = {"cell": 3, "evidence": 2} | rejudged("decay", "order")
-SPREAD_AGAIN = {"cell": 1, "evidence": 1} | rejudged("spread")
-EVERYTHING = {"parameters": 3, "cell": 4, "evidence": 3} | rejudged(*EXPERIMENTS)
+# cells and evidence of `decay`, and evidence of `order` that reads it; an experiment without a grid has no cell job
+DECAY_AGAIN = {"cell": 2, "evidence": 2} | rejudged("decay", "order")
+SPREAD_AGAIN = {"evidence": 1} | rejudged("spread")
+EVERYTHING = {"parameters": 3, "cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS)
 
 
 # ------------------------------------------------------------------------------------------------------------ a full run
@@ -115,7 +115,7 @@ CHANGES = {
 @pytest.mark.parametrize(("file", "old", "new", "expected"), CHANGES.values(), ids=CHANGES)
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old, new, expected):
     if expected is None:  # evidence that changed on disk: whatever reads it, and not the job that made it
-        expected = {"cell": 1, "evidence": 1} | rejudged("decay", "order")
+        expected = {"evidence": 1} | rejudged("decay", "order")
     text = toy.path(file).read_text()
     toy.path(file).write_text(text + new if old is None else text.replace(old, new, 1))
     assert toy.path(file).read_text() != text
@@ -131,7 +131,7 @@ def test_a_new_grid_point_makes_its_cell(toy):
     toy.replace(
         "config/experiments/toy.yaml", "step_size: [0.1, 0.05]\n    parameters", "step_size: [0.1, 0.05, 0.02]\n    parameters"
     )
-    assert toy.planned() == {"parameters": 1, "cell": 4, "evidence": 2} | rejudged("decay", "order")
+    assert toy.planned() == {"parameters": 1, "cell": 3, "evidence": 2} | rejudged("decay", "order")
 
 
 HARMLESS = [
@@ -154,8 +154,8 @@ def test_comments_docstrings_layout_other_scales_touched_files_and_another_devic
 
 
 def test_another_scale_is_another_run(toy):
-    assert toy.planned("--config", "scale=laptop") == EVERYTHING | {"cell": 5}
-    assert toy.planned("--config", "scale=paper") == EVERYTHING | {"cell": 6}
+    assert toy.planned("--config", "scale=laptop") == EVERYTHING | {"cell": 3}
+    assert toy.planned("--config", "scale=paper") == EVERYTHING | {"cell": 4}
 
 
 def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
@@ -176,9 +176,9 @@ def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
 
 def test_one_claim_pulls_its_own_experiment_and_no_other(fresh):
     claims = "results/smoke/claims/toy"
-    assert fresh.planned(f"{claims}/figure-1.json") == {"parameters": 1, "cell": 1, "evidence": 1, "judge_toy_spread": 1}
+    assert fresh.planned(f"{claims}/figure-1.json") == {"parameters": 1, "evidence": 1, "judge_toy_spread": 1}
     assert fresh.planned(f"{claims}/theorem-1.json") == {"parameters": 1, "cell": 2, "evidence": 1, "judge_toy_decay": 1}
-    assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 3, "evidence": 2, "judge_toy_order": 1}
+    assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 2, "evidence": 2, "judge_toy_order": 1}
 
 
 def test_the_command_that_a_verdict_names_makes_that_verdict(fresh):
@@ -273,6 +273,28 @@ def test_a_failing_notebook_leaves_its_traceback_under_logs_and_nothing_that_loo
     toy.snakemake(f"{SPREAD}/notebook.html")
     assert {"notebook.html", "notebook.ipynb", "figures/histogram.svg"} <= set(toy.files(SPREAD))
     assert not toy.path("logs/smoke/toy/spread/notebook.failed.ipynb").exists()
+
+
+def test_a_hypothesis_that_is_not_met_is_a_verdict_and_the_run_goes_on(toy):
+    toy.replace("scripts/toy/spread.py", "import Evidence", "import Evidence, HypothesisError")
+    toy.replace(
+        "scripts/toy/spread.py",
+        "    fair = signs(",
+        "    raise HypothesisError('mean', 0.75, 'the signs are not fair')\n    fair = signs(",
+    )
+    toy.replace(
+        "config/claims/toy.yaml",
+        "  experiment: spread\n",
+        '  experiment: spread\n  hypotheses:\n    - {metric: mean, is: "<=", value: 0.5, why: signs must be fair}\n',
+    )
+    toy.snakemake()
+    verdict = toy.json("results/smoke/claims/toy/figure-1.json")
+    assert verdict["verdict"] == "hypothesis-not-met"
+    assert "measured 0.75" in verdict["reason"]
+    metrics = toy.json(f"{SPREAD}/metrics.json")
+    assert (metrics["mean"]["value"], metrics["mean_biased"]["value"]) == (0.75, None)
+    assert "the signs are not fair (mean = 0.75)" in metrics["provenance"]["hypothesis_not_met"]
+    assert "the signs are not fair" in toy.path(f"{SPREAD}/figures/histogram.svg").read_text()
 
 
 def test_a_failing_cell_leaves_nothing_and_its_traceback_is_in_its_log(fresh):

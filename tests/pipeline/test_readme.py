@@ -68,6 +68,14 @@ def test_a_changed_threshold_runs_the_judge_alone_and_the_control_guards_it(exam
     assert "threshold on the wrong side" in example.snakemake(claim, ok=False)
 
 
+def test_the_library_example_of_the_readme_ends_aligned(capsys):
+    (text,) = re.findall(r"^```python\n(import numpy.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    exec(compile(text, "README.md", "exec"), {})
+    cosine, evaluations = capsys.readouterr().out.split()
+    assert float(cosine) > 0.999
+    assert int(evaluations) < 5000
+
+
 def test_a_script_runs_without_snakemake_as_the_readme_says(example):
     settings = "results/smoke/example/contraction/parameters.yaml"
     example.snakemake(settings)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,35 @@ REFERENCE = {
     "one_minus_cos_N1_t10": 0.00621683748593,
     "one_minus_cos_N4_t20": 0.0383089861546,
 }
+
+# paper: its numbered results, quoted tools included, and how many figures it has
+NUMBERED = {
+    "spherical_data": (
+        "theorem-1 theorem-2 theorem-3 proposition-1 proposition-2 proposition-3 proposition-4 proposition-5 lemma-1 lemma-2 "
+        "lemma-3 lemma-4 lemma-5 lemma-6 lemma-7 lemma-8 lemma-9 lemma-10 lemma-11 lemma-12",
+        2,
+    ),
+    "two_homogeneous": (
+        "theorem-5-1 lemma-5-2 lemma-5-3 lemma-5-4 corollary-5-4-1 theorem-5-5 lemma-5-6 lemma-a-1 lemma-a-2 lemma-a-3 lemma-a-4 "
+        "lemma-b-1 corollary-b-1-1 lemma-c-1 lemma-c-2 lemma-c-3 lemma-c-4 lemma-c-5 lemma-c-6 lemma-c-7 lemma-d-1 "
+        "lemma-d-1-printed lemma-e-1 lemma-e-2 example-g-1 example-g-1-printed example-g-2 lemma-h-1 "
+        "lemma-i-1 lemma-i-2 lemma-j-1",
+        4,
+    ),
+    "deep_homogeneous": (
+        "theorem-5-1 lemma-5-2 theorem-5-3 lemma-5-4 lemma-a-1 lemma-a-2 lemma-a-3 lemma-b-1 lemma-b-2 lemma-b-3 lemma-b-4 "
+        "lemma-b-5 lemma-b-6 lemma-d-1 lemma-d-1-printed equation-8 equation-50",
+        5,
+    ),
+}
+PROMISED = [
+    ("two_homogeneous", "alignment_flow", "shadowing_slope"),
+    *(
+        ("deep_homogeneous", "alignment_flow", f"{kind}_slope_L{degree}")
+        for kind in ("deviation", "escape_time")
+        for degree in (3, 4)
+    ),
+]
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,10 +94,20 @@ class TestSmoke:
     def test_only_printed_statements_are_contradicted(self, ledger):
         assert {c["variant"] for c in ledger["claims"] if c["verdict"] == "contradicted"} == {"printed"}
 
-    def test_every_numbered_result_and_figure_has_an_entry(self, ledger):
-        ids = {c["id"].removeprefix("spherical_data/") for c in ledger["claims"]}
-        numbered = {f"theorem-{i}" for i in range(1, 4)} | {f"proposition-{i}" for i in range(1, 6)}
-        assert numbered | {f"lemma-{i}" for i in range(1, 13)} | {"figure-1a", "figure-1b", "figure-2"} <= ids
+    @pytest.mark.parametrize("paper", NUMBERED)
+    def test_every_numbered_result_and_figure_has_an_entry(self, ledger, paper):
+        ids = {c["id"].removeprefix(f"{paper}/") for c in ledger["claims"] if c["paper"] == paper}
+        wanted, figures = NUMBERED[paper]
+        assert set(wanted.split()) <= ids
+        # a figure may be judged panel by panel
+        assert all(any(re.fullmatch(rf"figure-{number}[a-z]?", name) for name in ids) for number in range(1, figures + 1))
+
+    @pytest.mark.parametrize(("paper", "experiment", "name"), PROMISED)
+    def test_a_promised_slope_has_its_interval(self, finished, paper, experiment, name):
+        metric = json.loads((finished / f"results/smoke/{paper}/{experiment}/metrics.json").read_text())[name]
+        low, high = metric["interval"]
+        assert low <= metric["value"] <= high
+        assert metric["n"] >= 3
 
     @pytest.mark.parametrize("name", REFERENCE)
     def test_reference_numbers_have_eight_digits(self, finished, name):

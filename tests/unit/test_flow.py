@@ -1,6 +1,5 @@
 """Gradient flow in rescaled time against closed forms, against plain time, and against itself at other scales."""
 
-
 import numpy as np
 import pytest
 import torch

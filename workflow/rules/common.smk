@@ -47,8 +47,15 @@ def module_code(*names):
 
 
 def cells_of(wildcards):
+    """Cells that are jobs of their own. Without a grid there are none: importing torch twice costs more than a job gains."""
     folder = "results/{}/{}/{}/cells".format(*wildcards_of(wildcards))
-    return [f"{folder}/{name}.npz" for name in settings(*wildcards_of(wildcards)).cells()]
+    resolved = settings(*wildcards_of(wildcards))
+    return [f"{folder}/{name}.npz" for name in resolved.cells()] if resolved.grid else []
+
+
+def step_of_evidence(wildcards):
+    """What the evidence job does: gather finished cells, or run the only cell and gather it."""
+    return "--gather" if cells_of(wildcards) else ""
 
 
 def upstream_of(wildcards):
@@ -66,6 +73,14 @@ def cell_resource(key):
         return getattr(PROJECT.experiment(wildcards.paper, wildcards.experiment).resources, key)
 
     return resource
+
+
+def runtime_of_evidence(wildcards):
+    return 5 if cells_of(wildcards) else cell_resource("runtime")(wildcards)
+
+
+def gpus_of_evidence(wildcards):
+    return 0 if cells_of(wildcards) else gpus_of_cell(wildcards)
 
 
 def gpus_of_cell(wildcards):

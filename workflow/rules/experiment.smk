@@ -1,4 +1,7 @@
-"""Stations one and two: cells, and the evidence gathered from them."""
+"""Stations one and two: cells, and the evidence gathered from them.
+
+The evidence job of an experiment without a grid runs its only cell too.
+"""
 
 
 rule parameters:
@@ -70,14 +73,17 @@ rule evidence:
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),
-        runtime=5,
+        runtime=runtime_of_evidence,
+        gpu=gpus_of_evidence,
+        device=RUN.device,
     params:
         code=experiment_code,
+        step=step_of_evidence,
         script=script_of,
         folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
     message:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
-        "python {params.script} --parameters {input.parameters} --output {params.folder} --gather"
-        " {params.upstream} > {log} 2>&1"
+        "python {params.script} --parameters {input.parameters} --output {params.folder} {params.step}"
+        " --device {resources.device} {params.upstream} > {log} 2>&1"
