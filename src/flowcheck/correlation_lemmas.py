@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcheck.correlation import ascend
-from flowcheck.correlation_study import Family, Followed, unit_of
+from flowcheck.correlation import Correlation, ascend
+from flowcheck.correlation_study import Ends, Family, Followed, lifted, unit_network, unit_of
 from flowcheck.data import unit_vectors
 from flowcheck.networks import Network, Response, Separable
 from flowcheck.piecewise_flow import kkt_residual
@@ -43,13 +43,13 @@ class Outcome:
         return np.select([self.grows, self.vanishes, self.rests], ["grows", "vanishes", "rests"], "open")
 
 
-def outcome(f: Followed, settled: float, rest: float, vanished: float) -> Outcome:
+def outcome(f: Followed, ends: Ends) -> Outcome:
     """Classify by the end of each flow: the conditions that ended it, within a factor 2, and the sign of N(θ)."""
     value, sine, size = _end(f)
     return Outcome(
-        grows=(value > ZERO) & (sine <= 2 * settled),
-        vanishes=(value < -ZERO) & (f.samples.log_norm[:, -1] <= 0.5 * vanished),
-        rests=(np.abs(value) <= ZERO) & (size <= 2 * rest),
+        grows=(value > ZERO) & (sine <= 2 * ends.settled),
+        vanishes=(value < -ZERO) & (sine <= 2 * ends.settled) & (f.samples.log_norm[:, -1] <= 0.5 * ends.vanished),
+        rests=(np.abs(value) <= ZERO) & (size <= 2 * ends.rest),
     )
 
 
@@ -66,7 +66,7 @@ def limit_value(f: Followed) -> Numbers:
 
 
 def kkt_defect(f: Followed) -> Numbers:
-    r"""$\|\nabla\mathcal N(\theta)-L\mathcal N(\theta)\theta\|$ at the end; for a two-layer net the smallest over the Clarke set."""
+    r"""$\|\nabla\mathcal N(\theta)-L\mathcal N(\theta)\theta\|$ at the end; for two-layer nets the least over the Clarke set."""
     bound, network = f.family.bound.numpy(), f.family.network
     if not isinstance(network, Separable):
         return f.samples.speed[:, -1] / bound
@@ -105,18 +105,15 @@ def norm_identity(f: Followed) -> Numbers:
     return np.abs(squared - squared[:, :1] - integral).max(axis=1)
 
 
-def length_share(f: Followed) -> Numbers:
-    """Share of the curve θ's length that falls in the second half of its arc s: 0 for a finite length, 1/2 at constant speed."""
-    s, length = f.samples, f.samples.length
-    half = np.array([np.interp(0.5 * arc[-1], arc, run) for arc, run in zip(s.arc, length, strict=True)])
-    return (length[:, -1] - half) / np.maximum(length[:, -1], 1e-300)
+def polygon_gap(f: Followed, *, radial: bool = False) -> Numbers:
+    r"""$\int\|\theta'\|ds$ against the length of the polygon through the mesh points (Eq. (34); Eq. (29) of deep_homogeneous).
 
-
-def polygon_gap(f: Followed) -> Numbers:
-    r"""Relative distance of $\int\|\theta'\|ds$ from the length of the polygon through the mesh points (Eq. (34); Eq. (29))."""
+    `radial`: the whole gradient in place of its tangential part, which is wrong.
+    """
     s = f.samples
     polygon = np.linalg.norm(np.diff(s.direction, axis=1), axis=2).sum(axis=1)
-    return 1 - polygon / s.length[:, -1]
+    speed = np.hypot(s.node_speed, s.degree * s.node_value) if radial else s.node_speed
+    return 1 - polygon / s.integral(speed)[:, -1]
 
 
 def norm_fall(f: Followed, positive: bool) -> Numbers:
@@ -209,7 +206,7 @@ def blow_up_rate(f: Followed, window: float = 6.0) -> tuple[Numbers, Numbers]:
     return _slopes(np.log(rest), s.log_norm, counted) * gap + 1, _largest(np.expm1(scaled), counted)
 
 
-def decay_rate(f: Followed, ended: Outcome, window: float = 6.0) -> tuple[Numbers, Numbers]:
+def decay_rate(f: Followed, ended: Outcome, window: float = 4.0) -> tuple[Numbers, Numbers]:
     r"""The same for u -> 0 and L > 2: ln|u| against ln t, and $[L(L-2)|\mathcal N(\theta_\infty)|t]^{-1/(L-2)}$."""
     s, gap = f.samples, f.samples.degree - 2
     counted = (s.log_norm <= s.log_norm[:, -1:] + window) & (s.time > 0) & ended.vanishes[:, None]
@@ -253,26 +250,46 @@ def alignment_times(f: Followed, ended: Outcome, epsilons: Float[np.ndarray, " e
     return pick(s.time), pick(left), pick(largest)
 
 
-def kkt_distance(
-    family: Family, directions: Float[Tensor, "s k"], rng: np.random.Generator, starts: int
-) -> tuple[Numbers, Numbers, Float[np.ndarray, "s p"]]:
-    r"""Distance of each direction to the KKT points that `starts` ascents of its row find, and N over its bound at the nearest.
+@dataclass(frozen=True)
+class KktMatch:
+    r"""KKT points of each row's problem, found by ascent without any flow, and the nearest to a given direction.
 
-    Measured on the outputs, $\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$ on the row's own inputs: networks have
-    symmetries, and what they leave alone is the output. Last, the values found, NaN where an ascent did not converge.
+    Attributes:
+        distance: $\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$ on the row's inputs, u the nearest KKT point:
+            networks have symmetries, and what they leave alone is the output.
+        value: N(u) over its bound at the nearest.
+        defect: $\|\nabla\mathcal N(u)-L\mathcal N(u)u\|$ over the bound at the nearest.
+        values: N(u) over its bound at all, NaN where an ascent did not converge or ended at N <= 0.
     """
-    network, x, rows = family.network, family.x, len(directions)
-    points = ascend(family.repeated(starts), unit_vectors(rng, rows * starts, network.size), tolerance=1e-9, iterations=3000)
-    own = (family.z != 0).to(x.dtype)
-    outputs = network.forward(directions, x) * own
-    found = network.forward(points.points, x).view(rows, starts, -1) * own[:, None]
-    size = found.norm(dim=-1).clamp_min(1e-300)
-    usable = (points.converged & (points.value > 0)).view(rows, starts)
-    distance = torch.where(usable, (found - outputs[:, None]).norm(dim=-1) / size, torch.inf)
-    nearest = distance.argmin(dim=1)
-    values = torch.where(usable, points.value.view(rows, starts), torch.nan) / family.bound[:, None]
-    chosen = values.gather(1, nearest[:, None])[:, 0]
-    return distance.gather(1, nearest[:, None])[:, 0].numpy(), chosen.numpy(), values.numpy()
+
+    distance: Numbers
+    value: Numbers
+    defect: Numbers
+    values: Float[np.ndarray, "s p"]
+
+
+def match(family: Family, directions: Float[Tensor, "s k"], rng: np.random.Generator, starts: int) -> KktMatch:
+    """Ascend from `starts` random vectors per row and find the KKT point nearest to each direction.
+
+    An ascent counts with a KKT residual of 1e-5: comparing values cannot resolve much less where the curvature is large.
+    """
+    rows, z = len(directions), family.z.repeat_interleave(starts, dim=0)
+    unit = Correlation(unit_network(family), family.x, z)
+    points = ascend(unit, unit_vectors(rng, rows * starts, unit.network.size), tolerance=1e-7, iterations=400)
+    whole, weights = Correlation(family.network, family.x, z), lifted(family, points.points)
+    bound, own = family.bound[:, None], (family.z != 0).to(z.dtype)
+    outputs = family.network.forward(directions, family.x) * own
+    found = family.network.forward(weights, family.x).view(rows, starts, -1) * own[:, None]
+    usable = ((points.residual <= 1e-5) & (points.value > 0)).view(rows, starts)
+    distance = (found - outputs[:, None]).norm(dim=-1) / found.norm(dim=-1).clamp_min(1e-300)
+    nearest = torch.where(usable, distance, torch.inf).argmin(dim=1, keepdim=True)
+
+    def at_nearest(values: Tensor) -> Numbers:
+        return torch.where(usable.any(dim=1), values.gather(1, nearest)[:, 0], torch.inf).numpy()
+
+    values = whole.value(weights).view(rows, starts) / bound
+    defect = whole.tangential(weights).norm(dim=-1).view(rows, starts) / bound
+    return KktMatch(at_nearest(distance), at_nearest(values), at_nearest(defect), torch.where(usable, values, torch.nan).numpy())
 
 
 class Rotated(Network):

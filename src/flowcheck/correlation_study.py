@@ -22,7 +22,7 @@ from torch import Tensor
 from flowcheck import networks
 from flowcheck.correlation import Correlation, unit
 from flowcheck.data import gaussian, sphere_inputs, unit_vectors
-from flowcheck.flow import Event, FlowStates, Problem, blow_up_time, correlation_flow, log_norm_above, log_norm_below
+from flowcheck.flow import Event, FlowStates, Problem, blow_up_time, correlation_flow, log_norm_above
 from flowcheck.networks import Network
 from flowcheck.piecewise_flow import UnitPath, follow_unit
 
@@ -30,11 +30,9 @@ GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(5)
 EFOLDS = 2.0
 """Largest change of L ln|u| between mesh points: Gauss quadrature of degree 9 then errs by less than 1e-10."""
 ON_MESH = ("arc", "time", "log_norm", "value", "speed", "direction")
-ROUNDING = 1e-12
-"""Error of the closed form of a two-layer net: cosh, sinh and logarithms of a few dozen pieces."""
+EXACT = 1e-10
+"""Error of what is read off the closed form of a two-layer net: rounding of some dozen pieces, and the quadrature over them."""
 MOST_SPACINGS = 1e5
-GROWN = 2000.0
-"""ln|u| beyond which a flow has grown, whether or not its direction has settled."""
 
 Kind = Literal["power", "polynomial", "squared", "linear", "two_relu", "two_layer"]
 Labels = Literal["mixed", "negative", "positive", "alternating"]
@@ -52,6 +50,7 @@ class Family:
     """
 
     name: str
+    kind: Kind
     network: Network
     x: Float[Tensor, "n d"]
     z: Float[Tensor, "s n"]
@@ -68,10 +67,6 @@ class Family:
     @property
     def bound(self) -> Float[Tensor, " s"]:
         return torch.stack([self.network.output_bound(self.x[row != 0]) * row.norm() for row in self.z])
-
-    def repeated(self, times: int) -> Correlation:
-        """The correlation of every row `times` times over, row by row."""
-        return Correlation(self.network, self.x, self.z.repeat_interleave(times, dim=0))
 
 
 def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float = 0.0) -> Network:
@@ -95,8 +90,42 @@ def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float
     return network
 
 
+def unit_network(family: Family) -> Network:
+    """The network of one unit whose KKT points `lifted` turns into KKT points of the family's network."""
+    dimension = family.network.inputs
+    if family.kind == "two_relu":
+        return networks.two_layer(1, dimension)
+    if family.kind == "squared":
+        return networks.power_net(1, dimension, 2)
+    if family.kind in ("power", "polynomial"):
+        return networks.power_net(1, dimension, family.degree, slope=float(family.kind == "polynomial"))
+    return family.network
+
+
+def lifted(family: Family, unit: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
+    r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
+
+    $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
+    layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
+    """
+    if unit.shape[1] == family.network.size:
+        return unit
+    weights = torch.zeros(len(unit), family.network.size, dtype=unit.dtype)
+    if family.kind in ("power", "polynomial"):
+        weights[:, : unit.shape[1]] = unit
+        return weights
+    assert isinstance(family.network, networks.FeedForward)
+    first, second = family.network.unpack(weights)
+    if family.kind == "squared":
+        first[:, 0], second[:, 0, 0] = unit * 0.5**0.5, 0.5**0.5
+    else:
+        first[:, 0], second[:, :, 0] = unit[:, :-1], unit[:, -1:].abs() / second.shape[1] ** 0.5
+    return weights
+
+
 def draw_family(
     name: str,
+    kind: Kind,
     network: Network,
     rng: np.random.Generator,
     runs: int,
@@ -125,7 +154,7 @@ def draw_family(
         directions = directions.abs()
     if starts == "zero":
         directions = _to_zero_set(Correlation(network, x, z), directions, unit_vectors(rng, 64, network.size))
-    return Family(name, network, x, z, directions)
+    return Family(name, kind, network, x, z, directions)
 
 
 def _signed(z: Float[Tensor, " n"], labels: Labels) -> Float[Tensor, " n"]:
@@ -212,35 +241,41 @@ class Followed:
     evaluations: Int[np.ndarray, " s"]
 
 
-def settled_or_at_rest(sine: float, rest: Float[Tensor, " s"]) -> Event:
-    """A growing flow has found its KKT point: N(θ) > 0 and the angle to the gradient has a sine of at most `sine`. Or the
-    gradient at θ has fallen to the row's `rest`, and the flow rests short of the origin.
-    """
-
-    def margin(problem: Problem, state: Tensor, index: Tensor) -> Tensor:
-        pull, direction = problem.pull(state, index), state[:, :-2]
-        along, size = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
-        off = (pull - along[:, None] * direction).norm(dim=-1)
-        return torch.maximum(torch.where(along > 0, sine * size - off, -off), rest[index] - size)
-
-    return Event("settled or at rest", margin)
-
-
 @dataclass(frozen=True)
 class Ends:
     """When a flow counts as followed to its end.
 
     Attributes:
-        settled: sine between direction and gradient at which a growing flow has found its KKT point.
+        settled: sine between direction and gradient at which a flow has found its KKT point. A growing flow ends there.
         rest: gradient over beta |z| at which a flow rests.
-        vanished: ln|u| at which a flow has collapsed to the origin.
-        longest: arc at which a flow is given up.
+        vanished: ln|u| below which a flow whose direction has settled has collapsed to the origin.
+        grown: ln|u| at which a flow ends in any case.
+        longest: arc at which it does.
     """
 
     settled: float
     rest: float
     vanished: float
+    grown: float = 2000.0
     longest: float = math.inf
+
+    def event(self, bound: Float[Tensor, " s"]) -> Event:
+        """The first three as one event: all of them look at the same gradient."""
+
+        def margin(problem: Problem, state: Tensor, index: Tensor) -> Tensor:
+            pull, direction, log_norm = problem.pull(state, index), state[:, :-2], state[:, -2]
+            along, size = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
+            spare = self.settled * size - (pull - along[:, None] * direction).norm(dim=-1)
+            over = torch.where(along > 0, spare, torch.minimum(spare, self.vanished - log_norm))
+            return torch.maximum(over, self.rest * bound[index] - size)
+
+        return Event("settled, vanished or at rest", margin)
+
+    def met(self, value: float, speed: float, log_norm: float, bound: float) -> bool:
+        """The same for one state, with the length `speed` of the gradient's tangential part, L = 2."""
+        size = math.hypot(2 * value, speed)
+        settled = speed <= self.settled * size and (value > 0 or log_norm <= self.vanished)
+        return settled or size <= self.rest * bound or log_norm >= self.grown
 
 
 def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Followed:
@@ -252,7 +287,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     Raises HypothesisError for a network without its degree or rows without signal, RuntimeError as `integrate` does.
     """
     network, x, z, starts = family.network, family.x, family.z, family.starts
-    until = [settled_or_at_rest(ends.settled, ends.rest * family.bound), log_norm_below(ends.vanished), log_norm_above(GROWN)]
+    until = [ends.event(family.bound), log_norm_above(ends.grown)]
     scout = correlation_flow(network, x, z, starts, rtol=coarser * rtol, length=ends.longest, until=until, keep_steps=True)
     assert scout.every_step is not None
     steps = scout.every_step
@@ -306,8 +341,8 @@ def follow_exactly(family: Family, ends: Ends) -> Followed:
     longest = max(row["arc"].shape[0] for row in rows)
     stacked = {name: _stack([row[name] for row in rows], longest - (name not in ON_MESH)) for name in rows[0]}
     samples = Samples(**{name: _held(v) if name in ON_MESH else np.nan_to_num(v) for name, v in stacked.items()}, degree=2.0)
-    rounding, undefined = np.full(len(rows), ROUNDING), np.full(len(rows), np.nan)
-    return Followed(family, samples, rounding, rounding, rounding, undefined, undefined, np.zeros(len(rows), dtype=np.int64))
+    exact, undefined = np.full(len(rows), EXACT), np.full(len(rows), np.nan)
+    return Followed(family, samples, exact, exact, exact, undefined, undefined, np.zeros(len(rows), dtype=np.int64))
 
 
 def unit_of(network: Network) -> tuple[float, int]:
@@ -334,21 +369,17 @@ def _exact_row(paths: list[UnitPath], correlation: Correlation, ends: Ends, boun
         value = correlation.value(torch.from_numpy(direction)).numpy()
         return {"log_norm": np.log(norm[:, 0]) + rate * t, "value": value, "speed": speed, "direction": direction}
 
-    while not _over(states(np.array([end])), ends, bound) and end < MOST_SPACINGS * spacing:
+    while end < MOST_SPACINGS * spacing:
+        value, speed, log_norm = (float(states(np.array([end]))[name][0]) for name in ("value", "speed", "log_norm"))
+        if ends.met(value, speed, log_norm, bound):
+            break
         end *= 2
-    grid = np.unique(np.concatenate([events[events < end], np.arange(0.0, end, spacing), [end]]))
+    early = np.arange(0.0, min(end, events[-1] + 20 * spacing), 0.25 * spacing)
+    grid = np.unique(np.concatenate([events[events < end], early, np.arange(early[-1], end, spacing), [end]]))
     middle, half = 0.5 * (grid[1:] + grid[:-1]), 0.5 * np.diff(grid)
     between = states((middle[:, None] + half[:, None] * GAUSS_NODES).ravel())
     nodes = {f"node_{name}": between[name].reshape(len(half), -1) for name in ("log_norm", "value", "speed")}
     return {"arc": grid, "time": grid, **states(grid), "weights": half[:, None] * GAUSS_WEIGHTS, **nodes}
-
-
-def _over(state: dict[str, np.ndarray], ends: Ends, bound: float) -> bool:
-    """The same conditions that end the flow of a smooth network."""
-    along, speed = 2 * float(state["value"][0]), float(state["speed"][0])
-    size = math.hypot(along, speed)
-    settled = along > 0 and speed <= ends.settled * size
-    return settled or size <= ends.rest * bound or float(state["log_norm"][0]) <= ends.vanished
 
 
 def _stack(rows: list[np.ndarray], longest: int) -> np.ndarray:
