@@ -22,6 +22,9 @@ from flowcheck.piecewise_flow import kkt_residual
 ZERO = 1e-6
 """N(θ) over its bound that counts as zero at the end: a resting flow ends below 1e-8, a growing one near 0.1."""
 
+EPSILONS = np.array([1e-1, 1e-2, 1e-3, 1e-4])
+"""The accuracies at which Lemma B.6 of deep_homogeneous is checked."""
+
 Numbers = Float[np.ndarray, " s"]
 
 

@@ -22,12 +22,13 @@ NOTHING = 1e-13
 
 @dataclass(frozen=True)
 class Piece:
-    r"""$\dot u=vg$, $\dot v=g^\top u$ from (u, v) at time `begin`. `on_kink`: the kinks it slides along."""
+    r"""$\dot u=vg$, $\dot v=g^\top u$ from (u, v) at time `begin`, $g=\sum_i\sigma_i'z_ix_i$. `on_kink`: what it slides along."""
 
     begin: float
     u: Float[np.ndarray, " d"]
     v: float
     g: Float[np.ndarray, " d"]
+    sigma: Float[np.ndarray, " n"]
     on_kink: Bool[np.ndarray, " n"]
 
     def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p d+1"]:
@@ -92,6 +93,7 @@ class _Unit:
         a = self.x @ self.u
         self.side = np.where(a > 0, 1.0, self.slope)
         self.sliding, self.fresh = a == 0, np.zeros(len(a), dtype=bool)
+        self.sigma = self.side.copy()
 
     def choose(self, reached: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " d"]:
         """The slope g of the next piece; `reached` are the kinks at which the last one ended.
@@ -128,10 +130,11 @@ class _Unit:
         """The shortest g over sigma' in [slope, 1] on the kinks that are slid along, and which sigma' are inside."""
         steepness = self.z[:, None] * self.x
         fixed = (self.side * ~self.sliding) @ steepness
-        inside = np.zeros(len(self.z), dtype=bool)
+        self.sigma, inside = self.side.copy(), np.zeros(len(self.z), dtype=bool)
         if not self.sliding.any():
             return fixed, inside
         solution = lsq_linear(steepness[self.sliding].T, -fixed, bounds=(self.slope, 1.0), method="bvls", tol=1e-15)
+        self.sigma[self.sliding] = solution.x
         g = fixed + solution.x @ steepness[self.sliding]
         if np.linalg.norm(g) <= NOTHING * np.linalg.norm(steepness, axis=1).sum():
             return np.zeros_like(g), self.sliding
@@ -202,12 +205,32 @@ def follow_unit(
     begin, reached = 0.0, np.zeros(len(x), dtype=bool)
     while len(pieces) < max_pieces:
         g = unit.choose(reached)
-        pieces.append(Piece(begin, unit.u, unit.v, g, unit.sliding.copy()))
+        pieces.append(Piece(begin, unit.u, unit.v, g, unit.sigma, unit.sliding.copy()))
         length, reached = unit.advance(pieces[-1])
         if not math.isfinite(length):
             return UnitPath(tuple(pieces))
         begin += length
     raise RuntimeError(f"more than {max_pieces} pieces by t = {begin:g}")
+
+
+def chain_rule_gap(
+    path: UnitPath, x: Float[np.ndarray, "n d"], z: Float[np.ndarray, " n"], slope: float, *, one_sided: bool = False
+) -> float:
+    r"""Largest $|\langle w-w',\dot u\rangle|/\|\dot u\|^2$ over w, w' in the subdifferential while the unit slides (Lemma A.3).
+
+    0 along a solution; `one_sided`: for the velocity with the slope of one side in place of the minimum-norm element. NaN if the
+    unit does not slide, or only rests.
+    """
+    gaps = [math.nan]
+    for piece in path.pieces:
+        velocity = piece.g
+        if one_sided:
+            velocity = np.where(piece.on_kink, 1.0, piece.sigma) @ (z[:, None] * x)
+        squared = piece.v**2 * float(velocity @ velocity) + float(velocity @ piece.u) ** 2
+        if piece.on_kink.any() and float(np.linalg.norm(piece.g)) > 0:
+            widths = piece.v**2 * (1 - slope) * np.abs(z * (x @ velocity))[piece.on_kink]
+            gaps.append(float(widths.sum()) / squared)
+    return float(np.nanmax(gaps)) if len(gaps) > 1 else math.nan
 
 
 def kkt_residual(
