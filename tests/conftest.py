@@ -13,7 +13,7 @@ install_import_hook(
         f"flowcheck.{name}"
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
-            *("networks", "losses", "integrator", "flow", "descent"),
+            *("networks", "losses", "integrator", "flow", "descent", "planar_correlation", "layers"),
         )
     ],
     "numeric_tower.check",

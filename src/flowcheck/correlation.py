@@ -22,13 +22,13 @@ STALLED = 1e-300
 
 @dataclass(frozen=True)
 class Correlation:
-    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z, shared or one per row. Functions take u [S, k], return [S] or [S, k].
+    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k].
 
-    Rows with z of their own that vanish outside few inputs have data sets of their own: an input with $z_i=0$ does not count.
+    x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row.
     """
 
     network: Network
-    x: Float[Tensor, "n d"]
+    x: Float[Tensor, "*b n d"]
     z: Float[Tensor, "*s n"]
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
@@ -66,7 +66,7 @@ class Correlation:
         r"""Eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
 
         At a KKT point: all negative at a strict local maximum, one positive at a saddle. For networks whose gradient is
-        differentiable at u, and one z.
+        differentiable at u.
         """
         direction = unit(u[None])[0]
 

@@ -25,7 +25,8 @@ from torch import Tensor
 from flowcheck.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.integrator import Trajectories, integrate
 from flowcheck.losses import Loss
-from flowcheck.networks import FeedForward, Network, Separable
+from flowcheck.networks import FeedForward, Network, Response, Separable
+from flowcheck.patterns import SLIDING, Patterns, has_patterns
 
 Clock = Literal["arc", "time"]
 LARGEST_EXPONENT = 700.0
@@ -76,6 +77,7 @@ class FlowPath(FlowStates):
     Attributes:
         ended_by: position in `until` of the event that ended each trajectory, -1 for the end of its length.
         evaluations, steps, kinks: right-hand sides, accepted steps and located kinks of each trajectory.
+        slides: on how many kinks the final state slides.
         recorded: states at `record_at` [S, P], NaN beyond the end; None if not asked for.
         every_step: all accepted steps [S, N] from the start on, padded by NaN; None if not asked for.
     """
@@ -84,35 +86,54 @@ class FlowPath(FlowStates):
     evaluations: Int[Tensor, " s"]
     steps: Int[Tensor, " s"]
     kinks: Int[Tensor, " s"]
+    slides: Int[Tensor, " s"]
     recorded: FlowStates | None
     every_step: FlowStates | None
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n]."""
+    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n].
+
+    Inputs are shared too, [n, d], or one set for each trajectory, [S, n, d].
+    """
 
     network: Network
-    x: Float[Tensor, "n d"]
+    x: Float[Tensor, "*b n d"]
     loss: Loss | None
     targets: Float[Tensor, "*s n"]
     start: Float[Tensor, "s k"]
     log_growth: Float[Tensor, " s"]
     log_delta: Float[Tensor, " s"]
+    locate_kinks: bool
 
     def pull(self, state: Tensor, index: Tensor) -> Float[Tensor, "a k"]:
-        r"""$g=\mathcal J(X;\theta)^\top r$."""
-        targets = self._targets(index)
-        if self.loss is None:
-            return self.network.pull(state[:, :-2], self.x, targets)
-        loss, factor = self.loss, self._output_factor(state, index)
-        return self.network.forward_and_pull(state[:, :-2], self.x, lambda h: loss.residual(factor * h, targets))[1]
+        r"""$g=\mathcal J(X;\theta)^\top r$; on a kink along which the trajectory slides, the element that stays on it."""
+        if self.patterns is not None:
+            return self.patterns.pull(state, self.patterns.modes[index], index)
+        return self.network.forward_and_pull(state[:, :-2], self.inputs(index), self.response(state, index))[1]
+
+    def response(self, state: Tensor, index: Tensor) -> Response:
+        r"""$\mathcal H(X;\theta)\mapsto r$."""
+        targets, loss = self._targets(index), self.loss
+        if loss is None:
+            return lambda _: targets
+        factor = self._output_factor(state, index)
+        return lambda outputs: loss.residual(factor * outputs, targets)
+
+    def inputs(self, index: Tensor) -> Float[Tensor, "*a n d"]:
+        return self.x if self.x.dim() == 2 else self.x[index]
+
+    @functools.cached_property
+    def patterns(self) -> Patterns | None:
+        """The pieces of a piecewise-linear network; None where kinks are not to be located."""
+        return Patterns(self.network, self.inputs, self.response) if self.locate_kinks else None
 
     def loss_value(self, state: Tensor, index: Tensor) -> Float[Tensor, " a"]:
         """The loss of each state. Raises ValueError for the NCF flow, which has none."""
         if self.loss is None:
             raise ValueError("the NCF flow has no loss")
-        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.x)
+        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.inputs(index))
         return self.loss.value(outputs, self._targets(index))
 
     @functools.cached_property
@@ -124,12 +145,13 @@ class Problem:
     def start_loss(self) -> Float[Tensor, " s"]:
         return self.loss_value(self.start_state, torch.arange(len(self.start), device=self.start.device))
 
-    def rhs(self, clock: Clock) -> Callable[[Tensor, Tensor], Tensor]:
+    def rhs(self, clock: Clock) -> Callable[..., Tensor]:
         """Derivatives of direction, log-growth and the other clock with respect to `clock`."""
         exponent = self.network.degree - 2
 
-        def rates(state: Tensor, index: Tensor) -> Tensor:
-            pull, direction = self.pull(state, index), state[:, :-2]
+        def rates(state: Tensor, *mode_and_index: Tensor) -> Tensor:
+            pull = self.pull(state, *mode_and_index) if self.patterns is None else self.patterns.pull(state, *mode_and_index)
+            direction = state[:, :-2]
             radial = (direction * pull).sum(dim=-1, keepdim=True)
             stretch = torch.exp((exponent if clock == "time" else -exponent) * state[:, -2:-1])
             if clock == "arc":
@@ -214,7 +236,7 @@ def angle(a: Float[Tensor, "*b k"], b: Float[Tensor, "*b k"]) -> Float[Tensor, "
 
 def loss_flow(
     network: Network,
-    x: Float[Tensor, "n d"],
+    x: Float[Tensor, "*b n d"],
     y: Float[Tensor, "*s n"],
     loss: Loss,
     directions: Float[Tensor, "s k"],
@@ -227,11 +249,13 @@ def loss_flow(
     record_at: Float[Tensor, "*s p"] | None = None,
     keep_steps: bool = False,
     clock: Clock = "arc",
+    locate_kinks: bool | None = None,
     max_steps: int = 100_000,
 ) -> FlowPath:
     r"""Flow of the loss from $w(0)=\delta w_0$, w_0 the rows of `directions` (of any norm; the papers take 1).
 
     Args:
+        x, y: shared by all trajectories, or one data set for each: x [n, d] or [S, n, d], y [n] or [S, n].
         rtol: local error of direction (Euclidean) and log-norm (absolute, so relative in the norm), and of the other clock
             relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
         order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
@@ -239,6 +263,8 @@ def loss_flow(
         until: events; the first one ends a trajectory.
         record_at: increasing values of the chosen clock.
         clock: independent variable, "arc" s or "time" t̂.
+        locate_kinks: cut steps where an activation of a piecewise-linear network changes sign, and slide along kinks where the
+            inclusion does (`patterns`). By default wherever possible.
 
     Raises:
         HypothesisError: network not homogeneous of its degree, or a delta that is not positive.
@@ -247,22 +273,13 @@ def loss_flow(
     """
     scales = torch.as_tensor(deltas, dtype=directions.dtype, device=directions.device).expand(directions.shape[0])
     require_scale(scales.tolist())
-    return _run(
-        _problem(network, x, loss, y, directions, scales.log()),
-        rtol,
-        order,
-        length,
-        until,
-        record_at,
-        keep_steps,
-        clock,
-        max_steps,
-    )
+    problem = _problem(network, x, loss, y, directions, scales.log(), locate_kinks)
+    return _run(problem, rtol, order, length, until, record_at, keep_steps, clock, max_steps)
 
 
 def correlation_flow(
     network: Network,
-    x: Float[Tensor, "n d"],
+    x: Float[Tensor, "*b n d"],
     z: Float[Tensor, "*s n"],
     directions: Float[Tensor, "s k"],
     *,
@@ -273,6 +290,7 @@ def correlation_flow(
     record_at: Float[Tensor, "*s p"] | None = None,
     keep_steps: bool = False,
     clock: Clock = "arc",
+    locate_kinks: bool | None = None,
     max_steps: int = 100_000,
 ) -> FlowPath:
     r"""NCF flow $\dot u=\mathcal J(X;u)^\top z$ (ascent) from the rows of `directions`, of any norm. Arguments as in `loss_flow`.
@@ -280,9 +298,9 @@ def correlation_flow(
     Raises:
         HypothesisError: network not homogeneous of its degree, or NCF identically zero.
     """
-    for row in z if z.dim() == 2 else z[None]:
-        require_signal(network, x, row)
-    problem = _problem(network, x, None, z, directions, torch.zeros_like(directions[:, 0]))
+    for row in range(max(x.shape[0] if x.dim() == 3 else 1, z.shape[0] if z.dim() == 2 else 1)):
+        require_signal(network, x[row] if x.dim() == 3 else x, z[row] if z.dim() == 2 else z)
+    problem = _problem(network, x, None, z, directions, torch.zeros_like(directions[:, 0]), locate_kinks)
     return _run(problem, rtol, order, length, until, record_at, keep_steps, clock, max_steps)
 
 
@@ -335,10 +353,19 @@ def default_order(network: Network) -> Literal[5, 8]:
     return 8 if smooth else 5
 
 
-def _problem(network: Network, x: Tensor, loss: Loss | None, targets: Tensor, directions: Tensor, log_delta: Tensor) -> Problem:
-    require_degree(network, x)
+def _problem(
+    network: Network,
+    x: Tensor,
+    loss: Loss | None,
+    targets: Tensor,
+    directions: Tensor,
+    log_delta: Tensor,
+    locate_kinks: bool | None,
+) -> Problem:
+    require_degree(network, x if x.dim() == 2 else x[0])
     norm = directions.norm(dim=-1)
-    return Problem(network, x, loss, targets, directions / norm.unsqueeze(-1), norm.log(), log_delta)
+    located = has_patterns(network) if locate_kinks is None else locate_kinks
+    return Problem(network, x, loss, targets, directions / norm.unsqueeze(-1), norm.log(), log_delta, located)
 
 
 def _run(
@@ -359,6 +386,8 @@ def _run(
         raise ValueError('in clock "time" give the time as length')
     start = problem.start_state
     everything = torch.arange(len(start), device=start.device)
+    if problem.patterns is not None:
+        problem.patterns.begin(start, everything)
     clock_scale = 1 / problem.pull(start, everything).norm(dim=-1).clamp_min(1e-300)
 
     def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
@@ -375,6 +404,7 @@ def _run(
         events=[functools.partial(event.margin, problem) for event in until],
         record_at=record_at,
         keep_steps=keep_steps,
+        kinks=problem.patterns,
         max_steps=max_steps,
     )
     return _path(problem, run, clock, record_at)
@@ -403,6 +433,7 @@ def _path(problem: Problem, run: Trajectories, clock: Clock, record_at: Tensor |
         evaluations=run.evaluations,
         steps=run.steps,
         kinks=run.kinks,
+        slides=torch.zeros_like(run.kinks) if problem.patterns is None else (problem.patterns.modes == SLIDING).sum(dim=-1),
         recorded=recorded,
         every_step=every_step,
     )

@@ -97,7 +97,8 @@ def _decide(
     for finding in [*hypotheses, *predicates]:
         if finding.outcome == "missing":
             return Verdict.NOT_RUN, finding.reason
-    for finding in hypotheses:
+    # a run that one hypothesis ended has no number for the others: the measured one is the reason
+    for finding in sorted(hypotheses, key=lambda finding: finding.outcome != "fails"):
         if finding.outcome != "holds":
             return Verdict.HYPOTHESIS_NOT_MET, f"{finding.why}: {finding.reason}"
     for finding in controls:

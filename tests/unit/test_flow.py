@@ -45,3 +45,15 @@ def test_loss_flow_agrees_with_scipy_in_plain_time(network, loss):
         t = float(path.plain_time()[row])
         solved = solve_ivp(velocity, (0, t), (delta * start[row]).numpy(), method="DOP853", rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(path.weights()[row].numpy(), solved.y[:, -1], rtol=0, atol=1e-8)
+
+
+def test_inputs_and_labels_of_its_own_give_each_trajectory_the_flow_it_has_alone():
+    network = networks.squared_relu((4, 4), 3)
+    sets = [data(seed=seed) for seed in range(3)]
+    x, y = torch.stack([x for x, _ in sets]), torch.stack([y.abs() for _, y in sets])
+    start = directions(network.size, 3)
+    together = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, until=[flow.loss_ratio_below(0.9)])
+    for row in range(3):
+        alone = flow.loss_flow(network, x[row], y[row], HALF_SUM, start[row : row + 1], 0.1, until=[flow.loss_ratio_below(0.9)])
+        np.testing.assert_allclose(together.direction[row], alone.direction[0], atol=1e-6)
+        np.testing.assert_allclose(together.time[row], alone.time[0], rtol=1e-6)

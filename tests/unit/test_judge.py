@@ -91,6 +91,13 @@ def test_judge_reports_a_hypothesis_that_the_run_does_not_meet():
     assert ruling.reason.startswith("balanced start: defect <= 0.5 fails")
 
 
+def test_judge_names_the_measured_hypothesis_before_those_that_are_no_number():
+    signal = {"metric": "signal", "is": ">", "value": 0.0, "why": "the data must carry a signal"}
+    ruling = judge(claim(hypotheses=[DEFECT, signal]), metrics(error=NAN, broken=NAN, defect=NAN, signal=0.0))
+    assert ruling.verdict == Verdict.HYPOTHESIS_NOT_MET
+    assert ruling.reason.startswith("the data must carry a signal: signal > 0 fails: measured 0")
+
+
 @pytest.mark.parametrize("nothing", [None, {}], ids=["none", "empty"])
 def test_judge_says_not_run_where_nothing_was_measured(nothing):
     ruling = judge(claim(), nothing)

@@ -1,0 +1,114 @@
+r"""One step of an explicit Runge-Kutta method over a batch: stages, error estimate, dense output.
+
+Rows are trajectories, each with a step h of its own. The tableaux of Dormand-Prince 5(4) and DOP853 are those of scipy.integrate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import DOP853, RK45
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attempted step of rows: y(0), y'(0), y(h), y'(h), h and the stages [stages, A, m]."""
+
+    start: Tensor
+    slope: Tensor
+    end: Tensor
+    end_slope: Tensor
+    h: Tensor
+    stages: Tensor
+
+    def take(self, rows: Tensor) -> Step:
+        start, slope, end, end_slope, h = (part[rows] for part in (self.start, self.slope, self.end, self.end_slope, self.h))
+        return Step(start, slope, end, end_slope, h, self.stages[:, rows])
+
+    def put(self, rows: Tensor, other: Step) -> Step:
+        return Step(
+            self.start,
+            self.slope,
+            self.end.index_copy(0, rows, other.end),
+            self.end_slope.index_copy(0, rows, other.end_slope),
+            self.h.index_copy(0, rows, other.h),
+            self.stages.index_copy(1, rows, other.stages),
+        )
+
+
+@dataclass(frozen=True)
+class Interpolant:
+    """Dense output y(0) + x (c_0 + x_1 (c_1 + x_2 (...))), x the fraction of the step; x_j = x, or x and 1 - x in turn."""
+
+    start: Tensor
+    coefficients: Tensor
+    alternate: bool
+
+    def __call__(self, fraction: Tensor, rows: Tensor | None = None) -> Tensor:
+        start, coefficients = (self.start, self.coefficients) if rows is None else (self.start[rows], self.coefficients[:, rows])
+        x = fraction.unsqueeze(-1)
+        value = coefficients[-1]
+        for j in range(len(coefficients) - 1, 0, -1):
+            value = coefficients[j - 1] + (1 - x if self.alternate and j % 2 else x) * value
+        return start + x * value
+
+
+class RungeKutta:
+    """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate."""
+
+    def __init__(self, order: int, like: Tensor) -> None:
+        def table(values: object) -> Tensor:
+            return torch.as_tensor(np.array(values), dtype=like.dtype, device=like.device)
+
+        solver = {5: RK45, 8: DOP853}[order]
+        self.order, self.exponent = order, {5: 5, 8: 8}[order]
+        self.rows = [table(row[:j]) for j, row in enumerate(solver.A)]
+        self.weights = table(solver.B)
+        if order == 5:
+            self.errors, self.dense = table(solver.E)[None], table(solver.P.T)
+        else:
+            self.errors, self.dense = table([solver.E5, solver.E3]), table(solver.D)
+            self.extra = [table(row[: 13 + j]) for j, row in enumerate(solver.A_EXTRA)]
+        self.evaluations = len(self.rows)
+        self.dense_evaluations = 0 if order == 5 else len(self.extra)
+
+    def advance(self, f: Callable[[Tensor], Tensor], start: Tensor, slope: Tensor, h: Tensor) -> Step:
+        stages = start.new_empty((len(self.rows) + 1, *start.shape))
+        flat, width = stages.view(len(stages), -1), h.unsqueeze(-1)
+        stages[0] = slope
+        for j in range(1, len(self.rows)):
+            stages[j] = f(torch.addcmul(start, width, (self.rows[j] @ flat[:j]).view_as(start)))
+        end = torch.addcmul(start, width, (self.weights @ flat[:-1]).view_as(start))
+        stages[-1] = f(end)
+        return Step(start, slope, end, stages[-1], h, stages)
+
+    def error(self, step: Step, norm: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Scaled error of each row; for order 8 Hairer's combination of the estimates of order 5 and 3."""
+        raw = torch.tensordot(self.errors, step.stages, dims=1) * step.h.unsqueeze(-1)
+        first = norm(raw[0], step.end)
+        if self.order == 5:
+            return first
+        squared, second = first**2, norm(raw[1], step.end) ** 2
+        return torch.where(squared > 0, squared / (squared + 0.01 * second).sqrt(), squared)
+
+    def interpolant(self, f: Callable[[Tensor], Tensor], step: Step) -> Interpolant:
+        """Dense output: order 4 for the pair of order 5; order 7 for that of order 8, with three more evaluations."""
+        width = step.h.unsqueeze(-1)
+        if self.order == 5:
+            return Interpolant(step.start, torch.tensordot(self.dense, step.stages, dims=1) * width, alternate=False)
+        stages = step.stages
+        for row in self.extra:
+            point = torch.addcmul(step.start, width, torch.tensordot(row, stages, dims=1))
+            stages = torch.cat([stages, f(point)[None]])
+        higher = torch.tensordot(self.dense, stages, dims=1) * width
+        return Interpolant(step.start, torch.cat([hermite(step), higher]), alternate=True)
+
+
+def hermite(step: Step) -> Tensor:
+    """Coefficients of the cubic through both ends of a step, in the alternating form."""
+    width, rise = step.h.unsqueeze(-1), step.end - step.start
+    return torch.stack([rise, width * step.slope - rise, 2 * rise - width * (step.slope + step.end_slope)])

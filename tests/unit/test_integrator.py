@@ -1,0 +1,216 @@
+"""The batched integrator against scipy, closed forms and its own order."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import DOP853, RK45, solve_ivp
+
+from flowcheck.crossings import first_root
+from flowcheck.integrator import integrate
+from flowcheck.runge_kutta import RungeKutta
+
+torch.set_num_threads(1)
+
+PERIOD = 2 * math.pi
+
+
+def tensor(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def oscillator(y, index):
+    return torch.stack([y[:, 1], -y[:, 0]], dim=-1)
+
+
+def predators(y, index):
+    """Lotka and Volterra."""
+    a, b = y.unbind(dim=-1)
+    return torch.stack([a * (1 - b), b * (a - 1)], dim=-1)
+
+
+START = [2.0, 0.7]
+
+
+def exact(points):
+    """Solution of `predators` from START at a point or several, by scipy."""
+    last = float(np.max(points))
+    solved = solve_ivp(
+        lambda t, y: predators(tensor(y)[None], None)[0].numpy(), (0, last), START, "DOP853", points, rtol=1e-13, atol=1e-14
+    )
+    return torch.from_numpy(solved.y.T)
+
+
+def one_step(order, h, start=None):
+    method, start = RungeKutta(order, torch.zeros(1, dtype=torch.float64)), tensor([START]) if start is None else start
+    step = method.advance(lambda y: predators(y, None), start, predators(start, None), tensor([h]))
+    return step.end, method.interpolant(lambda y: predators(y, None), step)
+
+
+@pytest.mark.parametrize(("order", "counts"), [(5, (56, 80, 112, 160)), (8, (10, 12, 14, 17, 20))])
+def test_the_error_falls_with_the_order_of_the_pair(order, counts):
+    errors = []
+    for count in counts:
+        y = tensor([START])
+        for _ in range(count):
+            y, _ = one_step(order, 3 / count, y)
+        errors.append(float((y - exact([3.0])).norm()))
+    assert -order - 0.7 < np.polyfit(np.log(counts), np.log(errors), 1)[0] < -order + 0.3
+
+
+@pytest.mark.parametrize(("order", "dense_order", "widths"), [(5, 4, (0.05, 0.3)), (8, 7, (0.1, 0.5))])
+def test_dense_output_has_its_order(order, dense_order, widths):
+    """The error inside one step falls with one power more than the order of the interpolant."""
+    fractions, errors = np.linspace(0.05, 0.95, 19), []
+    for h in np.geomspace(*widths, 6):
+        dense = one_step(order, h)[1]
+        inside = torch.cat([dense(tensor([x])) for x in fractions])
+        errors.append(float((inside - exact(fractions * h)).norm(dim=-1).max()))
+    assert np.polyfit(np.log(np.geomspace(*widths, 6)), np.log(errors), 1)[0] == pytest.approx(dense_order + 1, abs=0.4)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_the_pairs_and_their_dense_output_are_those_of_scipy(order):
+    solver = {5: RK45, 8: DOP853}[order]
+    reference = solver(lambda t, y: predators(tensor(y)[None], None)[0].numpy(), 0, START, 1, first_step=0.3, rtol=1e3, atol=1e3)
+    reference.step()
+    end, dense = one_step(order, reference.t)
+    np.testing.assert_allclose(end[0].numpy(), reference.y, rtol=1e-14)
+    np.testing.assert_allclose(dense(tensor([0.37]))[0].numpy(), reference.dense_output()(0.37 * reference.t), rtol=1e-13)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_trajectories_have_their_own_lengths_and_records(order):
+    start, lengths, points = (
+        tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]),
+        tensor([10.0, 3.0, 0.0]),
+        torch.linspace(0, 10, 41).double(),
+    )
+    run = integrate(oscillator, start, lengths, rtol=1e-10, atol=1e-10, order=order, record_at=points, keep_steps=True)
+    assert run.s.tolist() == lengths.tolist() and run.ended_by.tolist() == [-1, -1, -1]
+    for row, (a, b) in enumerate(start.tolist()):
+        seen = points <= lengths[row]
+        assert torch.isnan(run.recorded[row, ~seen]).all()
+        exact = a * points[seen].cos() + b * points[seen].sin()
+        torch.testing.assert_close(run.recorded[row, seen, 0], exact, rtol=0, atol=3e-9)
+        steps = int(run.steps[row])
+        assert torch.isnan(run.step_s[row, steps + 1 :]).all()
+        assert (run.step_s[row, : steps + 1].diff() > 0).all()
+        assert torch.equal(run.step_state[row, steps], run.state[row]) and float(run.step_s[row, steps]) == float(lengths[row])
+    assert int(run.evaluations[2]) < int(run.evaluations[1]) < int(run.evaluations[0])
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_a_trajectory_is_the_same_alone_and_in_a_batch(order):
+    start = 0.5 + torch.rand(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    together = integrate(predators, start, 3.0, atol=1e-8, rtol=1e-8, order=order)
+    for row in range(len(start)):
+        alone = integrate(predators, start[row : row + 1], 3.0, atol=1e-8, rtol=1e-8, order=order)
+        torch.testing.assert_close(alone.state[0], together.state[row], rtol=0, atol=1e-12)
+        assert int(alone.evaluations[0]) == int(together.evaluations[row])
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_events_end_trajectories_at_full_order(order):
+    """The cosine falls to 0.3 and the sine rises to 0.5: the second happens first from (1, 0), the first from (cos 1, -sin 1)."""
+    start = tensor([[1.0, 0.0], [math.cos(1), -math.sin(1)], [0.1, -0.1]])
+    events = [lambda y, index: 0.3 - y[:, 0], lambda y, index: -y[:, 1] - 0.5]
+    run = integrate(oscillator, start, 20.0, rtol=1e-11, atol=1e-11, order=order, events=events)
+    assert run.ended_by.tolist() == [1, 1, 0]
+    torch.testing.assert_close(run.s, tensor([math.pi / 6, 0.0, 0.0]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(run.state[0], tensor([math.cos(math.pi / 6), -0.5]), rtol=0, atol=1e-10)
+    assert abs(float(run.state[0, 1]) + 0.5) < 1e-14
+
+
+def test_the_first_of_two_events_in_one_step_ends_the_trajectory():
+    events = [lambda y, index: y[:, 0] - 0.8, lambda y, index: y[:, 0] - 0.7, lambda y, index: y[:, 0] - 2]
+    run = integrate(lambda y, index: torch.ones_like(y), tensor([[0.0]]), 10.0, atol=1.0, events=events)
+    assert run.ended_by.tolist() == [1] and float(run.state) == pytest.approx(0.7, abs=1e-15)
+
+
+def bouncing(y, mode, index):
+    """The solution of y' = 1 for y < 0 and 3 + y for y > 0."""
+    return torch.where(mode > 0, 3 + y, torch.ones_like(y))
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_kinks_are_located_and_counted(order):
+    start = tensor([[-1.0], [-3.0], [1.0]])
+    run = integrate(bouncing, start, 2.0, rtol=1e-10, atol=1e-10, order=order, kinks=lambda y, index: y)
+    torch.testing.assert_close(run.state, tensor([[3 * math.e - 3], [-1.0], [4 * math.e**2 - 3]]), rtol=1e-9, atol=0)
+    assert run.kinks.tolist() == [1, 0, 0]
+
+
+def test_two_kinks_in_one_step_are_met_one_after_the_other():
+    """The solution of y' = 1 below 0.3, 2 up to 0.4, 4 above: one trial step would pass both."""
+
+    def rhs(y, mode, index):
+        return (2 ** (mode > 0).sum(dim=-1, keepdim=True)).to(y)
+
+    run = integrate(rhs, tensor([[0.0]]), 1.0, atol=1e3, kinks=lambda y, index: torch.cat([y - 0.3, y - 0.4], dim=-1))
+    assert float(run.state) == pytest.approx(0.4 + 4 * (1 - 0.3 - 0.05), abs=1e-12) and run.kinks.tolist() == [2]
+
+
+def test_sliding_along_a_kink_without_a_mode_for_it_is_an_error():
+    with pytest.raises(RuntimeError, match=r"trajectory 1 at s = 0\.5.*slides along a kink"):
+        integrate(
+            lambda y, mode, index: -mode * index[:, None],
+            tensor([[0.5], [0.5]]),
+            2.0,
+            atol=1e-6,
+            kinks=lambda y, index: y,
+            max_kinks=50,
+        )
+
+
+def test_blow_up_is_an_error_that_names_trajectory_and_place():
+    """The solution of y' = y^2 from 1/2 blows up at s = 2."""
+    with pytest.raises(RuntimeError, match=r"trajectory 1 at s = (1\.99999|2\.0000)"):
+        integrate(lambda y, index: y**2 * index[:, None], tensor([[0.5], [0.5]]), 3.0, rtol=1e-4, atol=1e-4)
+
+
+def test_a_right_hand_side_that_is_not_finite_is_an_error_and_not_a_result():
+    def root(y, index):
+        return torch.sqrt(y) - 2
+
+    with pytest.raises(RuntimeError, match=r"trajectory 0 at s = .*not finite"):
+        integrate(root, tensor([[1.0]]), 5.0, atol=1e-9)
+    with pytest.raises(RuntimeError, match="trajectory 0 at s = 0: the right-hand side is not finite"):
+        integrate(root, tensor([[-1.0]]), 5.0, atol=1e-9)
+
+
+def test_too_many_steps_are_an_error():
+    with pytest.raises(RuntimeError, match=r"trajectory 0 at s = .*: more than 10 steps"):
+        integrate(oscillator, tensor([[1.0, 0.0]]), 1e3, atol=1e-9, max_steps=10)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_projection_keeps_a_manifold(order):
+    def project(y):
+        return y / y.norm(dim=-1, keepdim=True)
+
+    run = integrate(
+        oscillator,
+        tensor([[1.0, 0.0]]),
+        PERIOD,
+        rtol=1e-6,
+        atol=1e-6,
+        order=order,
+        project=project,
+        record_at=torch.linspace(0, 6, 7).double(),
+    )
+    torch.testing.assert_close(run.recorded.norm(dim=-1), torch.ones(1, 7, dtype=torch.float64), rtol=0, atol=1e-15)
+    torch.testing.assert_close(run.state, tensor([[1.0, 0.0]]), rtol=0, atol=1e-5)
+
+
+def test_roots_are_found_in_few_evaluations():
+    calls = []
+
+    def phi(x):
+        calls.append(1)
+        return tensor([0.3, 0.9, -1.0, 1e-9]) - x**3
+
+    found = first_root(phi, torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(found, tensor([0.3 ** (1 / 3), 0.9 ** (1 / 3), 0.0, 1e-3]), rtol=0, atol=1e-9)
+    assert len(calls) < 50
