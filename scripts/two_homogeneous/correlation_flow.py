@@ -24,8 +24,8 @@ STARTS = ((0.5, -1.0), (1.0, -1.0), (0.3, 1.0))
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     starts = torch.tensor(STARTS, dtype=torch.float64)
-    one = torch.ones(1, 1, dtype=torch.float64)
-    example = Family("u1|u2|", "two_layer", two_layer(1, 1, slope=-1.0), one, one.expand(len(starts), 1), starts)
+    one = torch.ones(len(starts), 1, dtype=torch.float64)
+    example = Family("u1|u2|", "two_layer", two_layer(1, 1, slope=-1.0), one[..., None], one, starts)
     return experiment.cell(p, context, [example]) | sliding(p, context) | kink_example()
 
 
@@ -36,15 +36,15 @@ def sliding(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         if settings.kind != "two_layer":
             continue
         family = p.family(name, context)
-        for z, start in zip(family.z, family.starts.view(p.runs, settings.units, -1).numpy(), strict=True):
-            x, labels = family.x[z != 0].numpy(), z[z != 0].numpy()
-            paths = [follow_unit(x, labels, settings.slope, unit[:-1], unit[-1]) for unit in start]
-            gaps += [[chain_rule_gap(u, x, labels, settings.slope, one_sided=side) for side in (False, True)] for u in paths]
+        starts = family.starts.view(p.runs, settings.units, -1)
+        for x, z, units in zip(family.x.numpy(), family.z.numpy(), starts.numpy(), strict=True):
+            paths = [follow_unit(x, z, settings.slope, unit[:-1], unit[-1]) for unit in units]
+            gaps += [[chain_rule_gap(u, x, z, settings.slope, one_sided=side) for side in (False, True)] for u in paths]
     return {"sliding_gaps": np.array(gaps)}
 
 
 def kink_example() -> dict[str, np.ndarray]:
-    """f = u_1|u_2| from (-1, 1/2): where and when it comes to rest, and its energy if it crossed with the wrong subgradient."""
+    """The flow of u_1|u_2| from (-1, 1/2): where and when it comes to rest, and its energy with the wrong subgradient."""
     first, last = follow_unit(np.ones((1, 1)), np.ones(1), -1.0, np.array([0.5]), -1.0).pieces
     error = max(abs(last.begin - math.atanh(0.5)), abs(last.v + math.sqrt(0.75)), abs(float(last.u[0])))
     t = np.linspace(0.0, 2 * last.begin, 2001)
@@ -57,15 +57,19 @@ def kink_example() -> dict[str, np.ndarray]:
 def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
     evidence, runs, arrays = experiment.gather(cells)
     experiment.common_metrics(evidence, p, runs, arrays)
-    grows, exact = runs.outcome == "grows", runs.family.map(lambda name: name not in p.families or p.families[name].kind == "two_layer")
-    experiment.extreme(evidence, runs, "grown_log_value_min", "log_end_value", error="log_norm_error", smallest=True, where=grows)
+    grows, exact = (
+        runs.outcome == "grows",
+        runs.family.map(lambda name: name not in p.families or p.families[name].kind == "two_layer"),
+    )
+    experiment.extreme(evidence, runs, "log_growth_min", "log_growth", error="log_norm_error", smallest=True, where=grows)
     experiment.extreme(evidence, runs, "stopped_value_max", "end_value", error=experiment.ROUNDING, where=~grows)
     experiment.extreme(evidence, runs, "growth_excess_min", "growth_excess", error="growth_error", smallest=True)
     experiment.extreme(evidence, runs, "growth_excess_doubled", "growth_excess_doubled", error="growth_error", smallest=True)
-    experiment.extreme(evidence, runs, "fall_share_max", "fall_share", error=1e-6)
-    fall = evidence.metrics["fall_share_max"]
-    evidence.measure("fall_share_quarter_of_the_rate", 4 * fall.value, error=4 * fall.error, n=fall.n)
-    experiment.extreme(evidence, runs, "energy_identity_kinks_max", "energy_identity", error="identity_error", where=exact)
+    example = runs.family == "u1|u2|"
+    experiment.extreme(evidence, runs, "fall_share_max", "fall_share", error=1e-6, where=~example)
+    fastest = runs.fall_share[example].max()  # decays along a KKT direction, where the bound is attained
+    evidence.measure("fall_share_rate_lowered", fastest / 0.9, error=1e-6, n=1)
+    experiment.extreme(evidence, runs, "energy_identity_kinks_max", "energy_identity", error="energy_error", where=exact)
     gaps = arrays["sliding_gaps"]
     slide = ~np.isnan(gaps[:, 0])
     evidence.measure("units_that_slide", slide.sum(), error=0.0, n=len(gaps))
@@ -73,8 +77,8 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.measure("chain_rule_gap_one_sided", np.nanmin(gaps[:, 1]), error=experiment.ROUNDING, n=slide.sum())
     evidence.measure("kink_example_error", float(arrays["kink_error"]), error=1e-15)
     evidence.measure("kink_energy_wrong_subgradient", float(arrays["kink_wrong"]), error=1e-6)
-    example = runs.outcome[runs.family == "u1|u2|"]
-    evidence.measure("kink_example_mismatches", np.sum(example.to_numpy() != np.array(ENDS)), error=0.0, n=len(ENDS))
+    mismatches = np.sum(runs.outcome[example].to_numpy() != np.array(ENDS))
+    evidence.measure("kink_example_mismatches", mismatches, error=0.0, n=len(ENDS))
     return evidence
 
 

@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcheck.correlation import Correlation, ascend
-from flowcheck.correlation_study import Ends, Family, Followed, lifted, unit_network, unit_of
-from flowcheck.data import unit_vectors
+from flowcheck.correlation_study import Ends, Followed, unit_of
 from flowcheck.networks import Network, Response, Separable
 from flowcheck.piecewise_flow import kkt_residual
 
 ZERO = 1e-6
 """N(θ) over its bound that counts as zero at the end: a resting flow ends below 1e-8, a growing one near 0.1."""
 
+MOTIONLESS = 1e-9
+"""Length of the curve θ below which a flow starts at its limit direction."""
 EPSILONS = np.array([1e-1, 1e-2, 1e-3, 1e-4])
 """The accuracies at which Lemma B.6 of deep_homogeneous is checked."""
 
@@ -48,24 +48,18 @@ class Outcome:
 
 def outcome(f: Followed, ends: Ends) -> Outcome:
     """Classify by the end of each flow: the conditions that ended it, within a factor 2, and the sign of N(θ)."""
-    value, sine, size = _end(f)
+    value, speed = limit_value(f), f.samples.speed[:, -1] / f.family.bound.numpy()
+    settled = speed <= 2 * ends.settled
     return Outcome(
-        grows=(value > ZERO) & (sine <= 2 * ends.settled),
-        vanishes=(value < -ZERO) & (sine <= 2 * ends.settled) & (f.samples.log_norm[:, -1] <= 0.5 * ends.vanished),
-        rests=(np.abs(value) <= ZERO) & (size <= 2 * ends.rest),
+        grows=(value > ZERO) & settled,
+        vanishes=(value < -ZERO) & settled & (f.samples.log_norm[:, -1] <= 0.5 * ends.vanished),
+        rests=(np.abs(value) <= ZERO) & (np.hypot(f.samples.degree * value, speed) <= 2 * ends.rest),
     )
-
-
-def _end(f: Followed) -> tuple[Numbers, Numbers, Numbers]:
-    """N(θ) over its bound, the sine between θ and the gradient, and the gradient over the bound, at the end."""
-    value, speed, bound = f.samples.value[:, -1], f.samples.speed[:, -1], f.family.bound.numpy()
-    size = np.hypot(f.samples.degree * value, speed)
-    return value / bound, speed / np.maximum(size, 1e-300), size / bound
 
 
 def limit_value(f: Followed) -> Numbers:
     """N at the limit direction."""
-    return _end(f)[0]
+    return f.samples.value[:, -1] / f.family.bound.numpy()
 
 
 def kkt_defect(f: Followed) -> Numbers:
@@ -75,9 +69,10 @@ def kkt_defect(f: Followed) -> Numbers:
         return f.samples.speed[:, -1] / bound
     slope, width = unit_of(network)
     defects = []
-    for z, direction, value in zip(f.family.z, f.samples.direction[:, -1], f.samples.value[:, -1], strict=True):
-        x, labels, units = f.family.x[z != 0].numpy(), z[z != 0].numpy(), direction.reshape(-1, width)
-        defects.append(np.linalg.norm([kkt_residual(x, labels, slope, unit, 2 * float(value)) for unit in units]))
+    last = zip(f.family.x.numpy(), f.family.z.numpy(), f.samples.direction[:, -1], f.samples.value[:, -1], strict=True)
+    for x, z, direction, value in last:
+        units = direction.reshape(-1, width)
+        defects.append(np.linalg.norm([kkt_residual(x, z, slope, unit, 2 * float(value)) for unit in units]))
     return np.array(defects) / bound
 
 
@@ -111,12 +106,13 @@ def norm_identity(f: Followed) -> Numbers:
 def polygon_gap(f: Followed, *, radial: bool = False) -> Numbers:
     r"""$\int\|\theta'\|ds$ against the length of the polygon through the mesh points (Eq. (34); Eq. (29) of deep_homogeneous).
 
-    `radial`: the whole gradient in place of its tangential part, which is wrong.
+    `radial`: the whole gradient in place of its tangential part, which is wrong. NaN for a flow that keeps its direction.
     """
     s = f.samples
     polygon = np.linalg.norm(np.diff(s.direction, axis=1), axis=2).sum(axis=1)
     speed = np.hypot(s.node_speed, s.degree * s.node_value) if radial else s.node_speed
-    return 1 - polygon / s.integral(speed)[:, -1]
+    length = s.integral(speed)[:, -1]
+    return np.where(length > MOTIONLESS, 1 - polygon / np.maximum(length, MOTIONLESS), np.nan)
 
 
 def norm_fall(f: Followed, positive: bool) -> Numbers:
@@ -251,48 +247,6 @@ def alignment_times(f: Followed, ended: Outcome, epsilons: Float[np.ndarray, " e
         return np.where(found.any(axis=2), np.take_along_axis(values, at, axis=1), np.nan)
 
     return pick(s.time), pick(left), pick(largest)
-
-
-@dataclass(frozen=True)
-class KktMatch:
-    r"""KKT points of each row's problem, found by ascent without any flow, and the nearest to a given direction.
-
-    Attributes:
-        distance: $\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$ on the row's inputs, u the nearest KKT point:
-            networks have symmetries, and what they leave alone is the output.
-        value: N(u) over its bound at the nearest.
-        defect: $\|\nabla\mathcal N(u)-L\mathcal N(u)u\|$ over the bound at the nearest.
-        values: N(u) over its bound at all, NaN where an ascent did not converge or ended at N <= 0.
-    """
-
-    distance: Numbers
-    value: Numbers
-    defect: Numbers
-    values: Float[np.ndarray, "s p"]
-
-
-def match(family: Family, directions: Float[Tensor, "s k"], rng: np.random.Generator, starts: int) -> KktMatch:
-    """Ascend from `starts` random vectors per row and find the KKT point nearest to each direction.
-
-    An ascent counts with a KKT residual of 1e-5: comparing values cannot resolve much less where the curvature is large.
-    """
-    rows, z = len(directions), family.z.repeat_interleave(starts, dim=0)
-    unit = Correlation(unit_network(family), family.x, z)
-    points = ascend(unit, unit_vectors(rng, rows * starts, unit.network.size), tolerance=1e-7, iterations=400)
-    whole, weights = Correlation(family.network, family.x, z), lifted(family, points.points)
-    bound, own = family.bound[:, None], (family.z != 0).to(z.dtype)
-    outputs = family.network.forward(directions, family.x) * own
-    found = family.network.forward(weights, family.x).view(rows, starts, -1) * own[:, None]
-    usable = ((points.residual <= 1e-5) & (points.value > 0)).view(rows, starts)
-    distance = (found - outputs[:, None]).norm(dim=-1) / found.norm(dim=-1).clamp_min(1e-300)
-    nearest = torch.where(usable, distance, torch.inf).argmin(dim=1, keepdim=True)
-
-    def at_nearest(values: Tensor) -> Numbers:
-        return torch.where(usable.any(dim=1), values.gather(1, nearest)[:, 0], torch.inf).numpy()
-
-    values = whole.value(weights).view(rows, starts) / bound
-    defect = whole.tangential(weights).norm(dim=-1).view(rows, starts) / bound
-    return KktMatch(at_nearest(distance), at_nearest(values), at_nearest(defect), torch.where(usable, values, torch.nan).numpy())
 
 
 class Rotated(Network):

@@ -42,17 +42,16 @@ Starts = Literal["sphere", "zero", "positive"]
 
 @dataclass(frozen=True)
 class Family:
-    r"""Random NCF problems on one network: row i has $z_i$ and a start of its own, and the inputs on which $z_i$ does not vanish.
+    r"""Random NCF problems on one network: a data set, a vector z and a start for each row.
 
     Attributes:
-        x: the pool of inputs.
-        bound: $\beta\|z\|$ of each row, beta the closed upper bound on the row's own inputs.
+        bound: $\beta\|z\|$ of each row, beta the closed upper bound on its inputs.
     """
 
     name: str
     kind: Kind
     network: Network
-    x: Float[Tensor, "n d"]
+    x: Float[Tensor, "s n d"]
     z: Float[Tensor, "s n"]
     starts: Float[Tensor, "s k"]
 
@@ -66,7 +65,7 @@ class Family:
 
     @property
     def bound(self) -> Float[Tensor, " s"]:
-        return torch.stack([self.network.output_bound(self.x[row != 0]) * row.norm() for row in self.z])
+        return torch.stack([self.network.output_bound(x) * z.norm() for x, z in zip(self.x, self.z, strict=True)])
 
 
 def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float = 0.0) -> Network:
@@ -90,39 +89,6 @@ def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float
     return network
 
 
-def unit_network(family: Family) -> Network:
-    """The network of one unit whose KKT points `lifted` turns into KKT points of the family's network."""
-    dimension = family.network.inputs
-    if family.kind == "two_relu":
-        return networks.two_layer(1, dimension)
-    if family.kind == "squared":
-        return networks.power_net(1, dimension, 2)
-    if family.kind in ("power", "polynomial"):
-        return networks.power_net(1, dimension, family.degree, slope=float(family.kind == "polynomial"))
-    return family.network
-
-
-def lifted(family: Family, unit: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
-    r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
-
-    $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
-    layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
-    """
-    if unit.shape[1] == family.network.size:
-        return unit
-    weights = torch.zeros(len(unit), family.network.size, dtype=unit.dtype)
-    if family.kind in ("power", "polynomial"):
-        weights[:, : unit.shape[1]] = unit
-        return weights
-    assert isinstance(family.network, networks.FeedForward)
-    first, second = family.network.unpack(weights)
-    if family.kind == "squared":
-        first[:, 0], second[:, 0, 0] = unit * 0.5**0.5, 0.5**0.5
-    else:
-        first[:, 0], second[:, :, 0] = unit[:, :-1], unit[:, -1:].abs() / second.shape[1] ** 0.5
-    return weights
-
-
 def draw_family(
     name: str,
     kind: Kind,
@@ -131,24 +97,20 @@ def draw_family(
     runs: int,
     *,
     points: int,
-    pool: int,
     labels: Labels = "mixed",
     inputs: Inputs = "sphere",
     starts: Starts = "sphere",
 ) -> Family:
-    """`runs` problems with `points` inputs each from a pool on the sphere, Gaussian z, starts on the unit sphere.
+    """`runs` problems with `points` inputs on the unit sphere each, Gaussian z, starts on the unit sphere.
 
     labels: signs of z, random, of one kind or alternating. inputs: "half_space" turns them until the first coordinate is
     positive. starts: "zero" moves them along a great circle to N = 0; "positive" makes their entries positive, where with z > 0
     no kink of a ReLU net attracts.
     """
-    x = sphere_inputs(rng, pool, network.inputs)
+    x = sphere_inputs(rng, runs * points, network.inputs).view(runs, points, -1)
     if inputs == "half_space":
-        x = torch.where(x[:, :1] < 0, -x, x)
-    z = torch.zeros(runs, pool, dtype=x.dtype)
-    for row in z:
-        own = torch.from_numpy(rng.choice(pool, points, replace=False))
-        row[own] = _signed(gaussian(rng, points), labels)
+        x = torch.where(x[..., :1] < 0, -x, x)
+    z = _signed(gaussian(rng, runs, points), labels)
     directions = unit_vectors(rng, runs, network.size)
     if starts == "positive":
         directions = directions.abs()
@@ -157,11 +119,10 @@ def draw_family(
     return Family(name, kind, network, x, z, directions)
 
 
-def _signed(z: Float[Tensor, " n"], labels: Labels) -> Float[Tensor, " n"]:
-    if labels == "mixed":
-        return z
-    signs = torch.where(torch.arange(len(z)) % 2 == 0, 1.0, -1.0) if labels == "alternating" else torch.ones(len(z))
-    return z.abs() * (-signs if labels == "negative" else signs)
+def _signed(z: Float[Tensor, "s n"], labels: Labels) -> Float[Tensor, "s n"]:
+    alternating = torch.where(torch.arange(z.shape[1]) % 2 == 0, 1.0, -1.0).to(z)
+    signs = {"mixed": z.sign(), "negative": -alternating.abs(), "positive": alternating.abs(), "alternating": alternating}
+    return z.abs() * signs[labels]
 
 
 def _to_zero_set(correlation: Correlation, starts: Float[Tensor, "s k"], others: Float[Tensor, "m k"]) -> Float[Tensor, "s k"]:
@@ -246,7 +207,8 @@ class Ends:
     """When a flow counts as followed to its end.
 
     Attributes:
-        settled: sine between direction and gradient at which a flow has found its KKT point. A growing flow ends there.
+        settled: tangential part of the gradient over beta |z| at which a flow has found its KKT point. Growing flows end there.
+            Below about ten times the tolerance of the integration it is never reached: that is where its noise lies.
         rest: gradient over beta |z| at which a flow rests.
         vanished: ln|u| below which a flow whose direction has settled has collapsed to the origin.
         grown: ln|u| at which a flow ends in any case.
@@ -265,7 +227,7 @@ class Ends:
         def margin(problem: Problem, state: Tensor, index: Tensor) -> Tensor:
             pull, direction, log_norm = problem.pull(state, index), state[:, :-2], state[:, -2]
             along, size = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
-            spare = self.settled * size - (pull - along[:, None] * direction).norm(dim=-1)
+            spare = self.settled * bound[index] - (pull - along[:, None] * direction).norm(dim=-1)
             over = torch.where(along > 0, spare, torch.minimum(spare, self.vanished - log_norm))
             return torch.maximum(over, self.rest * bound[index] - size)
 
@@ -273,9 +235,8 @@ class Ends:
 
     def met(self, value: float, speed: float, log_norm: float, bound: float) -> bool:
         """The same for one state, with the length `speed` of the gradient's tangential part, L = 2."""
-        size = math.hypot(2 * value, speed)
-        settled = speed <= self.settled * size and (value > 0 or log_norm <= self.vanished)
-        return settled or size <= self.rest * bound or log_norm >= self.grown
+        settled = speed <= self.settled * bound and (value > 0 or log_norm <= self.vanished)
+        return settled or math.hypot(2 * value, speed) <= self.rest * bound or log_norm >= self.grown
 
 
 def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Followed:
@@ -333,11 +294,10 @@ def follow_exactly(family: Family, ends: Ends) -> Followed:
     """
     slope, width = unit_of(family.network)
     rows = []
-    for z, start, bound in zip(family.z, family.starts, family.bound.tolist(), strict=True):
-        own = z != 0
-        x, labels, units = family.x[own].numpy(), z[own].numpy(), start.view(-1, width).numpy()
-        paths = [follow_unit(x, labels, slope, unit[:-1], unit[-1]) for unit in units]
-        rows.append(_exact_row(paths, replace(family.correlation, z=z), ends, bound))
+    for x, z, start, bound in zip(family.x, family.z, family.starts, family.bound.tolist(), strict=True):
+        units = start.view(-1, width).numpy()
+        paths = [follow_unit(x.numpy(), z.numpy(), slope, unit[:-1], unit[-1]) for unit in units]
+        rows.append(_exact_row(paths, Correlation(family.network, x, z), ends, bound))
     longest = max(row["arc"].shape[0] for row in rows)
     stacked = {name: _stack([row[name] for row in rows], longest - (name not in ON_MESH)) for name in rows[0]}
     samples = Samples(**{name: _held(v) if name in ON_MESH else np.nan_to_num(v) for name, v in stacked.items()}, degree=2.0)
@@ -354,20 +314,20 @@ def unit_of(network: Network) -> tuple[float, int]:
 
 def _exact_row(paths: list[UnitPath], correlation: Correlation, ends: Ends, bound: float) -> dict[str, np.ndarray]:
     """Mesh, nodes and what Samples wants of one network of exact units; followed to twice the time until it has settled."""
-    rate = max(path.rate for path in paths)
     fastest = max(float(np.linalg.norm(piece.g)) for path in paths for piece in path.pieces)
     spacing = EFOLDS / (2 * max(fastest, 1e-3 * bound))
     events = np.unique(np.concatenate([path.begins for path in paths]))
     end = max(2 * events[-1], 30 * spacing)
 
     def states(t: np.ndarray) -> dict[str, np.ndarray]:
-        u = np.concatenate([path.at(t, rate * t) for path in paths], axis=1)
-        velocity = np.concatenate([path.velocity_at(t, rate * t) for path in paths], axis=1)
+        exponent = np.max([path.most_growth(t) for path in paths], axis=0)
+        u = np.concatenate([path.at(t, exponent) for path in paths], axis=1)
+        velocity = np.concatenate([path.velocity_at(t, exponent) for path in paths], axis=1)
         norm = np.linalg.norm(u, axis=1, keepdims=True)
         direction, velocity = u / norm, velocity / norm
         speed = np.linalg.norm(velocity - (velocity * direction).sum(axis=1, keepdims=True) * direction, axis=1)
         value = correlation.value(torch.from_numpy(direction)).numpy()
-        return {"log_norm": np.log(norm[:, 0]) + rate * t, "value": value, "speed": speed, "direction": direction}
+        return {"log_norm": np.log(norm[:, 0]) + exponent, "value": value, "speed": speed, "direction": direction}
 
     while end < MOST_SPACINGS * spacing:
         value, speed, log_norm = (float(states(np.array([end]))[name][0]) for name in ("value", "speed", "log_norm"))
@@ -406,7 +366,7 @@ def _refined(
 def _measure(family: Family, states: FlowStates) -> dict[str, np.ndarray]:
     """Arc, time, log-norm, direction, value and speed of states [S, P]; NaN where there is no state."""
     row, column = torch.nonzero(~torch.isnan(states.time), as_tuple=True)
-    correlation = replace(family.correlation, z=family.z[row])
+    correlation = replace(family.correlation, x=family.x[row], z=family.z[row])
     direction = states.direction[row, column]
     value, speed = torch.full_like(states.time, torch.nan), torch.full_like(states.time, torch.nan)
     value[row, column] = correlation.value(direction)

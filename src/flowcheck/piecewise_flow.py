@@ -54,10 +54,12 @@ class UnitPath:
     def begins(self) -> Float[np.ndarray, " p"]:
         return np.array([piece.begin for piece in self.pieces])
 
-    @property
-    def rate(self) -> float:
-        """|g| of the last piece: (u, v) grows like exp(rate t), unless it lies on the shrinking branch."""
-        return float(np.linalg.norm(self.pieces[-1].g))
+    def most_growth(self, t: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+        """The integral of |g| up to t, which bounds the growth of ln|(u, v)|; an exponent for `at`."""
+        rates, begins = np.array([np.linalg.norm(piece.g) for piece in self.pieces]), self.begins
+        grown = np.concatenate([[0.0], np.cumsum(rates[:-1] * np.diff(begins))])
+        piece_of = np.searchsorted(begins, t, side="right") - 1
+        return grown[piece_of] + rates[piece_of] * (t - begins[piece_of])
 
     def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p d+1"]:
         r"""(u, v) $e^{-\text{exponent}}$ at times t."""
@@ -238,11 +240,11 @@ def kkt_residual(
 ) -> float:
     r"""Distance of $\lambda(u,v)$ from the subdifferential of $v\,q(u)$ at (u, v): the smallest over $\sigma'$ at its kinks.
 
-    A certificate that knows nothing of the path (two_homogeneous, Eq. (36) for one unit). A kink is met below 1e-9 |u|.
+    A certificate that knows nothing of the path (two_homogeneous, Eq. (36) for one unit). A kink is met below 1e-9 |(u, v)|.
     """
     u, v = unit[:-1], float(unit[-1])
     a, steepness = x @ u, v * z[:, None] * x
-    met = np.abs(a) <= 1e-9 * np.linalg.norm(u)
+    met = np.abs(a) <= 1e-9 * np.linalg.norm(unit)
     rest = np.where(a > 0, 1.0, slope)[~met] @ steepness[~met] - multiplier * u
     if met.any():
         rest = rest + lsq_linear(steepness[met].T, -rest, bounds=(slope, 1.0), tol=1e-15).x @ steepness[met]

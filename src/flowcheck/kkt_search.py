@@ -1,0 +1,112 @@
+r"""KKT points of constrained NCFs, found by ascent and without any flow, for the random problems of a family.
+
+The ascents run on one unit, in few dimensions; its KKT points become KKT points of the whole network by placing the unit in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from flowcheck import networks
+from flowcheck.correlation import Correlation, ascend
+from flowcheck.correlation_study import Family
+from flowcheck.data import unit_vectors
+from flowcheck.networks import Network
+
+RESIDUAL = 1e-5
+"""KKT residual of an ascent that counts: comparing values resolves little less where the curvature is large."""
+POSITIVE = 1e-6
+"""N(u) over its bound from which a KKT point is a limit of growing flows."""
+
+
+@dataclass(frozen=True)
+class FoundPoints:
+    r"""Where the ascents of each row ended, as unit weights of the family's network.
+
+    Attributes:
+        weights, outputs: u and $\mathcal H(X;u)$ on the row's inputs.
+        value: N(u) over the bound of the row.
+        defect: $\|\nabla\mathcal N(u)-L\mathcal N(u)u\|$ over the bound.
+        usable: whether the ascent converged, to N(u) > 0.
+    """
+
+    family: Family
+    weights: Float[Tensor, "s p k"]
+    outputs: Float[Tensor, "s p n"]
+    value: Float[Tensor, "s p"]
+    defect: Float[Tensor, "s p"]
+    usable: Bool[Tensor, "s p"]
+
+    def nearest(self, directions: Float[Tensor, "s k"]) -> tuple[Float[np.ndarray, " s"], ...]:
+        r"""$\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$, value and defect at the usable point u nearest to each direction.
+
+        Measured on the outputs because networks have symmetries, which leave the outputs alone. inf where no point is usable.
+        """
+        outputs = self.family.network.forward(directions, self.family.x)
+        distance = (self.outputs - outputs[:, None]).norm(dim=-1) / self.outputs.norm(dim=-1).clamp_min(1e-300)
+        at = torch.where(self.usable, distance, torch.inf).argmin(dim=1, keepdim=True)
+        some = self.usable.any(dim=1)
+        return tuple(
+            torch.where(some, values.gather(1, at)[:, 0], torch.inf).numpy() for values in (distance, self.value, self.defect)
+        )
+
+    def as_starts(self) -> Family:
+        """The family with each row started at its KKT point of largest value; rows where none was found are left out."""
+        best = torch.where(self.usable, self.value, -torch.inf).argmax(dim=1)
+        rows = torch.nonzero(self.usable.any(dim=1))[:, 0]
+        return replace(self.family, x=self.family.x[rows], z=self.family.z[rows], starts=self.weights[rows, best[rows]])
+
+
+def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints:
+    """Ascend from `starts` random vectors per row."""
+    x, z = (data.repeat_interleave(starts, dim=0) for data in (family.x, family.z))
+    unit, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
+    points = ascend(unit, unit_vectors(rng, len(z), unit.network.size), tolerance=1e-7, iterations=400)
+    weights, shape = lifted(family, points.points), (len(family.starts), starts)
+    value = whole.value(weights).view(shape) / family.bound[:, None]
+    return FoundPoints(
+        family,
+        weights.view(*shape, -1),
+        family.network.forward(weights, x).view(*shape, -1),
+        value,
+        whole.tangential(weights).norm(dim=-1).view(shape) / family.bound[:, None],
+        (points.residual.view(shape) <= RESIDUAL) & (value > POSITIVE),
+    )
+
+
+def unit_network(family: Family) -> Network:
+    """The network of one unit whose KKT points `lifted` turns into KKT points of the family's network."""
+    dimension = family.network.inputs
+    if family.kind == "two_relu":
+        return networks.two_layer(1, dimension)
+    if family.kind == "squared":
+        return networks.power_net(1, dimension, 2)
+    if family.kind in ("power", "polynomial"):
+        return networks.power_net(1, dimension, family.degree, slope=float(family.kind == "polynomial"))
+    return family.network
+
+
+def lifted(family: Family, unit: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
+    r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
+
+    $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
+    layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
+    """
+    if unit.shape[1] == family.network.size:
+        return unit
+    weights = torch.zeros(len(unit), family.network.size, dtype=unit.dtype)
+    if family.kind in ("power", "polynomial"):
+        weights[:, : unit.shape[1]] = unit
+        return weights
+    assert isinstance(family.network, networks.FeedForward)
+    first, second = family.network.unpack(weights)
+    if family.kind == "squared":
+        first[:, 0], second[:, 0, 0] = unit * 0.5**0.5, 0.5**0.5
+    else:
+        first[:, 0], second[:, :, 0] = unit[:, :-1], unit[:, -1:].abs() / second.shape[1] ** 0.5
+    return weights
