@@ -13,7 +13,8 @@ install_import_hook(
         f"flowcheck.{name}"
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
-            *("networks", "losses", "integrator", "flow", "descent", "planar_correlation", "layers"),
+            *("networks", "losses", "integrator", "flow", "descent", "planar_correlation", "layers", "stabilised"),
+            *("kinked", "clarke", "stable_sets"),
         )
     ],
     "numeric_tower.check",

@@ -348,7 +348,7 @@ def figure_arrays(arrays: dict[str, np.ndarray], ncf: Correlations, seed: int) -
 
 
 def overview_arrays(arrays: dict[str, np.ndarray], ncf: dict[int, Correlations]) -> dict[str, np.ndarray]:
-    """Per normalisation and start: smallest, median and largest loss ratio, distance and gap to the maximum over seeds."""
+    """Per normalisation and start: quartiles over seeds of loss ratio, distance and gap to the maximum."""
     kept = {}
     for start in STARTS:
         for group in NORMALISATIONS:
@@ -360,7 +360,7 @@ def overview_arrays(arrays: dict[str, np.ndarray], ncf: dict[int, Correlations])
                 steep = theta if start == "origin" else theta[:, FITTED:]
                 gaps.append(np.median((one.labels if start == "origin" else one.residual).distance_to_maximum(steep), axis=1))
             for name, curves in (("loss_ratio", loss / loss[:, :1]), ("distance", size), ("gap", np.array(gaps))):
-                kept[f"overview_{start}_{name}_{group}"] = np.quantile(curves, [0.0, 0.5, 1.0], axis=0)
+                kept[f"overview_{start}_{name}_{group}"] = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
     return kept
 
 

@@ -123,28 +123,37 @@ def ascend(
 ) -> KktPoints:
     r"""Maximise N on the unit sphere from all starts at once: $u\leftarrow(u+\eta\,g/\|g\|)/\|\cdot\|$.
 
-    $\eta$ is 1 and is halved, for one start, where a step does not increase N: with z of both signs the full step can cycle. A
-    row is done when its KKT residual is below `tolerance`, or where the gradient vanishes.
+    $\eta$ is 1 and is halved, for one start, where a step does not increase N: with z of both signs the full step can cycle.
+    Where N changes by no more than rounding, a step must lower the KKT residual instead. A row is done when this residual is
+    below `tolerance`, or where the gradient vanishes.
     """
-    u = unit(starts)
-    eta = torch.ones_like(u[:, :1])
-    value, done, count = correlation.value(u), torch.zeros(len(u), dtype=torch.bool, device=u.device), 0
-    while count < iterations and not bool(done.all()):
-        gradient = correlation.gradient(u)
-        size = gradient.norm(dim=-1, keepdim=True)
-        along = (gradient * u).sum(dim=-1, keepdim=True)
-        residual = (gradient - along * u).norm(dim=-1, keepdim=True)
-        done = ((residual <= tolerance * size) | (size <= STALLED))[:, 0]
-        trial = unit(u + eta * gradient / size.clamp_min(STALLED))
-        trial_value = correlation.value(trial)
-        # rounding makes the last steps look like decreases: they are taken, up to the rounding of a sum of n terms
-        better = (trial_value >= value - 1e-14 * value.abs())[:, None]
-        take = better & ~done[:, None]
-        u, value = torch.where(take, trial, u), torch.where(take[:, 0], trial_value, value)
-        eta = torch.where(better, (1.5 * eta).clamp_max(1.0), 0.5 * eta)
+    u, eta = unit(starts), torch.ones_like(starts[:, :1])
+    value, gradient, count = correlation.value(u), correlation.gradient(u), 0
+    sine, size = _sine(gradient, u)
+    while count < iterations:
+        done = (sine <= tolerance) | (size <= STALLED)
+        if bool(done.all()):
+            break
+        trial = unit(u + eta * gradient / size[:, None].clamp_min(STALLED))
+        trial_value, trial_gradient = correlation.value(trial), correlation.gradient(trial)
+        trial_sine, trial_size = _sine(trial_gradient, trial)
+        rounding = 1e-14 * value.abs()  # of a sum of n terms
+        better = (trial_value > value + rounding) | ((trial_value >= value - rounding) & (trial_sine < sine))
+        take = better & ~done
+        u, gradient = torch.where(take[:, None], trial, u), torch.where(take[:, None], trial_gradient, gradient)
+        value, sine = torch.where(take, trial_value, value), torch.where(take, trial_sine, sine)
+        size = torch.where(take, trial_size, size)
+        eta = torch.where(better[:, None], (1.5 * eta).clamp_max(1.0), 0.5 * eta)
         count += 1
     residual = correlation.kkt_residual(u)
     return KktPoints(u, value, residual, residual <= 10.0 * tolerance, count)
+
+
+def _sine(gradient: Float[Tensor, "s k"], u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
+    """Sine of the angle between gradients and unit vectors, and the gradients' norms."""
+    size = gradient.norm(dim=-1)
+    across = gradient - (gradient * u).sum(dim=-1, keepdim=True) * u
+    return across.norm(dim=-1) / size.clamp_min(STALLED), size
 
 
 def largest_output(network: Network, x: Float[Tensor, "n d"], starts: Float[Tensor, "s k"], iterations: int = 300) -> float:

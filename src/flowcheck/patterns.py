@@ -130,7 +130,7 @@ class Patterns(Pieces):
         return self.part.preactivations(stacked, _for_copies(self.inputs(index), self.copies)).reshape(len(state), -1)
 
     def _branch(self, mode: Tensor) -> Tensor:
-        return torch.where(mode > 0, self.high, self.low).to(mode.dtype)
+        return self.low + (self.high - self.low) * (mode > 0).to(mode.dtype)
 
     def _frozen(self, state: Tensor, branch: Tensor) -> _FrozenBatch:
         return _FrozenBatch(self.part, self.copies, state[:, : self.network.size], branch)
@@ -201,6 +201,9 @@ class _Branch(Activation):
 
     def derivative(self, z: Tensor) -> Tensor:
         return self.factors
+
+    def pull(self, z: Tensor, upstream: Tensor) -> Tensor:
+        return self.factors * upstream
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Intervals: of a fraction of seeds, and of a fitted slope."""
+"""Intervals: of a fraction of seeds, of a mean over seeds, and of a fitted slope."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> t
         raise ValueError("a fraction needs at least one run")
     interval = stats.binomtest(int(successes), int(n)).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
+
+
+def mean_interval(values: Float[np.ndarray, " n"], confidence: float = CONFIDENCE) -> tuple[float, tuple[float, float]]:
+    """Mean with its Student-t interval. Raises ValueError with fewer than two values."""
+    if len(values) < 2:
+        raise ValueError(f"a mean with an interval needs two values, got {len(values)}")
+    mean, half = float(np.mean(values)), float(stats.t.ppf(0.5 * (1.0 + confidence), len(values) - 1) * stats.sem(values))
+    return mean, (mean - half, mean + half)
 
 
 def slope_interval(

@@ -69,6 +69,15 @@ def test_ascent_with_labels_of_both_signs_never_goes_down():
         assert (ascend(ncf, starts, iterations=iterations).value >= ncf.value(starts) - 1e-12).all()
 
 
+def test_ascent_with_labels_of_both_signs_does_not_stall_where_values_differ_by_rounding():
+    # the curvature at these maxima is more than twice the gradient: a full step overshoots, and values cannot tell
+    rng = np.random.default_rng(4)
+    x, z = data.sphere_inputs(rng, 12, 3), data.gaussian(rng, 12)
+    found = ascend(Correlation(networks.power_net(1, 3, 2), x, z), data.unit_vectors(rng, 200, 3), iterations=400)
+    assert found.converged.all()
+    assert len(found.distinct()) == 3
+
+
 def test_distinct_points_are_kept_once():
     ncf, rng = problem(networks.power_net(1, 2, 4, slope=1), positive=True)
     found = ascend(ncf, data.unit_vectors(rng, 32, 2))
