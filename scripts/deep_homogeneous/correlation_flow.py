@@ -73,6 +73,7 @@ def degree_two(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         "finite_share": np.concatenate(share),
         "finite_time": np.concatenate(reached),
         "finite_over": np.concatenate(over),
+        "lowered_share": lemmas.decay_share(printed)[1] / 0.9,
         "printed_excess": log_excess.max(),
         "degree_three_time": blow_up.blow_up_time[0],
     }
@@ -138,6 +139,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.measure("norm_excess_rate_raised", raised.max(), error=1e-6, n=len(raised))
     n = len(arrays["finite_share"])
     evidence.measure("finite_rise_share_max", arrays["finite_share"].max(), error=1e-6, n=n)
+    evidence.measure("finite_rise_share_rate_lowered", float(arrays["lowered_share"][0]), error=1e-6, n=1)
     evidence.measure("finite_time_min", arrays["finite_time"].min(), error=1e-9, n=n)
     evidence.measure("finite_time_degree_three", float(arrays["degree_three_time"]), error=1e-6)
     evidence.measure("finite_printed_log_excess", float(arrays["printed_excess"]), error=1e-6)

@@ -13,13 +13,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcheck import networks
-from flowcheck.correlation import Correlation, ascend
-from flowcheck.correlation_study import Family
+from flowcheck.clarke import neuron_kkt_points
+from flowcheck.correlation import Correlation, ascend, unit
+from flowcheck.correlation_study import Family, unit_of
 from flowcheck.data import unit_vectors
 from flowcheck.networks import Network
 
-RESIDUAL = 1e-5
-"""KKT residual of an ascent that counts: comparing values resolves little less where the curvature is large."""
+TOLERANCE = 1e-8
+"""KKT residual at which an ascent ends; one that does not reach ten times this does not count."""
+SMALL = 1e-3
+"""Share of a unit in the norm of a direction below which it is on its way to 0."""
 POSITIVE = 1e-6
 """N(u) over its bound from which a KKT point is a limit of growing flows."""
 
@@ -43,7 +46,7 @@ class FoundPoints:
     usable: Bool[Tensor, "s p"]
 
     def nearest(self, directions: Float[Tensor, "s k"]) -> tuple[Float[np.ndarray, " s"], ...]:
-        r"""$\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$, value and defect at the usable point u nearest to each direction.
+        r"""$\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$, value and defect at the usable u nearest to each θ.
 
         Measured on the outputs because networks have symmetries, which leave the outputs alone. inf where no point is usable.
         """
@@ -65,8 +68,8 @@ class FoundPoints:
 def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints:
     """Ascend from `starts` random vectors per row."""
     x, z = (data.repeat_interleave(starts, dim=0) for data in (family.x, family.z))
-    unit, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
-    points = ascend(unit, unit_vectors(rng, len(z), unit.network.size), tolerance=1e-7, iterations=400)
+    one, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
+    points = ascend(one, unit_vectors(rng, len(z), one.network.size), tolerance=TOLERANCE, iterations=3000)
     weights, shape = lifted(family, points.points), (len(family.starts), starts)
     value = whole.value(weights).view(shape) / family.bound[:, None]
     return FoundPoints(
@@ -75,8 +78,22 @@ def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints
         family.network.forward(weights, x).view(*shape, -1),
         value,
         whole.tangential(weights).norm(dim=-1).view(shape) / family.bound[:, None],
-        (points.residual.view(shape) <= RESIDUAL) & (value > POSITIVE),
+        points.converged.view(shape) & (value > POSITIVE),
     )
+
+
+def unit_distance(family: Family, directions: Float[Tensor, "s k"]) -> Float[np.ndarray, " s"]:
+    r"""Two-layer nets in three dimensions: distance of the units' directions $u/\|u\|$ to the KKT points of one unit, all of which
+    are listed, kinks included. Largest over the units that are not small; inf where there is no KKT point.
+    """
+    slope, width = unit_of(family.network)
+    distances = []
+    for x, z, direction in zip(family.x.numpy(), family.z.numpy(), directions.numpy(), strict=True):
+        points, units = neuron_kkt_points(x, z, slope), direction.reshape(-1, width)
+        u = unit(torch.from_numpy(units[np.linalg.norm(units, axis=1) > SMALL, :-1])).numpy()
+        apart = np.linalg.norm(u[:, None] - points, axis=2) if len(points) else np.full((len(u), 1), np.inf)
+        distances.append(apart.min(axis=1).max())
+    return np.array(distances)
 
 
 def unit_network(family: Family) -> Network:
@@ -91,22 +108,22 @@ def unit_network(family: Family) -> Network:
     return family.network
 
 
-def lifted(family: Family, unit: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
+def lifted(family: Family, units: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
     r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
 
     $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
     layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
     """
-    if unit.shape[1] == family.network.size:
-        return unit
-    weights = torch.zeros(len(unit), family.network.size, dtype=unit.dtype)
+    if units.shape[1] == family.network.size:
+        return units
+    weights = torch.zeros(len(units), family.network.size, dtype=units.dtype)
     if family.kind in ("power", "polynomial"):
-        weights[:, : unit.shape[1]] = unit
+        weights[:, : units.shape[1]] = units
         return weights
     assert isinstance(family.network, networks.FeedForward)
     first, second = family.network.unpack(weights)
     if family.kind == "squared":
-        first[:, 0], second[:, 0, 0] = unit * 0.5**0.5, 0.5**0.5
+        first[:, 0], second[:, 0, 0] = units * 0.5**0.5, 0.5**0.5
     else:
-        first[:, 0], second[:, :, 0] = unit[:, :-1], unit[:, -1:].abs() / second.shape[1] ** 0.5
+        first[:, 0], second[:, :, 0] = units[:, :-1], units[:, -1:].abs() / second.shape[1] ** 0.5
     return weights
