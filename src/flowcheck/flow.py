@@ -229,7 +229,7 @@ def time_reaches(value: float) -> Event:
     return Event(f"time {value:g}", lambda p, state, index: state[:, -1] - value, follows_clock=True)
 
 
-def angle(a: Float[Tensor, "*b k"], b: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
+def angle(a: Float[Tensor, "*#b k"], b: Float[Tensor, "*#b k"]) -> Float[Tensor, "*b"]:
     """Angle between unit vectors in the half-angle form, accurate near 0 and near pi."""
     return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
 

@@ -29,6 +29,8 @@ REJECTIONS = 40
 """Rejections in a row before giving up: the step has then shrunk by 0.2^40 = 1e-28."""
 SAMPLES = (0.25, 0.5, 0.75, 1.0)
 """Where a step is looked at for kinks; two crossings of one kink between two samples go unseen."""
+TOGETHER = 1e-9
+"""Kinks whose distance has shrunk by this factor when the first is met are met with it: they are one, up to a factor."""
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,8 @@ class _Run:
 
         cut = self._cut(step.take(hit), rows[hit], inside, low[hit], high[hit])
         values = pieces.inside(cut.end, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf)
-        reached = values <= values.amin(dim=-1, keepdim=True).clamp_min(0)
+        before = pieces.inside(step.start[hit], mode[hit], index[hit]).abs()
+        reached = values <= torch.maximum(values.amin(dim=-1, keepdim=True).clamp_min(0), TOGETHER * before)
         return step.put(hit, cut), left.index_copy(0, hit, reached)
 
     def _cut(self, step: Step, rows: Tensor, phi: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Step:
