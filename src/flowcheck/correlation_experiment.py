@@ -102,7 +102,7 @@ def cell(p: Parameters, context: Context, examples: Iterable[Family] = ()) -> di
         flows = p.followed(family)
         tables.append(table(p, flows, context.rng("ascent", family.name)))
         if family.name in p.drawn:
-            curves += [curve(flows, row) for row in range(min(4, p.runs))]
+            curves += [curve(flows, row, tables[-1].outcome[row]) for row in range(min(4, p.runs))]
     runs = pd.concat(tables, ignore_index=True)
     return (
         {f"runs_{column}": runs[column].to_numpy(None if pd.api.types.is_numeric_dtype(runs[column]) else str) for column in runs}
@@ -207,8 +207,8 @@ def _deeper(f: Followed, ended: lemmas.Outcome) -> dict[str, np.ndarray]:
     }
 
 
-def curve(f: Followed, row: int) -> dict[str, Any]:
-    """One run for the figures: arc and time in units of 1/(beta |z|), N over its bound, ln|u|, the time left over T*."""
+def curve(f: Followed, row: int, outcome: str) -> dict[str, Any]:
+    """One run for the figures: its outcome, arc and time in units of 1/(beta |z|), N over its bound, ln|u|, the time left over T*."""
     s, bound = f.samples, float(f.family.bound[row])
     end = int((s.weights[row].sum(axis=-1) > 0).sum())
     take = np.unique(np.linspace(0, end, CURVE_POINTS).astype(int))
@@ -217,6 +217,7 @@ def curve(f: Followed, row: int) -> dict[str, Any]:
     return {
         "family": f.family.name,
         "degree": s.degree,
+        "outcome": outcome,
         "arc": s.arc[row, take] * bound,
         "time": s.time[row, take] * bound,
         "value": s.value[row, take] / bound,

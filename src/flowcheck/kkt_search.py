@@ -83,8 +83,8 @@ def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints
 
 
 def unit_distance(family: Family, directions: Float[Tensor, "s k"]) -> Float[np.ndarray, " s"]:
-    r"""Two-layer nets in three dimensions: distance of the units' directions $u/\|u\|$ to the KKT points of one unit, all of which
-    are listed, kinks included. Largest over the units that are not small; inf where there is no KKT point.
+    r"""Two-layer nets in three dimensions: distance of the units' $u/\|u\|$ to the KKT points of one unit, all of which are
+    listed, kinks included. Largest over the units that are not small; inf where there is no KKT point.
     """
     slope, width = unit_of(family.network)
     distances = []
