@@ -31,6 +31,11 @@ class Correlation:
     x: Float[Tensor, "*b n d"]
     z: Float[Tensor, "*s n"]
 
+    def rows(self, chosen: Bool[Tensor, " s"]) -> Correlation:
+        """The correlation of the chosen rows of a batch."""
+        x, z = (self.x if self.x.dim() == 2 else self.x[chosen]), (self.z if self.z.dim() == 1 else self.z[chosen])
+        return Correlation(self.network, x, z)
+
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
         outputs = self.network.forward(u, self.x)
         return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
@@ -127,26 +132,31 @@ def ascend(
     Where N changes by no more than rounding, a step must lower the KKT residual instead. A row is done when this residual is
     below `tolerance`, or where the gradient vanishes.
     """
-    u, eta = unit(starts), torch.ones_like(starts[:, :1])
-    value, gradient, count = correlation.value(u), correlation.gradient(u), 0
+    ends, rows, running, count = unit(starts), torch.arange(len(starts), device=starts.device), correlation, 0
+    u, eta = ends, torch.ones_like(starts[:, :1])
+    value, gradient = running.value(u), running.gradient(u)
     sine, size = _sine(gradient, u)
     while count < iterations:
-        done = (sine <= tolerance) | (size <= STALLED)
-        if bool(done.all()):
+        going = (sine > tolerance) & (size > STALLED)
+        if not bool(going.all()):  # rows that are done leave the batch
+            ends[rows[~going]] = u[~going]
+            rows, running = rows[going], running.rows(going)
+            u, eta, value, gradient, sine, size = (part[going] for part in (u, eta, value, gradient, sine, size))
+        if not len(rows):
             break
-        trial = unit(u + eta * gradient / size[:, None].clamp_min(STALLED))
-        trial_value, trial_gradient = correlation.value(trial), correlation.gradient(trial)
+        trial = unit(u + eta * gradient / size[:, None])
+        trial_value, trial_gradient = running.value(trial), running.gradient(trial)
         trial_sine, trial_size = _sine(trial_gradient, trial)
         rounding = 1e-14 * value.abs()  # of a sum of n terms
         better = (trial_value > value + rounding) | ((trial_value >= value - rounding) & (trial_sine < sine))
-        take = better & ~done
-        u, gradient = torch.where(take[:, None], trial, u), torch.where(take[:, None], trial_gradient, gradient)
-        value, sine = torch.where(take, trial_value, value), torch.where(take, trial_sine, sine)
-        size = torch.where(take, trial_size, size)
+        u, gradient = torch.where(better[:, None], trial, u), torch.where(better[:, None], trial_gradient, gradient)
+        value, sine = torch.where(better, trial_value, value), torch.where(better, trial_sine, sine)
+        size = torch.where(better, trial_size, size)
         eta = torch.where(better[:, None], (1.5 * eta).clamp_max(1.0), 0.5 * eta)
         count += 1
-    residual = correlation.kkt_residual(u)
-    return KktPoints(u, value, residual, residual <= 10.0 * tolerance, count)
+    ends[rows] = u
+    residual = correlation.kkt_residual(ends)
+    return KktPoints(ends, correlation.value(ends), residual, residual <= 10.0 * tolerance, count)
 
 
 def _sine(gradient: Float[Tensor, "s k"], u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:

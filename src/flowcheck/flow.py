@@ -168,7 +168,7 @@ def correlation_flow(
 
 
 def blow_up_time(
-    path: FlowPath, network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, "*s n"]
+    path: FlowPath, network: Network, x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s n"]
 ) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
     r"""T* of the NCF flow, L > 2, and a bound on the error of its tail.
 
@@ -185,7 +185,8 @@ def blow_up_time(
     value = (network.forward(path.direction, x) * z).sum(dim=-1)
     tail = torch.where(value > 0, torch.exp(-gap * path.log_growth) / (network.degree * gap * value), torch.inf)
     try:
-        slack = (1 - value / (network.output_bound(x) * z.norm(dim=-1))).clamp(0, 1)
+        beta = value.new_tensor([network.output_bound(own) for own in x.view(-1, *x.shape[-2:])])
+        slack = (1 - value / (beta * z.norm(dim=-1))).clamp(0, 1)
     except ValueError:
         slack = torch.ones_like(value)
     return path.time + tail, torch.where(torch.isfinite(tail), slack * tail, torch.inf)
