@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from flowcheck.claims import Claim, Verdict
+from flowcheck.config import expand_braces
 from flowcheck.evidence import Evidence, HypothesisError
 from flowcheck.experiment import Context
 from flowcheck.judge import judge
@@ -46,7 +47,9 @@ def test_a_broken_hypothesis_is_named_and_leaves_its_claims_undecided(script, ch
     with pytest.raises(HypothesisError) as unmet:
         script.cell(parameters, Context(CONFIG["seed"]))
     assert unmet.value.metric == metric
-    evidence = Evidence.of_unmet_hypothesis(unmet.value, CONFIG["metrics"])
+    evidence = Evidence.of_unmet_hypothesis(
+        unmet.value, [name for pattern in CONFIG["metrics"] for name in expand_braces(pattern)]
+    )
     concerned = [claim for claim in CLAIMS if metric in {hypothesis.metric for hypothesis in claim.hypotheses}]
     assert concerned
     assert {judge(claim, evidence.metrics).verdict for claim in concerned} == {Verdict.HYPOTHESIS_NOT_MET}
