@@ -208,7 +208,7 @@ def _deeper(f: Followed, ended: lemmas.Outcome) -> dict[str, np.ndarray]:
 
 
 def curve(f: Followed, row: int, outcome: str) -> dict[str, Any]:
-    """One run for the figures: its outcome, arc and time in units of 1/(beta |z|), N over its bound, ln|u|, the time left over T*."""
+    """One run for the figures: outcome, arc and time in units of 1/(beta |z|), N over its bound, ln|u|, time left over T*."""
     s, bound = f.samples, float(f.family.bound[row])
     end = int((s.weights[row].sum(axis=-1) > 0).sum())
     take = np.unique(np.linspace(0, end, CURVE_POINTS).astype(int))
