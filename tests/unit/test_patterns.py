@@ -147,20 +147,26 @@ def test_a_slide_ends_at_a_kkt_point_on_the_kink():
     torch.testing.assert_close(path.direction, tensor([[0.0, math.sqrt(0.5), math.sqrt(0.5)]]), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("network", [KINKED[0], KINKED[3]], ids=lambda network: network.name)
-def test_explicit_euler_converges_to_it(network):
+@pytest.mark.parametrize(
+    ("network", "mirrored"),
+    [(KINKED[0], False), (KINKED[3], False), (KINKED[0], True), (KINKED[1], True)],
+    ids=["two-layer", "deep", "two-layer, symmetric inputs", "leaky, symmetric inputs"],
+)
+def test_explicit_euler_converges_to_it(network, mirrored):
     """Euler steps zigzag about a kink on which the solution slides, within their size; errors of first order all along."""
     x, z = data(n=12, seed=5)
+    if mirrored:
+        x = torch.cat([x[:6], -x[:6]])
     start, errors = directions(network.size, 3, seed=2), []
     path = correlation_flow(network, x, z, start, length=1.0, rtol=1e-5, clock="time")
     assert int(path.kinks.min()) >= 4 and int(path.slides.max()) >= 2
-    for count in (200, 800):
+    for count in (150, 600):
         u = start.clone()
         for _ in range(count):
             u = torch.add(u, network.pull(u, x, z), alpha=1 / count)
         errors.append((path.weights() - u).norm(dim=-1) / u.norm(dim=-1))
     ratio = errors[0] / errors[1]
-    assert float(errors[1].max()) < 0.04 and float(ratio.min()) > 2.5 and float(ratio.max()) < 6
+    assert float(errors[1].max()) < 0.05 and float(ratio.min()) > 2.5 and float(ratio.max()) < 6
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["parallel", "opposite"])
