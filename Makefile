@@ -4,6 +4,7 @@
 #   make test         the whole test suite
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one
+#   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5); 10 minutes on an idle machine
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
 #   make lock         compile requirements.lock from pyproject.toml (maintainers; needs pip-tools on the PATH)
 #   make clean        delete everything generated: results, logs, caches, the environment
@@ -12,14 +13,16 @@ PYTHON ?= python3
 SCALE ?= laptop
 CORES ?= all
 WORKERS ?= 2
+ROUNDS ?= 5
 
 STAMP := .venv/flowcheck.stamp
+BENCH_STAMP := .venv-bench/flowcheck.stamp
 # inside recipes only: the environment itself is built by the interpreter the caller sees
 IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce smoke test lint lock clean
+.PHONY: help env reproduce smoke test bench lint lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +50,15 @@ smoke: env
 test: env
 	$(IN_ENV) python -m pytest -n $(WORKERS) --dist loadfile
 
+# an environment of its own, so that the peers never change what the pipeline runs on
+$(BENCH_STAMP): requirements.lock requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install -r requirements.lock -r requirements-bench.txt
+	@touch $@
+
+bench: $(BENCH_STAMP)
+	PYTHONPATH="$(CURDIR)/src:$(CURDIR)" .venv-bench/bin/python -m benchmarks.run --rounds $(ROUNDS) $(addprefix --only ,$(BENCH))
+
 lint: env
 	$(IN_ENV) ruff check .
 	$(IN_ENV) ruff format --check .
@@ -65,7 +77,8 @@ lock:
 	sed -i 's/^\([a-z0-9_.-]*==[0-9.]*\)+[a-z0-9.]*$$/\1/' requirements.lock
 
 clean:
-	rm -rf results/smoke results/laptop results/paper report.zip logs .snakemake .cache .venv
+	rm -rf results/smoke results/laptop results/paper report.zip logs .snakemake .cache .venv .venv-bench
+	rm -f benchmarks/results.json benchmarks/results.md benchmarks/results.png
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf src/*.egg-info

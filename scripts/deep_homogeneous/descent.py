@@ -2,105 +2,30 @@
 
 A draw is a teacher, 100 points and a start. Escape is the first iteration at which the loss is below 0.99 of its initial value.
 The flow predicts it: under a loss c times the half sum, after t / (c * step size) iterations. The displayed draw is trained
-exactly as printed. The others are trained as many iterations, with the step size, of each draw its own, that makes their
-predicted escape come at the printed iteration; without that, a fixed number of iterations shows most draws long before or after.
+exactly as printed. The others are trained as many iterations (a stated fraction of them at the smaller scales), each with the
+step size that makes its predicted escape come at the end: a fixed step size shows most of them long before or after.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
+import descent_reading as reading
 import numpy as np
 import pandas as pd
 import torch
+from descent_reading import LOSSES, NETWORKS, Parameters, rate
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from flowcheck import data, layers
 from flowcheck.correlation import Correlation, unit
-from flowcheck.descent import DescentPath, gradient_descent
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
+from flowcheck.descent import DescentPath, gradient_descent, log_spaced
+from flowcheck.evidence import Evidence, HypothesisError
+from flowcheck.experiment import Context, main
 from flowcheck.flow import FlowPath, loss_flow, loss_ratio_below
 from flowcheck.hypotheses import require_degree, require_scale, require_signal
-from flowcheck.losses import HALF_MEAN, HALF_SUM, MEAN, Loss
-from flowcheck.networks import deep_relu, squared_relu
-from flowcheck.statistics import clopper_pearson, slope_interval
-
-LOSSES: dict[str, Loss] = {"half_sum": HALF_SUM, "half_mean": HALF_MEAN, "mean": MEAN}
-NETWORKS = {
-    "squared_relu": (squared_relu([20, 20], 10), squared_relu([2, 3], 10)),
-    "relu": (deep_relu([20, 20, 20], 10), deep_relu([2, 3, 3], 10)),
-}
-Positive = Annotated[float, Field(gt=0)]
-Range = tuple[float, float]
-
-
-class Recipe(ParametersModel):
-    """What the paper prints, and which start of which draw is displayed."""
-
-    delta: Positive
-    step_size: Positive
-    iterations: int = Field(ge=1)
-    displayed_draw: int = Field(ge=0)
-    displayed_start: int = Field(ge=0)
-
-
-class Effort(ParametersModel):
-    """What a scale may reduce. A coarsening of 10 takes ten times fewer and ten times longer steps."""
-
-    seeds: int = Field(ge=2)
-    draws: int = Field(ge=1)
-    starts: int = Field(ge=1)
-    displayed_coarsening: int = Field(ge=1)
-    coarsening: int = Field(ge=1)
-    printed_seeds: int = Field(ge=1)
-    printed_iterations: int = Field(ge=1)
-    trend_seeds: int = Field(ge=2)
-    rtol: Positive
-
-
-class Criteria(ParametersModel):
-    """Reading tolerances of the figures, per layer where they are lists. `typical` ones are asked of half of the seeds."""
-
-    norm: float
-    growth: Range
-    cosine: float
-    cosine_typical: float
-    initial_cosine: float
-    cosine_rise: float
-    initial_rows: list[float]
-    initial_ratio: float
-    rows: list[float]
-    ratio: list[float]
-    share: Range
-    rows_typical: list[float] | None = None
-    strong_rows: float | None = None
-    ratio_typical: list[float] | None = None
-    third_ratio: float | None = None
-    leading: Range | None = None
-    bulk: Range | None = None
-
-
-class Parameters(ParametersModel):
-    network: Literal["squared_relu", "relu"]
-    points: int = Field(ge=1)
-    degenerate_label: float
-    silent_label: float
-    draw_window: Range
-    start_window: Range
-    loss_ratio: Annotated[float, Field(gt=0, lt=1)]
-    loss_rise: float
-    strong_share: Annotated[float, Field(gt=0, lt=1)]
-    control_delta: Positive
-    control_seeds: int = Field(ge=2)
-    control_steps: int = Field(ge=1)
-    deltas: list[Positive]
-    recipes: dict[str, Recipe]
-    efforts: dict[str, Effort]
-    criteria: dict[str, Criteria]
+from flowcheck.losses import HALF_SUM, Loss
 
 
 @dataclass(frozen=True)
@@ -137,18 +62,16 @@ def displayed_starts(p: Parameters, draws: Draws, context: Context) -> Draws:
 
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
-    network, recipe, effort = NETWORKS[p.network][0], p.recipes[p.network], p.efforts[p.network]
-    everything = draw(p, context)
+    recipe, effort, everything = p.recipes[p.network], p.efforts[p.network], draw(p, context)
     label = everything.y.mean(dim=-1).numpy()
     draws = everything.take(label > p.silent_label)
     accepted = np.flatnonzero(label[draws.number] > p.degenerate_label)
-    times, starts = escape_times(p, draws, context), displayed_starts(p, draws, context)
     chosen = accepted[: effort.seeds]
-    some, chosen_times = draws.take(chosen), times[chosen]
+    some = draws.take(chosen)
+    measured = hypotheses(p, some)
+    times, starts = escape_times(p, draws, context), displayed_starts(p, draws, context)
     return {
-        "degree_defect": np.array(require_degree(network, some.x[0])),
-        "scale_min": np.array(require_scale([recipe.delta, *p.deltas])),
-        "signal": np.array(min(require_signal(network, x, y) for x, y in zip(some.x, some.y, strict=True))),
+        **measured,
         "label_mean": label,
         "number": draws.number,
         "accepted": accepted,
@@ -156,11 +79,23 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         "time": times.numpy(),
         "start_number": starts.number,
         "start_time": escape_times(p, starts, context).numpy(),
-        **tuned_runs(p, some, chosen_times),
+        **tuned_runs(p, some, times[chosen]),
         **displayed_run(p, starts.take(starts.number == recipe.displayed_start)),
-        **printed_run(p, some, chosen_times),
+        **printed_run(p, some, times[chosen]),
         **control_run(p, some.take(slice(p.control_seeds))),
         **trend(p, some.take(slice(effort.trend_seeds))),
+    }
+
+
+def hypotheses(p: Parameters, draws: Draws) -> dict[str, np.ndarray]:
+    """What every claim presupposes, measured before anything runs. Raises HypothesisError."""
+    if not len(draws.number):
+        raise HypothesisError("signal", 0.0, "no teacher has labels that are not nearly zero")
+    network = NETWORKS[p.network][0]
+    return {
+        "scale_min": np.array(require_scale([p.recipes[p.network].delta, p.control_delta, *p.deltas])),
+        "degree_defect": np.array(max(require_degree(network, x) for x in draws.x)),
+        "signal": np.array(min(require_signal(network, x, y) for x, y in zip(draws.x, draws.y, strict=True))),
     }
 
 
@@ -172,20 +107,24 @@ def escape_times(p: Parameters, draws: Draws, context: Context) -> Float[Tensor,
 
 
 def escape(p: Parameters, draws: Draws, delta: float | Tensor, rtol: float) -> FlowPath:
-    """The flow of the printed loss until its ratio is reached."""
+    """The flow of the printed loss until its ratio is reached.
+
+    Kinks of the ReLU network are stepped over, not located: it has thousands on the way, descent does the same, and the effect is
+    in the difference between two tolerances.
+    """
     network = NETWORKS[p.network][0]
-    return loss_flow(network, draws.x, draws.y, HALF_SUM, draws.w0, delta, rtol=rtol, until=[loss_ratio_below(p.loss_ratio)])
-
-
-def rate(loss: Loss, points: int) -> float:
-    """How much faster than under the half sum the weights move."""
-    return loss.factor(points) / HALF_SUM.factor(points)
+    event = loss_ratio_below(p.loss_ratio)
+    return loss_flow(network, draws.x, draws.y, HALF_SUM, draws.w0, delta, rtol=rtol, until=[event], locate_kinks=False)
 
 
 def record(steps: int, beyond: int) -> np.ndarray:
-    """Iterations to record: half of them in the last twentieth, where everything happens."""
-    early, late = np.linspace(0, 0.95 * steps, 80), np.linspace(0.95 * steps, steps, 80)
-    return np.unique(np.concatenate([early, late, [steps + beyond]]).round().astype(np.int64))
+    """Iterations to record: most of them in the last twentieth, where everything happens, and those after the end."""
+    early, late, after = (
+        np.linspace(0, 0.95 * steps, 60),
+        np.linspace(0.95 * steps, steps, 80),
+        np.linspace(steps, steps + beyond, 20),
+    )
+    return np.unique(np.concatenate([early, late, after]).round().astype(np.int64))
 
 
 def train_to_escape(
@@ -278,7 +217,7 @@ def displayed_run(p: Parameters, draw: Draws) -> dict[str, np.ndarray]:
         recipe.delta * three.w0,
         step_size=recipe.step_size * effort.displayed_coarsening * factors,
         steps=steps + steps // 20,
-        record=record(steps, steps // 20),
+        record=np.union1d(record(steps, steps // 20), log_spaced(steps // 20, 80)),
         measure=lambda w: {"cosine": correlation.cosine(w)},
         loss_ratios=[p.loss_ratio],
         compile=True,
@@ -342,248 +281,26 @@ def trend(p: Parameters, draws: Draws) -> dict[str, np.ndarray]:
         at_escape = anatomy(p, repeated, path.weights(), name)
         found[f"{name}_time"] = path.time.reshape(shape).numpy()
         found[f"{name}_misalignment"] = 1.0 - at_escape[f"{name}_cosine"].reshape(shape)
-        found[f"{name}_ratio"] = second_ratio(at_escape[f"{name}_singular"]).reshape(*shape, -1)
+        found[f"{name}_ratio"] = reading.second_ratio(at_escape[f"{name}_singular"]).reshape(*shape, -1)
     return found
-
-
-def second_ratio(singular: np.ndarray, which: int = 1) -> np.ndarray:
-    """s_2 / s_1 of each layer, or s_3 / s_1."""
-    return singular[..., which] / singular[..., 0]
-
-
-def meets(c: Criteria, start: dict[str, np.ndarray], at: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Each criterion on the state of a set of runs: name -> yes or no, one per run."""
-    growth, ratio = at["norm"] / start["norm"], second_ratio(at["singular"])
-    within = {
-        "small_norm": (at["norm"] <= c.norm) & between(growth, c.growth),
-        "aligned": at["cosine"] >= c.cosine,
-        "aligned_typical": at["cosine"] >= c.cosine_typical,
-        "aligned_permuted": at["cosine_permuted"] >= c.cosine,
-        "rise": (start["cosine"] <= c.initial_cosine) & (at["cosine"] - start["cosine"] >= c.cosine_rise),
-        "random_start": (start["rows"] <= c.initial_rows).all(axis=-1)
-        & (second_ratio(start["singular"]) >= c.initial_ratio).all(axis=-1),
-        "shares": between(at["shares"], c.share).all(axis=-1),
-    }
-    within |= per_layer("rows", at["rows"] >= c.rows) | per_layer("low_rank", ratio <= c.ratio)
-    if c.rows_typical is not None:
-        within |= per_layer("rows_typical", at["rows"] >= c.rows_typical)
-    if c.strong_rows is not None:
-        within["strong_rows"] = (at["strong_rows"] >= c.strong_rows).all(axis=-1)
-    if c.ratio_typical is not None:
-        within |= per_layer("low_rank_typical", ratio <= c.ratio_typical)
-    if c.third_ratio is not None:
-        within["rank_two_W1"] = second_ratio(at["singular"], 2)[:, 0] <= c.third_ratio
-    if c.leading is not None:
-        within["leading"] = between(at["singular"][..., 0], c.leading).all(axis=-1)
-    if c.bulk is not None:
-        within |= per_layer("bulk", between(growth[:, None] * ratio, c.bulk))
-    return within
-
-
-def between(value: np.ndarray, ends: Range) -> np.ndarray:
-    return (value >= ends[0]) & (value <= ends[1])
-
-
-def per_layer(name: str, met: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"{name}_W{layer}": column for layer, column in enumerate(met.T, 1)}
 
 
 def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
     evidence, tables = Evidence(), []
-    for name, c in cells.items():
-        network = name.removeprefix("network-")
-        stage = {key: select(c, key) for key in ("start", "stop", "coarse", "large", "displayed", "displayed_start")}
-        measure_criteria(p, evidence, network, c, stage)
-        measure_steps(p, evidence, network, c, stage)
-        measure_normalisations(p, evidence, network, c)
-        measure_displayed(p, evidence, network, c, stage)
-        measure_trend(p, evidence, network, c)
-        tables.append(run_table(p, network, c, stage))
-        evidence.arrays |= {f"{network}_{key}": value for key, value in c.items() if value.dtype.kind in "fib"}
+    for name, arrays in cells.items():
+        cell = reading.Cell(name.removeprefix("network-"), arrays)
+        reading.measure_criteria(p, evidence, cell)
+        reading.measure_steps(p, evidence, cell)
+        reading.measure_normalisations(p, evidence, cell)
+        reading.measure_displayed(p, evidence, cell)
+        reading.measure_trend(p, evidence, cell)
+        tables.append(reading.run_table(p, cell))
+        evidence.arrays |= {f"{cell.network}_{key}": value for key, value in arrays.items() if value.dtype.kind in "fib"}
     evidence.measure("degree_defect", max(float(c["degree_defect"]) for c in cells.values()), error=1e-15)
     evidence.measure("scale_min", min(float(c["scale_min"]) for c in cells.values()), error=0.0)
     evidence.measure("signal", min(float(c["signal"]) for c in cells.values()), error=1e-15)
     evidence.runs = pd.concat(tables, ignore_index=True)
     return evidence
-
-
-def select(arrays: dict[str, np.ndarray], stage: str) -> dict[str, np.ndarray]:
-    """What `anatomy` measured at one stage."""
-    names = ("norm", "cosine", "cosine_permuted", "cosine_over_degree", "rows", "strong_rows", "shares", "singular", "invariants")
-    return {name: arrays[f"{stage}_{name}"] for name in names}
-
-
-def fraction(evidence: Evidence, name: str, met: np.ndarray) -> None:
-    """Share of the runs, with its Clopper-Pearson interval."""
-    evidence.measure(name, met.mean(), error=0.0, interval=clopper_pearson(int(met.sum()), len(met)), n=len(met))
-
-
-def measure_criteria(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray], stage: dict) -> None:
-    """Fractions of seeds that meet each criterion at the escape; the same at the start, and from weights that are not small."""
-    criteria, start = p.criteria[network], stage["start"]
-    few = {key: value[: len(stage["large"]["norm"])] for key, value in start.items()}
-    few["norm"] = np.full_like(few["norm"], p.control_delta)
-    at_stop = meets(criteria, start, stage["stop"]) | {"monotone": monotone(p, c)}
-    for name, met in at_stop.items():
-        fraction(evidence, f"{name}_fraction_{network}", met)
-    for where, found in (("start", meets(criteria, start, start)), ("large", meets(criteria, few, stage["large"]))):
-        for name in found.keys() - {"rise", "random_start", "aligned_permuted"}:
-            fraction(evidence, f"{name}_fraction_{where}_{network}", found[name])
-
-
-def monotone(p: Parameters, c: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether the loss of each run never rises, between recorded iterations, before it escapes."""
-    before = c["iterations"][None, 1:] < c["crossing"][:, None]
-    rise = c["loss"][:, 1:] / c["loss"][:, :-1] - 1.0
-    return np.where(before, rise, -1.0).max(axis=1) <= p.loss_rise
-
-
-def measure_steps(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray], stage: dict) -> None:
-    """Medians with the effect of four times longer steps as their error; Euler's identity; drift of the invariants."""
-    degree, start = NETWORKS[network][0].degree, stage["start"]
-    for name, of in {
-        "growth": lambda s: s["norm"] / start["norm"],
-        "cosine": lambda s: s["cosine"],
-        "cosine_permuted": lambda s: s["cosine_permuted"],
-        **{f"rows_W{j + 1}": lambda s, j=j: s["rows"][:, j] for j in range(start["rows"].shape[1])},
-        **{f"ratio_W{j + 1}": lambda s, j=j: second_ratio(s["singular"])[:, j] for j in range(start["rows"].shape[1])},
-    }.items():
-        fine, coarse = np.median(of(stage["stop"])), np.median(of(stage["coarse"]))
-        evidence.measure(f"{name}_median_{network}", fine, error=abs(fine - coarse), n=len(start["norm"]))
-    stop = stage["stop"]
-    for suffix, factor, worst in (("", degree, np.max), ("_wrong_degree", degree + 1, np.min)):
-        defect = np.abs(stop["cosine"] - factor * stop["cosine_over_degree"])
-        evidence.measure(f"euler_defect{suffix}_{network}", worst(defect), error=1e-14, n=len(defect))
-    drift, coarse_drift = (
-        np.linalg.norm(s["invariants"] - start["invariants"], axis=1) / s["norm"] ** 2 for s in (stop, stage["coarse"])
-    )
-    evidence.measure(f"drift_ratio_{network}", np.median(drift / coarse_drift), error=1e-8, n=len(drift))
-    gap = np.abs(c["crossing"] / c["steps"] - 1.0)
-    evidence.measure(f"escape_prediction_gap_{network}", gap.max(), error=flow_error(p, network, c), n=len(gap))
-
-
-def flow_error(p: Parameters, network: str, c: dict[str, np.ndarray]) -> float:
-    """Relative error of a predicted escape: what ten times the tolerance changes at the scale of the figures."""
-    row = p.deltas.index(p.recipes[network].delta)
-    return float(np.abs(c["trend_coarse_time"][row] / c["trend_time"][row] - 1.0).max())
-
-
-def measure_normalisations(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray]) -> None:
-    """When each loss would leave the plateau, for all draws that are not degenerate; what descent with the printed loss does."""
-    recipe, labels = p.recipes[network], c["label_mean"]
-    time, chosen = c["time"], c["chosen"]
-    half_sum = time / recipe.step_size
-    for name, loss in LOSSES.items():
-        escape_at = half_sum[c["accepted"]] / rate(loss, p.points)
-        median = float(np.median(escape_at))
-        evidence.measure(f"escape_median_{name}_{network}", median, error=median * flow_error(p, network, c), n=len(escape_at))
-        fraction(evidence, f"plateau_at_end_fraction_{name}_{network}", escape_at > recipe.iterations)
-        fraction(evidence, f"within_two_fraction_{name}_{network}", within_two(escape_at, recipe.iterations))
-    silent = np.zeros(len(labels) - len(time), dtype=bool)
-    fraction(evidence, f"within_two_fraction_any_label_{network}", np.append(within_two(half_sum, recipe.iterations), silent))
-    fraction(evidence, f"degenerate_fraction_{network}", labels <= p.degenerate_label)
-    crossed = c["printed_crossing"] >= 0
-    ratio = c["printed_crossing"][crossed] / half_sum[chosen][c["printed_rows"]][crossed]
-    error, n = flow_error(p, network, c), int(crossed.sum())
-    evidence.measure(f"printed_prediction_gap_{network}", np.abs(ratio - 1).max(), error=error, n=n)
-    evidence.measure(
-        f"printed_prediction_gap_as_mean_{network}", np.abs(ratio * rate(MEAN, p.points) - 1).min(), error=error, n=n
-    )
-    fraction(evidence, f"printed_diverged_fraction_{network}", c["printed_diverged"] >= 0)
-    distance = c["normalisation_distance"].max()
-    evidence.measure(f"normalisation_distance_{network}", distance, error=distance * 1e-2, n=c["normalisation_distance"].size)
-
-
-def within_two(iterations: np.ndarray, printed: int) -> np.ndarray:
-    return between(iterations / printed, (0.5, 2.0))
-
-
-def measure_displayed(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray], stage: dict) -> None:
-    """The displayed run at the printed iteration; whether the rule of its choice was followed; the other normalisations."""
-    recipe, at, start, end = p.recipes[network], stage["displayed"], stage["displayed_start"], int(c["displayed_end"])
-    coarsening = recipe.iterations // int(c["displayed_iterations"][end])
-    rounding = float(c["normalisation_distance"].max()) * int(c["displayed_iterations"][end]) / p.control_steps
-    ratios = second_ratio(at["singular"])[0]
-    numbers = {
-        "loss_ratio": c["displayed_loss"][-1, end],
-        "norm": at["norm"][0],
-        "growth": at["norm"][0] / start["norm"][0],
-        "cosine": at["cosine"][0],
-        "initial_cosine": start["cosine"][0],
-        "rows_min": at["rows"].min(),
-        "ratio_max": ratios.max(),
-        "initial_ratio_min": second_ratio(start["singular"]).min(),
-        "initial_rows_max": start["rows"].max(),
-        "drift": np.linalg.norm(at["invariants"] - start["invariants"]) / at["norm"][0] ** 2 / coarsening,
-    } | {f"ratio_W{layer}": ratio for layer, ratio in enumerate(ratios, 1)}
-    for name, number in numbers.items():
-        evidence.measure(f"displayed_{name}_{network}", number, error=max(10.0 * rounding * abs(number), 1e-14), n=1)
-    evidence.measure(f"displayed_rule_violations_{network}", rule_violations(p, recipe, c), error=0.0)
-    crossing = int(c["displayed_crossing"][-1]) / int(c["displayed_iterations"][end])
-    evidence.measure(f"displayed_escape_{network}", crossing, error=0.0, n=1)
-    for k, name in enumerate(LOSSES):
-        left = 0 <= c["displayed_crossing"][k] <= c["displayed_iterations"][end]
-        evidence.measure(f"displayed_plateau_{name}_{network}", float(not left), error=0.0, n=1)
-
-
-def rule_violations(p: Parameters, recipe: Recipe, c: dict[str, np.ndarray]) -> int:
-    """0 if the displayed draw and the displayed start are the first whose predicted escape, under the mean, is in the windows."""
-    scale = rate(MEAN, p.points) * recipe.step_size * recipe.iterations
-    draws = c["number"][c["accepted"]][between(c["time"][c["accepted"]] / scale, p.draw_window)]
-    starts = c["start_number"][between(c["start_time"] / scale, p.start_window)]
-    return int(draws[:1].tolist() != [recipe.displayed_draw]) + int(starts[:1].tolist() != [recipe.displayed_start])
-
-
-def measure_trend(p: Parameters, evidence: Evidence, network: str, c: dict[str, np.ndarray]) -> None:
-    """How alignment, rank and escape of the flow change with the scale of the start."""
-    deltas, n = np.array(p.deltas), c["trend_time"].shape[1]
-    median, coarse_median = (np.median(c[f"{name}_misalignment"], axis=1) for name in ("trend", "trend_coarse"))
-    error = float(np.abs(coarse_median / median - 1.0).max())
-    falls = median[:-1] / median[1:]
-    evidence.measure(f"misalignment_fall_min_{network}", falls.min(), error=2 * error * falls.min(), n=n)
-    for delta, value in zip(deltas, median, strict=True):
-        evidence.measure(f"misalignment_median_delta_{delta:g}_{network}", value, error=error * value, n=n)
-    ratio, coarse_ratio = (c[name] / c[name][-1] for name in ("trend_time", "trend_coarse_time"))
-    for row, delta in enumerate(deltas[:-1]):
-        gap, gap_error = np.abs(ratio[row] - 1).max(), np.abs(ratio[row] - coarse_ratio[row]).max()
-        evidence.measure(f"escape_time_gap_delta_{delta:g}_{network}", gap, error=gap_error, n=n)
-        if delta == p.recipes["squared_relu"].delta:
-            wrong = np.abs(ratio[row] * delta / deltas[-1] - 1).min()
-            evidence.measure(f"escape_time_gap_wrong_exponent_{network}", wrong, error=gap_error * delta / deltas[-1], n=n)
-    for layer in range(c["trend_ratio"].shape[-1]):
-        slope, interval = ratio_slope(deltas, c["trend_ratio"][..., layer])
-        coarse, _ = ratio_slope(deltas, c["trend_coarse_ratio"][..., layer])
-        off, off_interval = slope - 1.0, (interval[0] - 1.0, interval[1] - 1.0)
-        evidence.measure(f"ratio_slope_W{layer + 1}_{network}", slope, error=abs(slope - coarse), interval=interval, n=n)
-        evidence.measure(
-            f"ratio_slope_over_delta_W{layer + 1}_{network}", off, error=abs(slope - coarse), interval=off_interval, n=n
-        )
-
-
-def ratio_slope(deltas: np.ndarray, ratio: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """Slope of log(s_2 / s_1) on log(delta), within seeds: each seed's own level is taken off."""
-    log_ratio = np.log(ratio) - np.log(ratio).mean(axis=0)
-    return slope_interval(np.repeat(np.log(deltas), ratio.shape[1]), log_ratio.ravel())
-
-
-def run_table(p: Parameters, network: str, c: dict[str, np.ndarray], stage: dict) -> pd.DataFrame:
-    """One row per seed."""
-    stop, start, chosen = stage["stop"], stage["start"], c["chosen"]
-    predicted = c["time"][chosen] / p.recipes[network].step_size
-    columns = {
-        "network": network,
-        "draw": c["number"][chosen],
-        **{f"predicted_escape_{name}": predicted / rate(loss, p.points) for name, loss in LOSSES.items()},
-        "escape": c["crossing"],
-        "norm": stop["norm"],
-        "growth": stop["norm"] / start["norm"],
-        "cosine": stop["cosine"],
-        "initial_cosine": start["cosine"],
-    }
-    for layer in range(start["rows"].shape[1]):
-        columns |= {f"rows_W{layer + 1}": stop["rows"][:, layer], f"ratio_W{layer + 1}": second_ratio(stop["singular"])[:, layer]}
-    met = meets(p.criteria[network], start, stop) | {"monotone": monotone(p, c)}
-    return pd.DataFrame(columns | {f"{name}_ok": value for name, value in met.items()})
 
 
 if __name__ == "__main__":

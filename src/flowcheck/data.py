@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -30,6 +32,21 @@ def circle_inputs(n: int) -> Float[Tensor, "n 2"]:
 def unit_vectors(rng: np.random.Generator, count: int, size: int) -> Float[Tensor, "count size"]:
     """`count` unit vectors, uniform on the sphere: the directions w_0 of an initialisation."""
     return sphere_inputs(rng, count, size)
+
+
+def half_space_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
+    """Unit vectors with a positive first entry, at least 0.3 before they are normalised."""
+    x = sphere_inputs(rng, n, d)
+    x[:, 0] = x[:, 0].abs() + 0.3
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def noisy_teacher_labels(
+    rng: np.random.Generator, teacher: Network, x: Float[Tensor, "n d"], count: int, noise: float
+) -> Float[Tensor, "count n"]:
+    """Outputs of `count` random teachers, each scaled to mean square 1, plus Gaussian noise of that standard deviation."""
+    outputs = teacher.forward(unit_vectors(rng, count, teacher.size), x)
+    return math.sqrt(len(x)) * outputs / outputs.norm(dim=-1, keepdim=True) + noise * gaussian(rng, count, len(x))
 
 
 def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " n"]:

@@ -21,7 +21,7 @@ from flowcheck.losses import Loss
 from flowcheck.native import NotNativeError, native_block
 from flowcheck.networks import Network
 
-BLOCK = 10
+BLOCK = 20
 """Steps between two looks at the losses."""
 
 Wrap = Callable[[Iterable[Any]], Iterator[Any]]
@@ -187,14 +187,13 @@ class _Runs:
 
     def advance(self, count: int, block: Block) -> None:
         """`count` steps. If a loss on the way is an event, they are repeated one by one."""
-        previous, w, outputs = block(self.w, self.step, self.x, self.y, count)
-        losses = self.loss.value(outputs, self.y)
+        previous, w, losses = block(self.w, self.step, self.x, self.y, count)
         if bool(((losses >= self.watched) & (losses < torch.inf)).all()):
             self.previous, self.w, self.iteration = previous, w, self.iteration + count
             return
         for _ in range(count):
             self.look()
-            self.previous, self.w = self.w, plain_block(self.network, self.loss, self.w, self.step, self.x, self.y, 1)[1]
+            self.previous, self.w = self.w, block(self.w, self.step, self.x, self.y, 1)[1]
             self.iteration += 1
 
     def look(self) -> Tensor:
@@ -224,7 +223,7 @@ class _Runs:
 def plain_block(
     network: Network, loss: Loss, w: Tensor, step: Tensor, x: Tensor, y: Tensor, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`count` steps of size step [S, 1]: the iterate before the last, the last, and the outputs [count, S, n] on the way."""
+    """`count` steps of size step [S, 1]: the iterate before the last, the last, and the losses [count, S] on the way."""
     outputs = []
     previous = w
     for _ in range(count):
@@ -232,7 +231,7 @@ def plain_block(
         output, pulled = network.forward_and_pull(w, x, lambda h: loss.residual(h, y))
         w = torch.addcmul(w, step, pulled)
         outputs.append(output)
-    return previous, w, torch.stack(outputs)
+    return previous, w, loss.value(torch.stack(outputs), y)
 
 
 def _choose_block(runs: _Runs, compiled: bool) -> tuple[Block, str]:

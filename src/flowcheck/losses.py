@@ -55,6 +55,11 @@ class Loss:
         factor = self.factor(y.shape[-1])
         return 2.0 * factor * y if self.kind == "square" else 0.5 * factor * y
 
+    def derivative_change(self, outputs: Float[Tensor, "*s n"], y: Float[Tensor, "*b n"]) -> Float[Tensor, "*s n"]:
+        r"""$\xi=\ell'(\hat y,y)-\ell'(0,y)$ without cancellation, down to the smallest outputs."""
+        factor = self.factor(y.shape[-1])
+        return 2.0 * factor * outputs if self.kind == "square" else 0.5 * factor * y * torch.tanh(0.5 * outputs * y)
+
     def derivative_lipschitz(self, y: Float[Tensor, " n"]) -> float:
         r"""$\hat\beta$: Lipschitz constant of ŷ -> ℓ'(ŷ, y) (two_homogeneous, Eq. (4)); exact for the square loss."""
         factor = self.factor(y.shape[-1])

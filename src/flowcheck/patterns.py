@@ -5,6 +5,14 @@ one inside its piece. If it points back from both sides, the solution of the inc
 of the activation takes the value between its two that keeps $z_c$ at 0, until that value reaches an end of its interval. As
 $z_c=0$, changing $b_c$ adds a multiple of $\nabla z_c$ to the pull, so on the kinks C the pull is the projection of that of any
 pattern on the complement of $\{\nabla z_c:c\in C\}$, the element of smallest norm (two_homogeneous, Appendix A.1).
+
+Kinks with parallel gradients are one kink (parallel inputs; samples that reach a unit through the same single unit): they are
+crossed together, and their derivatives move together from one side to the other.
+
+Where a kink along which the solution slides begins to repel (an output weight changes sign), the solution is not unique; this
+one stays. With one kinked layer it is a Clarke flow. With several, the derivatives of different layers are independent, as in
+the chain rule (two_homogeneous, Lemma A.2): at a sample for which two units slide and all others of their layer are off, that
+allows more than the Clarke subdifferential, and the solution may be another one.
 """
 
 from __future__ import annotations
@@ -23,6 +31,11 @@ SLIDING = 0.0
 """The mode of a kink on which the solution slides; +1 and -1 on its two sides."""
 RIDGE = 1e-14
 """Relative to the squared norms of the normals: decides between normals that depend on each other."""
+PARALLEL = 1e-9
+"""One minus the cosine of normals that count as parallel."""
+
+NOISE = 1e-14
+"""Preactivations below this fraction of the largest are zero: in a layer above one that is off, or that slides, all are."""
 
 
 def has_patterns(network: Network) -> bool:
@@ -80,7 +93,8 @@ class Patterns(Pieces):
         self, state: Float[Tensor, "a m"], mode: Float[Tensor, "a kinks"], index: Int[Tensor, " a"]
     ) -> Float[Tensor, "a kinks"]:
         """Distance to the kinks; for one that slides, of its derivative to the ends of the interval, as a fraction of it."""
-        margins = super().inside(state, mode, index)
+        values = self.kinks(state, index)
+        margins = torch.where(values.abs() <= NOISE * values.abs().amax(dim=-1, keepdim=True), 0.0, values * mode)
         sliding = mode == SLIDING
         if not bool(sliding.any()):
             return margins
@@ -155,20 +169,26 @@ class Patterns(Pieces):
     def _fraction(self, state: Tensor, mode: Tensor, index: Tensor) -> Tensor:
         """Where between `low` and `high` the derivative of each sliding kink lies, [A, M]; 1/2 elsewhere.
 
-        Newton on the components of the pull along the normals; exact for the last kinked layer after one iteration, for the
-        layer below after two, and so on.
+        Newton on the components of the pull along the normals, one unknown for parallel ones; exact for the last kinked layer
+        after one iteration, for the layer below after two, and so on.
         """
         sliding, branch = mode == SLIDING, self._branch(mode)
         rows, columns, slots = _pairs(sliding)
+        fraction = state.new_zeros((len(state), int(slots.max()) + 1))
         for _ in range(self.depth):
-            pulled, upstream = self._frozen(state, branch).pull_and_upstream(self.inputs(index), self.response(state, index))
             normals = self._normals(state, branch, sliding, index)
-            components = _components(normals, normals @ pulled.unsqueeze(-1))[rows, slots]
-            slope = upstream[rows, columns]
-            middle = 0.5 * (self.low + self.high)
-            moved = torch.where(slope != 0, branch[rows, columns] - components / slope, middle)
-            branch = branch.index_put((rows, columns), moved)
-        return torch.where(sliding, (branch - self.low) / (self.high - self.low), 0.5)
+            leader, along = _leaders(normals)
+            side, first = along.sign()[rows, slots], leader[rows, slots]
+            own = torch.where(side < 0, 1 - fraction[rows, first], fraction[rows, first])
+            branch = branch.index_put((rows, columns), self.low + (self.high - self.low) * own)
+            pulled, upstream = self._frozen(state, branch).pull_and_upstream(self.inputs(index), self.response(state, index))
+            components = _components(normals, normals @ pulled.unsqueeze(-1))
+            rate = torch.zeros_like(fraction)
+            rate[rows, slots] = (self.high - self.low) * upstream[rows, columns] * along[rows, slots].abs()
+            slope = torch.zeros_like(fraction).scatter_add(1, leader, rate)
+            fraction = torch.where(slope != 0, fraction - components / slope, 0.5)
+        own = torch.where(side < 0, 1 - fraction[rows, first], fraction[rows, first])
+        return torch.full_like(mode, 0.5).index_put((rows, columns), own)
 
 
 def _pairs(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,12 +197,27 @@ def _pairs(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return rows, columns, (chosen.cumsum(dim=-1) - 1)[rows, columns]
 
 
-def _components(normals: Tensor, products: Tensor) -> Tensor:
-    """Coefficients [A, slots] of the vector in the span of the normals that has the given products [A, slots, 1] with them."""
+def _leaders(normals: Tensor) -> tuple[Tensor, Tensor]:
+    """For each normal the first of its row that is parallel to it, and its length in units of that one, signed; [A, slots]."""
     gram = normals @ normals.mT
+    norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    parallel = gram.abs() >= (1 - PARALLEL) * norm.unsqueeze(-1) * norm.unsqueeze(-2)
+    leader = parallel.to(torch.int64).argmax(dim=-1)
+    length = gram.gather(-1, leader.unsqueeze(-1)).squeeze(-1) / norm.gather(-1, leader) ** 2
+    return leader, torch.where(norm > 0, length, 1.0)
+
+
+def _components(normals: Tensor, products: Tensor) -> Tensor:
+    """Coefficients [A, slots] of the vector in the span of the normals that has the given products [A, slots, 1] with them.
+
+    Of parallel normals only the first has one.
+    """
+    leader, _ = _leaders(normals)
+    leads = (leader == torch.arange(leader.shape[1], device=leader.device)).unsqueeze(-1).to(normals.dtype)
+    gram = leads * (normals @ normals.mT) * leads.mT
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
     regular = torch.where(diagonal > 0, RIDGE * diagonal, 1.0)
-    return torch.linalg.solve(gram + torch.diag_embed(regular), products).squeeze(-1)
+    return torch.linalg.solve(gram + torch.diag_embed(regular), leads * products).squeeze(-1)
 
 
 def _combine(normals: Tensor, coefficients: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Intervals: of a fraction of seeds, and of a fitted slope."""
+"""Intervals: of a fraction of seeds, of a mean over seeds, and of a fitted slope."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -17,6 +19,14 @@ def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> t
     return float(interval.low), float(interval.high)
 
 
+def mean_interval(values: Float[np.ndarray, " n"], confidence: float = CONFIDENCE) -> tuple[float, tuple[float, float]]:
+    """Mean with its Student-t interval. Raises ValueError with fewer than two values."""
+    if len(values) < 2:
+        raise ValueError(f"a mean with an interval needs two values, got {len(values)}")
+    mean, half = float(np.mean(values)), float(stats.t.ppf(0.5 * (1.0 + confidence), len(values) - 1) * stats.sem(values))
+    return mean, (mean - half, mean + half)
+
+
 def slope_interval(
     x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], confidence: float = CONFIDENCE
 ) -> tuple[float, tuple[float, float]]:
@@ -26,3 +36,29 @@ def slope_interval(
     fit = stats.linregress(x, y)
     half = float(stats.t.ppf(0.5 * (1.0 + confidence), len(x) - 2) * fit.stderr)
     return float(fit.slope), (float(fit.slope) - half, float(fit.slope) + half)
+
+
+def common_slope(
+    x: Float[np.ndarray, "s p"], y: Float[np.ndarray, "s p"], use: Bool[np.ndarray, "s p"], confidence: float = CONFIDENCE
+) -> tuple[float, tuple[float, float], int]:
+    """One slope for all rows, an intercept for each: least squares within rows, Student-t interval, points used.
+
+    Points outside `use` are dropped, and rows left with fewer than two. Raises ValueError if fewer than two points more than
+    intercepts are left.
+    """
+    use = use & (use.sum(axis=1, keepdims=True) > 1)
+    rows = use.any(axis=1)
+    n, freedom = int(use.sum()), int(use.sum()) - int(rows.sum()) - 1
+    if freedom < 1:
+        raise ValueError(f"a common slope with an interval needs more points: {n} in {int(rows.sum())} rows")
+
+    def centred(values: Float[np.ndarray, "s p"]) -> Float[np.ndarray, "s p"]:
+        kept = np.where(use, values, 0.0)
+        return np.where(use, values - kept.sum(axis=1, keepdims=True) / use.sum(axis=1, keepdims=True).clip(1), 0.0)
+
+    dx, dy = centred(x), centred(y)
+    spread = float((dx**2).sum())
+    slope = float((dx * dy).sum() / spread)
+    deviation = math.sqrt(float(((dy - slope * dx) ** 2).sum()) / freedom / spread)
+    half = float(stats.t.ppf(0.5 * (1.0 + confidence), freedom) * deviation)
+    return slope, (slope - half, slope + half), n

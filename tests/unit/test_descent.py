@@ -8,7 +8,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from flowcheck import descent, losses, networks
+from flowcheck import descent, losses, native, networks
 
 NETWORKS = {
     "E1 squared ReLU": networks.squared_relu((20, 20), 10),
@@ -199,9 +199,9 @@ def test_compiled_blocks_are_the_plain_ones(name):
     x, y, start = problem(network, 3, n=37, scale=0.2)
     x, y = torch.stack([x, 2 * x, x]), torch.stack([y, y, -y])
     step = torch.tensor([[1e-3], [2e-3], [1e-3]], dtype=torch.float64)
-    native = descent.native_block(network, loss, x, start)(start, step, x, y, 7)
+    compiled = native.native_block(network, loss, x, start)(start, step, x, y, 7)
     plain = descent.plain_block(network, loss, start, step, x, y, 7)
-    for mine, reference in zip(native, plain, strict=True):
+    for mine, reference in zip(compiled, plain, strict=True):
         assert torch.allclose(mine, reference, rtol=1e-12, atol=1e-14)
     assert (plain[1] - start).norm() > 1e-4 * start.norm(), "the comparison must not be about the start"
 
@@ -219,6 +219,18 @@ def test_compiled_descent_meets_the_events_of_the_plain_one():
     assert compiled.diverged.tolist() == plain.diverged.tolist() and plain.diverged[2] > 0
     for mine, reference in zip(compiled.crossings, plain.crossings, strict=True):
         assert mine.iteration.tolist() == reference.iteration.tolist()
+
+
+@needs_compiler
+def test_a_run_that_diverges_leaves_the_compiled_ones_after_it_alone():
+    """Also where widths are padded: what is left in the padding must not reach the next run."""
+    network = networks.deep_relu((7, 5), 3)
+    x, y, start = problem(network, 3, scale=0.5)
+    step = torch.tensor([[1e200], [1e-3], [1e-3]], dtype=torch.float64)
+    block = native.native_block(network, losses.HALF_SUM, x, start)
+    together, alone = block(start, step, x, y, 9), block(start[1:], step[1:], x, y, 9)
+    assert not torch.isfinite(together[2][-1, 0])
+    assert torch.equal(together[1][1:], alone[1]) and torch.equal(together[2][:, 1:], alone[2])
 
 
 def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from flowcheck import linear, population, population_descent, step_sums
 from flowcheck.bounds import spherical_data as bounds
 from flowcheck.enclosure import enclose_maximum
-from flowcheck.statistics import clopper_pearson, slope_interval
+from flowcheck.statistics import clopper_pearson, mean_interval, slope_interval
 
 CIRCLE = population.law("circle")
 
@@ -178,6 +178,15 @@ def test_clopper_pearson_of_known_counts():
     assert clopper_pearson(16, 16) == pytest.approx((0.025 ** (1 / 16), 1.0))
     with pytest.raises(ValueError, match="at least one"):
         clopper_pearson(0, 0)
+
+
+def test_mean_interval_covers_the_mean_as_often_as_it_says():
+    rng = np.random.default_rng(11)
+    draws = rng.normal(2.0, 0.5, size=(2000, 6))
+    covered = [low <= 2.0 <= high for _, (low, high) in map(mean_interval, draws)]
+    assert 0.93 < np.mean(covered) < 0.97
+    with pytest.raises(ValueError, match="two values"):
+        mean_interval(draws[0, :1])
 
 
 def test_slope_interval_covers_the_slope_as_often_as_it_says():
