@@ -134,10 +134,10 @@ def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Part:
         "c5_one_gradient": np.array(alone),
         "c5_random": np.array(random),
         "c5_inclusion_defect": Number(max(gaps + kinked), 1e-9, len(gaps + kinked)),
-        "c5_kink_points": Number(len(kinked), n=len(kinked)),
+        "c5_kink_points": Number(len(kinked), n=len(UNIT_SLOPES)),
         "c5_inclusion_defect_random": Number(min(random), 1e-9, len(random)),
         "c5_inclusion_defect_half_multiplier": Number(min(factor), 1e-9, len(factor)),
-        "c5_inclusion_defect_one_gradient": Number(max(alone), 1e-9, len(alone)),
+        "c5_inclusion_defect_one_gradient": Number(max(alone, default=math.nan), 1e-9, len(alone)),
     }
 
 
@@ -167,7 +167,7 @@ def lemma_h1(p: Parameters, context: Context, neurons: Neurons) -> Part:
         "h1_balance_gap": Number(max(balance), 1e-9, len(balance)),
         "h1_residual_of_direction": Number(max(residual), 1e-9, len(residual)),
         "h1_value_gap": Number(np.abs(values).max(), 1e-12, len(values)),
-        "h1_kink_points": Number(kinks, n=kinks),
+        "h1_kink_points": Number(kinks, n=len(UNIT_SLOPES)),
         "h1_residual_unbalanced": Number(min(lifted), 1e-9, len(lifted)),
         **balance_along_flows(p, context, x, z.abs()),
     }

@@ -10,6 +10,7 @@ from subdifferentials import sample
 
 from flowcheck import clarke, data, flow, networks
 from flowcheck.correlation import unit
+from flowcheck.evidence import HypothesisError
 from flowcheck.experiment import Context
 from flowcheck.integrator import integrate
 
@@ -41,6 +42,8 @@ def lemma_54(data_sets: int, directions: int, context: Context) -> Part:
         inside.append(compare_rotation(x, z, u, sign, ncf, near))
         outside.append(compare_rotation(x, z, u, sign, ncf, [factor * gamma * worst for factor in FACTORS]))
         values, margins = [*values, *ncf.tolist()], [*margins, *margin.tolist()]
+    if not values:
+        raise HypothesisError("l54_points", 0, "no draw of the data has a KKT point with N > 0 off the kinks")
     near, far = (pd.concat([pd.DataFrame(rows) for rows in results], ignore_index=True) for results in (inside, outside))
     farthest = far[far["shift"] == len(FACTORS) - 1]
     broken = farthest.loc[farthest["closed_form_gap"].idxmax()]
@@ -49,7 +52,7 @@ def lemma_54(data_sets: int, directions: int, context: Context) -> Part:
     return {
         "l54_factors": np.array(FACTORS),
         "l54_gap_by_factor": far.groupby("shift")["closed_form_gap"].max().to_numpy(),
-        "l54_points": Number(points, n=points),
+        "l54_points": Number(points, n=data_sets),
         "l54_ncf_min": Number(min(values), 1e-12, points),
         "l54_margin_min": Number(min(margins), 1e-12, points),
         **{
