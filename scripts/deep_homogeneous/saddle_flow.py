@@ -62,6 +62,9 @@ def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: list[
         close = (deviation <= epsilon) & (path.delta * a <= epsilon)
         high["within"].append(deviation[-1] / epsilon)
         high["again"].append(np.sum(~close[np.argmax(close) :]))
+        low["bound"].append(1 - (1 + 3 / eta) * epsilon)
+        if not close.any():  # within > 1 then contradicts the claim
+            continue
         high["stay"].append(a[close].max() / math.sqrt(c.c))
         high["size"].append(b[close].max() / c.norm_z)
         high["collapse"].append(path.b_norm[close, at].max() / (2 * epsilon))
@@ -71,10 +74,9 @@ def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: list[
         limits = [[c.log_deviation(math.log(d), t, printed=False) for t in path.tau[1 : at + 1]] for d in path.delta[close]]
         high["eq72"].append((log_squared[close, 1 : at + 1] - np.array(limits)).max())
         if u.target is not None:
-            bound = 1 - (1 + 3 / eta) * epsilon
-            low["bound"].append(bound)
-            low["cosine"].append(path.cosine(u.target)[close, at].min() - bound)
-    return {key: float(np.min(v)) for key, v in low.items() if v} | {key: float(np.max(v)) for key, v in high.items()}
+            low["cosine"].append(path.cosine(u.target)[close, at].min() - low["bound"][-1])
+    found = {key: float(np.min(values)) if values else math.nan for key, values in low.items()}
+    return found | {key: float(np.max(values)) if values else math.nan for key, values in high.items()}
 
 
 def grid(u: ResidualFlow) -> np.ndarray:

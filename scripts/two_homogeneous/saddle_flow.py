@@ -35,6 +35,9 @@ DECOYS, DECOY_TOLERANCE = ("figure_4", "partly_fitted", "orthogonal_relu"), 0.02
 
 Arrays = dict[str, np.ndarray]
 
+SMALLEST_DELTA = 1e-280
+"""In the place of a delta of the proof that leaves float64."""
+
 
 class Parameters(ParametersModel):
     datasets: Annotated[int, Field(ge=1)]
@@ -107,22 +110,24 @@ def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: Growt
     """
     eta = 1.0 if u.target is None else 0.5 * u.smallest
     cosine = np.ones_like(path.b_norm) if u.target is None else path.cosine(u.target)
-    margins: dict[str, list[float]] = {key: [] for key in ("within", "again", "collapse", "cosine", "norm", "bound")}
+    low: dict[str, list[float]] = {key: [] for key in ("cosine", "norm", "bound")}
+    high: dict[str, list[float]] = {key: [] for key in ("within", "again", "collapse")}
     for epsilon, time in zip(p.epsilons, u.times, strict=True):
         at = int(np.searchsorted(path.tau, time))
         deviation = path.deviation[:, : at + 1].max(axis=1)
         close, bound = deviation <= epsilon, 1 - (1 + 1.5 / eta) * epsilon
-        margins["within"].append(deviation[-1] / epsilon)
-        margins["again"].append(np.sum(~close[np.argmax(close) :]))
-        margins["collapse"].append(path.b_norm[close, at].max() / (2 * epsilon))
-        margins["cosine"].append(cosine[close, at].min() - bound)
-        margins["norm"].append(path.b_norm[close, at].min() - eta)
-        margins["bound"].append(bound)
+        high["within"].append(deviation[-1] / epsilon)
+        high["again"].append(np.sum(~close[np.argmax(close) :]))
+        low["bound"].append(bound)
+        if close.any():  # otherwise within > 1 contradicts the claim
+            high["collapse"].append(path.b_norm[close, at].max() / (2 * epsilon))
+            low["cosine"].append(cosine[close, at].min() - bound)
+            low["norm"].append(path.b_norm[close, at].min() - eta)
     exponent = 2 * constants.m2 * path.tau[1:]
-    claimed = np.log(2 * path.delta[:, None] ** 2) + exponent <= 2 * math.log(constants.radius)
+    claimed = math.log(2) + 2 * np.log(path.delta[:, None]) + exponent <= 2 * math.log(constants.radius)
     growth_ratio = np.log((path.a_norm**2 + path.b_norm**2)[:, 1:] / 2) / exponent
-    found = {key: float(np.min(values)) for key, values in margins.items() if key in ("cosine", "norm", "bound")}
-    found |= {key: float(np.max(values)) for key, values in margins.items() if key not in found}
+    found = {key: float(np.min(values)) if values else math.nan for key, values in low.items()}
+    found |= {key: float(np.max(values)) if values else math.nan for key, values in high.items()}
     return found | {"rate_ratio": float(growth_ratio[claimed].max())}
 
 
@@ -130,7 +135,7 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
     """One row of the table of runs, at the second tolerance as `..._coarse`, and the paths for the figures."""
     u, constants = start.u, growth(saddle)
     # Lemma D.1 needs 2 C delta^2 <= min(1, gamma^2) with C = e^{2 M2 T}: this delta is the largest that meets it at all times
-    literal = math.exp(-constants.m2 * u.times[-1]) * constants.radius / math.sqrt(2)
+    literal = max(math.exp(-constants.m2 * u.times[-1]) * constants.radius / math.sqrt(2), SMALLEST_DELTA)
     delta = np.array([*sorted(p.scales, reverse=True), literal])
     tau = np.unique(np.concatenate([np.linspace(0, u.times[-1], POINTS), u.times]))
     row: dict[str, Any] = {"system": name, "m2": constants.m2, "literal_delta": literal, "growth": u.largest[-1]}
