@@ -13,8 +13,21 @@ install_import_hook(
         f"flowcheck.{name}"
         for name in (
             *("population", "reduced_flow", "linear", "population_descent", "bounds", "statistics"),
-            *("networks", "losses", "integrator", "flow", "descent", "planar_correlation", "layers", "stabilised"),
-            *("kinked", "clarke", "stable_sets"),
+            *(
+                "networks",
+                "losses",
+                "integrator",
+                "flow",
+                "patterns",
+                "crossings",
+                "runge_kutta",
+                "chebyshev",
+                "descent",
+                "planar_correlation",
+                "layers",
+                "stabilised",
+            ),
+            *("kinked", "clarke", "stable_sets", "units", "saddles", "early_alignment"),
         )
     ],
     "numeric_tower.check",

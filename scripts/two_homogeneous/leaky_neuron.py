@@ -1,7 +1,6 @@
 """One (leaky) ReLU neuron v sigma(x.u) and its non-branching sets (two_homogeneous, Lemma 5.4), for the experiment kkt_points."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ import torch
 from measured import Number, Part
 from subdifferentials import sample
 
-from flowcheck import clarke, data, networks
+from flowcheck import clarke, data, flow, networks
 from flowcheck.correlation import unit
 from flowcheck.experiment import Context
 from flowcheck.integrator import integrate
@@ -39,8 +38,8 @@ def lemma_54(data_sets: int, directions: int, context: Context) -> Part:
         worst = -x[nearest] * (u * x[nearest]).sum(dim=1).sign()[:, None]
         around = [data.unit_vectors(rng, len(u), 3) for _ in range(directions)]
         near = [0.999 * gamma * shift for shift in (worst, *around, 0.3 * around[0])]
-        inside.append(compare_rotation(x, z, u, sign, ncf, near, adaptive))
-        outside.append(compare_rotation(x, z, u, sign, ncf, [factor * gamma * worst for factor in FACTORS], fixed_steps))
+        inside.append(compare_rotation(x, z, u, sign, ncf, near))
+        outside.append(compare_rotation(x, z, u, sign, ncf, [factor * gamma * worst for factor in FACTORS]))
         values, margins = [*values, *ncf.tolist()], [*margins, *margin.tolist()]
     near, far = (pd.concat([pd.DataFrame(rows) for rows in results], ignore_index=True) for results in (inside, outside))
     farthest = far[far["shift"] == len(FACTORS) - 1]
@@ -75,33 +74,6 @@ def smooth_points(x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch
     return points / math.sqrt(2), value.sign(), value.abs() / 2
 
 
-Solver = Callable[[Callable[[torch.Tensor], torch.Tensor], torch.Tensor, torch.Tensor, bool], torch.Tensor]
-"""(field, starts [S, 4], recorded times [S, P] from 0 on, coarse) -> states [S, P, 4]."""
-
-
-def adaptive(
-    field: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, times: torch.Tensor, coarse: bool
-) -> torch.Tensor:
-    """To a tolerance, which is a hundred times larger for the coarse run: for flows that stay in one piece."""
-    rtol = 100 * RTOL if coarse else RTOL
-    scale = rtol * start.norm(dim=1, keepdim=True)
-    path = integrate(lambda w, _: field(w), start, times[:, -1], rtol=rtol, atol=scale, order=8, record_at=times)
-    assert path.recorded is not None
-    return path.recorded
-
-
-def fixed_steps(
-    field: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, times: torch.Tensor, coarse: bool
-) -> torch.Tensor:
-    """Midpoint rule with 16 steps, coarse 8, from one recorded time to the next: flows beyond S may slide along a kink."""
-    states, w, count = [start], start, 8 if coarse else 16
-    for h in (times.diff(dim=1) / count).T[..., None]:
-        for _ in range(count):
-            w = w + h * field(w + 0.5 * h * field(w))
-        states.append(w)
-    return torch.stack(states, dim=1)
-
-
 def compare_rotation(
     x: torch.Tensor,
     z: torch.Tensor,
@@ -109,7 +81,6 @@ def compare_rotation(
     sign: torch.Tensor,
     ncf: torch.Tensor,
     shifts: list[torch.Tensor],
-    solver: Solver,
 ) -> dict[str, np.ndarray]:
     """Flows from q = u_* + shift, |p| = 1.01 |q|, over three times 1 / K against the closed form, K = 2 N_*; one row each."""
     target, k, side = (torch.cat([part] * len(shifts)) for part in (u, 2 * ncf, sign))
@@ -118,7 +89,10 @@ def compare_rotation(
     shifted = start + NEAR * unit(torch.cat([target, side[:, None]], dim=1))
     network, phase = neuron(SLOPE), torch.linspace(0.0, 3.0, 31, dtype=x.dtype)
     both, times = torch.cat([start, shifted]), phase / torch.cat([k, k])[:, None]
-    runs = [solver(lambda w: network.pull(w, x, z), both, times, coarse) for coarse in (False, True)]
+    runs = [
+        flow.correlation_flow(network, x, z, both, length=times[:, -1], record_at=times, rtol=rtol).recorded.weights_over_delta()
+        for rtol in (RTOL, 100 * RTOL)
+    ]
     (fine, near), (other, other_near) = (run.chunk(2) for run in runs)
     direction, size = math.sqrt(2) * target, fine.norm(dim=2)
     along, v, cosh, sinh = (q * direction).sum(dim=1), start[:, 3], torch.cosh(phase), torch.sinh(phase)

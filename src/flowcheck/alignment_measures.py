@@ -53,13 +53,14 @@ def deviation_rate(
     deviation: Float[np.ndarray, "s p"],
     error: Float[np.ndarray, "s p"],
     size: Float[np.ndarray, " s"],
+    resolution: float = 100.0,
 ) -> Rate:
     r"""Slope of $\ln\|s-u\|$ on $\ln\delta$.
 
     Points are kept by a rule: the deviation is below a hundredth of the `size` of u, where its expansion in $\delta^L$ starts
-    to hold, and at least a hundred times its own error.
+    to hold, and at least `resolution` times its own error.
     """
-    use = (deviation <= 1e-2 * size[:, None]) & (deviation >= 100 * error) & (deviation > 0)
+    use = (deviation <= 1e-2 * size[:, None]) & (deviation >= resolution * error) & (deviation > 0)
     floor = np.where(use, deviation, 1.0)
     return rate(np.log(deltas), np.log(floor), error / floor, use)
 
@@ -175,13 +176,20 @@ def measure_sweep(evidence: Evidence, sweeps: Sequence[Dichotomy]) -> None:
     Dichotomy.joined(close).measure(evidence)
 
 
-def measure_deviation_rate(evidence: Evidence, name: str, arrays: Arrays, rows: Bool[np.ndarray, " s"], columns: slice) -> None:
+def measure_deviation_rate(
+    evidence: Evidence,
+    name: str,
+    arrays: Arrays,
+    rows: Bool[np.ndarray, " s"],
+    columns: slice,
+    resolution: float = 100.0,
+) -> None:
     """`deviation_slope_{name}` from the first moment of some cases; the curves go into the arrays, as fractions of the norm."""
     rows = rows & arrays["resolved"][:, 0]
     deltas = arrays["deltas"][rows, columns]
     deviation, error = arrays["deviation"][rows, columns, 0], arrays["deviation_error"][rows, columns, 0]
     size = arrays["largest_norm"][rows, 0]
-    found = deviation_rate(deltas, deviation, error, size)
+    found = deviation_rate(deltas, deviation, error, size, resolution)
     measure_rate(evidence, name, found)
     evidence.arrays |= {f"{name}_deltas": deltas[0], f"{name}_deviation": deviation / size[:, None]}
 

@@ -73,18 +73,19 @@ class Reference:
     norm_floor: Float[Tensor, " s"]
     from_step: Int[Tensor, " s"]
 
-    def moment(self, epsilon: float) -> Int[Tensor, " s"]:
+    def moment(self, epsilon: float | Float[Tensor, " s"]) -> Int[Tensor, " s"]:
         r"""First step from which on $\cos(u,u_*)\ge1-\epsilon$ and $\|u\|\ge\tilde\eta$, or, for COLLAPSE, $\|u\|\le\epsilon$.
 
         Raises ValueError if a flow was not followed so far.
         """
-        distant = misalignment(self.steps.direction, self.limit.unsqueeze(1)) > epsilon
-        large = self.steps.log_growth > math.log(epsilon)
+        allowed = torch.as_tensor(epsilon, dtype=self.value.dtype, device=self.value.device).expand_as(self.value).unsqueeze(1)
+        distant = misalignment(self.steps.direction, self.limit.unsqueeze(1)) > allowed
+        large = self.steps.log_growth > allowed.log()
         missing = torch.where((self.branch == COLLAPSE).unsqueeze(1), large, distant)
         position = torch.arange(missing.shape[1], device=missing.device)
         first = torch.maximum((missing * (position + 1)).amax(dim=1), self.from_step)
         if bool((first >= (~torch.isnan(self.steps.arc)).sum(dim=1)).any()):
-            raise ValueError(f"a flow was not followed to epsilon = {epsilon:g}")
+            raise ValueError(f"a flow was not followed to epsilon = {float(allowed.min()):g}")
         return first
 
     def at(self, step: Int[Tensor, " s"]) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
@@ -121,7 +122,7 @@ def reference(
 
     def over(p: Problem, state: Tensor, index: Tensor) -> Tensor:
         """Settled and, if it shrinks, small enough; or at rest."""
-        pull, direction = p.pull(state, index), state[:, :-2]
+        pull, direction = p.pull(state, index), unit(state[:, :-2])  # a step ends off the sphere before it is projected
         radial, length = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
         margin = SETTLED * length - (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
         small = torch.where(radial < 0, math.log(smallest_epsilon) - 1 - state[:, -2], torch.inf)
@@ -305,6 +306,41 @@ def plain_flow(
 
     start = deltas.unsqueeze(-1) * cases.starts
     return integrate(rates, start, times, error_norm=error_norm).state / deltas.unsqueeze(-1)
+
+
+def perturbed(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    z: Float[Tensor, "s n"],
+    starts: Float[Tensor, "s k"],
+    shapes: Float[Tensor, "s m n"],
+    sizes: Float[Tensor, " d"],
+    lengths: Float[Tensor, " s"],
+    *,
+    rtol: float,
+) -> Float[Tensor, "s d"]:
+    r"""Largest distance, at the ends of m pieces, of $\dot u=\mathcal J(X;u)^\top(z+f(t))$ from the flow with f = 0.
+
+    f is `sizes` times `shapes`, constant on each of m pieces of [0, `lengths`]. Both flows take the same steps.
+    """
+    size, pieces = network.size, shapes.shape[1]
+    case = torch.arange(len(z), device=z.device).repeat_interleave(len(sizes))
+    scale = sizes.repeat(len(z)).unsqueeze(-1)
+    state, largest = torch.cat([starts, starts], dim=-1)[case], torch.zeros_like(scale[:, 0])
+    for piece in range(pieces):
+        vector = z[case] + scale * shapes[case, piece]
+
+        def rates(y: Tensor, index: Tensor, vector: Tensor = vector) -> Tensor:
+            both = torch.cat([y[:, :size], y[:, size:]])
+            pulls = network.pull(both, x, torch.cat([vector[index], z[case[index]]]))
+            return torch.cat([pulls[: len(index)], pulls[len(index) :]], dim=-1)
+
+        def error_norm(error: Tensor, y: Tensor, index: Tensor) -> Tensor:
+            return error.norm(dim=-1) / (rtol * y.norm(dim=-1))
+
+        state = integrate(rates, state, lengths[case] / pieces, error_norm=error_norm).state
+        largest = torch.maximum(largest, (state[:, :size] - state[:, size:]).norm(dim=-1))
+    return largest.view(len(z), -1)
 
 
 def descend(

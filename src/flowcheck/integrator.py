@@ -138,6 +138,7 @@ class _Run:
         self.slope = self._f(self.index, self.mode)(self.y)
         self._check_finite(self.slope)
         self.h = self._first_step()
+        self.evaluations += 2
         self.margins = self._margins(self.y, self.index)
         self.final = Trajectories(
             self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), self.evaluations, self.steps, self.crossed
@@ -156,6 +157,7 @@ class _Run:
         remaining = self.lengths[self.index] - self.s
         h = torch.where(self.h >= remaining * (1 - 1e-12), remaining, self.h)
         step = self.method.advance(self._f(self.index, self.mode), self.y, self.slope, h)
+        self.evaluations[self.index] += self.method.evaluations
         error = self.method.error(step, lambda raw, state: self.norm(raw, state, self.index))
         finite = torch.isfinite(error) & torch.isfinite(step.end_slope).all(dim=-1)
         accepted = finite & (error <= 1)
@@ -200,15 +202,12 @@ class _Run:
         return replace(final, step_s=step_s, step_state=step_state)
 
     def _f(self, index: Tensor, mode: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """The right-hand side of some rows, counted."""
+        """The right-hand side of some rows."""
+        return (lambda state: self.rhs(state, index)) if mode is None else (lambda state: self.rhs(state, mode, index))
 
-        def f(state: Tensor) -> Tensor:
-            self.evaluations[index] += 1
-            return self.rhs(state, index) if mode is None else self.rhs(state, mode, index)
-
-        return f
-
-    def _rows(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+    def _rows(self, rows: Tensor, evaluations: int) -> Callable[[Tensor], Tensor]:
+        """The right-hand side of some running rows, which will be called so many times."""
+        self.evaluations[self.index[rows]] += evaluations
         return self._f(self.index[rows], None if self.mode is None else self.mode[rows])
 
     def _first_step(self) -> Tensor:
@@ -280,7 +279,7 @@ class _Run:
         """Steps that end where they first leave their piece, and through which kinks [A, M] they do."""
         assert self.pieces is not None and self.mode is not None
         pieces, index, mode = self.pieces, self.index[rows], self.mode[rows]
-        dense = self.method.interpolant(self._rows(rows), step)
+        dense = self.method.interpolant(self._rows(rows, self.method.dense_evaluations), step)
         count = len(SAMPLES)
         states = torch.cat([dense(torch.full_like(step.h, sample)) for sample in SAMPLES])
         beyond = (pieces.inside(states, mode.repeat(count, 1), index.repeat(count)) < 0).view(count, *mode.shape)
@@ -304,7 +303,7 @@ class _Run:
 
     def _cut(self, step: Step, rows: Tensor, phi: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Step:
         """The steps to the first zero of phi: found on the dense output, redone as one step, corrected once by the secant."""
-        f = self._rows(rows)
+        f = self._rows(rows, self.method.dense_evaluations + 2 * self.method.evaluations)
         dense = self.method.interpolant(f, step)
         fraction = first_root(lambda x: phi(dense(x)), low, high)
         cut = self.method.advance(f, step.start, step.slope, fraction * step.h)
@@ -324,7 +323,7 @@ class _Run:
         rows, left = rows[hit], left[hit]
         self.mode[rows] = self.pieces.switch(self.y[rows], self.mode[rows], left, self.index[rows])
         self.crossed[self.index[rows]] += left.sum(dim=-1)
-        self.slope[rows] = self._rows(rows)(self.y[rows])
+        self.slope[rows] = self._rows(rows, 1)(self.y[rows])
         many = self.crossed[self.index] > max_kinks
         if bool(many.any()):
             row = int(many.nonzero()[0])
@@ -340,7 +339,7 @@ class _Run:
         if not len(own):
             return
         some, position = torch.unique(own, return_inverse=True)
-        dense = self.method.interpolant(self._rows(rows[some]), step.take(some))
+        dense = self.method.interpolant(self._rows(rows[some], self.method.dense_evaluations), step.take(some))
         states = dense((points[own, column] - self.s[rows[own]]) / step.h[own], position)
         self.recorded[self.index[rows[own]], column] = states if self.project is None else self.project(states)
 

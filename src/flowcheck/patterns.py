@@ -9,7 +9,8 @@ pattern on the complement of $\{\nabla z_c:c\in C\}$, the element of smallest no
 Kinks with parallel gradients are one kink (parallel inputs; samples that reach a unit through the same single unit): they are
 crossed together, and their derivatives move together from one side to the other.
 
-With one kinked layer this is the Clarke flow. With several, the derivatives of different layers are taken as independent, as in
+Where a kink along which the solution slides begins to repel (an output weight changes sign), the solution is not unique; this
+one stays. With one kinked layer it is a Clarke flow. With several, the derivatives of different layers are independent, as in
 the chain rule (two_homogeneous, Lemma A.2): at a sample for which two units slide and all others of their layer are off, that
 allows more than the Clarke subdifferential, and the solution may be another one.
 """

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from scipy.integrate import DOP853, RK45
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Step:
-    """One attempted step of rows: y(0), y'(0), y(h), y'(h), h and the stages [stages, A, m]."""
+    """One attempted step of rows: y(0), y'(0), y(h), y'(h), h and what dense output needs of the stages."""
 
-    start: Tensor
-    slope: Tensor
-    end: Tensor
-    end_slope: Tensor
-    h: Tensor
-    stages: Tensor
+    start: Float[Tensor, "a m"]
+    slope: Float[Tensor, "a m"]
+    end: Float[Tensor, "a m"]
+    end_slope: Float[Tensor, "a m"]
+    h: Float[Tensor, " a"]
+    stages: Float[Tensor, "stages a m"]
 
     def take(self, rows: Tensor) -> Step:
         start, slope, end, end_slope, h = (part[rows] for part in (self.start, self.slope, self.end, self.end_slope, self.h))
@@ -44,11 +45,12 @@ class Step:
 class Interpolant:
     """Dense output y(0) + x (c_0 + x_1 (c_1 + x_2 (...))), x the fraction of the step; x_j = x, or x and 1 - x in turn."""
 
-    start: Tensor
-    coefficients: Tensor
+    start: Float[Tensor, "a m"]
+    coefficients: Float[Tensor, "c a m"]
     alternate: bool
 
-    def __call__(self, fraction: Tensor, rows: Tensor | None = None) -> Tensor:
+    def __call__(self, fraction: Float[Tensor, " b"], rows: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b m"]:
+        """States at these fractions, of all rows or of the given ones (with repetition)."""
         start, coefficients = (self.start, self.coefficients) if rows is None else (self.start[rows], self.coefficients[:, rows])
         x = fraction.unsqueeze(-1)
         value = coefficients[-1]
@@ -58,7 +60,10 @@ class Interpolant:
 
 
 class RungeKutta:
-    """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate."""
+    """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate.
+
+    A step takes `evaluations` of the right-hand side, its dense output `dense_evaluations` more.
+    """
 
     def __init__(self, order: int, like: Tensor) -> None:
         def table(values: object) -> Tensor:

@@ -16,13 +16,17 @@ from torch import Tensor
 from flowcheck import flow
 from flowcheck.correlation import Correlation, unit
 
-ARRIVED = 1e-7
-"""Sine between direction and gradient at which a direction has arrived at a KKT point."""
+RELAXATION = 20.0
+"""Length of a flow over the smallest curvature: e^-20, or e^-10 after leaving a saddle that it passed at a distance of e^-10."""
+
+
+ARRIVED = 1e-5
+"""KKT residual, a sine, at which a direction has arrived: a hundred tolerances of the flow."""
 
 
 @dataclass(frozen=True)
 class CriticalPoints:
-    """KKT points of an NCF on the sphere, highest value first.
+    """Isolated KKT points of an NCF on the sphere, highest value first.
 
     Attributes:
         points, value: [P, k] and [P].
@@ -37,20 +41,25 @@ class CriticalPoints:
     curvature: Float[Tensor, "p j"]
     residual: Float[Tensor, " p"]
 
+    @property
+    def relaxation(self) -> float:
+        """Length of arc after which flows have left saddles and arrived, unless they cross a plateau."""
+        return RELAXATION / float(self.curvature.abs().min())
+
     def of_index(self, index: int) -> Float[Tensor, "q k"]:
         """The points with this many directions of ascent."""
         return self.points[self.index == index]
 
 
 def hessians(correlation: Correlation, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k k"]:
-    r"""$P(\nabla^2\mathcal N-\lambda I)P$ at unit vectors u, $\lambda=u^\top\nabla\mathcal N$: the Hessian on the sphere, 0 along u."""
-
-    def value(v: Tensor) -> Tensor:
-        return correlation.network.forward(v[None], correlation.x)[0] @ correlation.z
-
+    r"""The Hessian on the sphere, 0 along u: $P(\nabla^2\mathcal N-\lambda I)P$ with $\lambda=u^\top\nabla\mathcal N$."""
+    with torch.enable_grad():
+        leaf = u.detach().requires_grad_(True)
+        total = (correlation.network.forward(leaf, correlation.x) @ correlation.z).sum()
+        (gradient,) = torch.autograd.grad(total, leaf, create_graph=True)
+        plain = torch.stack([torch.autograd.grad(column.sum(), leaf, retain_graph=True)[0] for column in gradient.T], dim=1)
     projection = torch.eye(u.shape[1]).to(u) - u[:, :, None] * u[:, None, :]
-    multiplier = (correlation.gradient(u) * u).sum(dim=1)[:, None, None]
-    plain = torch.func.vmap(torch.func.hessian(value))(u)
+    multiplier = (gradient.detach() * u).sum(dim=1)[:, None, None]
     return projection @ plain @ projection - multiplier * projection
 
 
@@ -61,12 +70,16 @@ def critical_points(
 
     Two points closer than 1e-5 count as one. Raises ValueError if none is found.
     """
-    u = unit(starts)
+    u, running = unit(starts), torch.arange(len(starts))
     for _ in range(iterations):
-        system = hessians(correlation, u) + u[:, :, None] * u[:, None, :]
-        step = -torch.linalg.lstsq(system, correlation.tangential(u)[..., None]).solution[..., 0]
-        step = step - (step * u).sum(dim=1, keepdim=True) * u
-        u = unit(u + step * (0.3 / step.norm(dim=1, keepdim=True).clamp_min(1e-300)).clamp_max(1.0))
+        v = u[running]
+        system = hessians(correlation, v) + v[:, :, None] * v[:, None, :]
+        step = -torch.linalg.lstsq(system, correlation.tangential(v)[..., None]).solution[..., 0]
+        step = step - (step * v).sum(dim=1, keepdim=True) * v
+        u[running] = unit(v + step * (0.3 / step.norm(dim=1, keepdim=True).clamp_min(1e-300)).clamp_max(1.0))
+        running = running[correlation.kkt_residual(u[running]) > 0.1 * tolerance]
+        if not len(running):
+            break
     residual = correlation.kkt_residual(u)
     kept: list[int] = []
     for row in torch.argsort(correlation.value(u), descending=True).tolist():
@@ -76,25 +89,26 @@ def critical_points(
     if not kept:
         raise ValueError("Newton's method reached no KKT point from these starts")
     points = u[kept]
-    # the direction u itself has eigenvalue 0; it is moved below all others and dropped
-    shifted = hessians(correlation, points) - 1e6 * points[:, :, None] * points[:, None, :]
-    curvature = torch.linalg.eigvalsh(shifted)[:, 1:]
+    curvature = torch.linalg.eigvalsh(_without_radial(correlation, points))[:, 1:]
     return CriticalPoints(points, correlation.value(points), (curvature > 0).sum(dim=1), curvature, residual[kept])
 
 
 def limits(
-    correlation: Correlation, starts: Float[Tensor, "s k"], *, rtol: float = 1e-8, max_length: float = torch.inf
-) -> flow.FlowPath:
-    """The flows of the direction until they arrive at a KKT point (`ended_by` 0), or for `max_length` (-1)."""
-    return flow.correlation_flow(
-        correlation.network,
-        correlation.x,
-        correlation.z,
-        starts,
-        until=[flow.tangential_below(ARRIVED)],
-        rtol=rtol,
-        length=max_length,
-    )
+    correlation: Correlation, starts: Float[Tensor, "s k"], length: float, *, rtol: float = 1e-7, rounds: int = 50
+) -> Float[Tensor, "s k"]:
+    """Where directions end: after an arc of `length`, see `CriticalPoints.relaxation`, and as many more as a slow plateau takes.
+
+    Rows whose KKT residual is above `ARRIVED` go on for up to `rounds` lengths. No event ends a flow: each costs a search, and an
+    explicit integrator hovers around an attracting point.
+    """
+    u, running = unit(starts), torch.arange(len(starts))
+    for _ in range(rounds):
+        path = flow.correlation_flow(correlation.network, correlation.x, correlation.z, u[running], length=length, rtol=rtol)
+        u[running] = path.direction
+        running = running[correlation.kkt_residual(path.direction) > ARRIVED]
+        if not len(running):
+            break
+    return u
 
 
 def nearest(points: Float[Tensor, "s k"], targets: Float[Tensor, "p k"]) -> tuple[Int[Tensor, " s"], Float[Tensor, " s"]]:
@@ -103,21 +117,34 @@ def nearest(points: Float[Tensor, "s k"], targets: Float[Tensor, "p k"]) -> tupl
     return distance.argmin(dim=1), distance.amin(dim=1)
 
 
-def stable_curves(correlation: Correlation, saddle: Float[Tensor, " 3"], *, offset: float = 1e-4) -> list[Float[Tensor, "n 3"]]:
-    """Both halves of the stable set of a saddle on the sphere in three dimensions, from the saddle to minima.
+def stable_curves(
+    correlation: Correlation, saddles: Float[Tensor, "p k"], length: float, *, offset: float = 1e-4
+) -> list[Float[Tensor, "n k"]]:
+    """Both halves of the one-dimensional stable set of each saddle, from the saddle down to where N has its minima.
 
-    The flow of -N, which runs the flow of N backwards, from `offset` to either side along the direction in which N falls least...
+    The flow of -N runs that of N backwards. It starts `offset` away to either side, along the eigenvector of the only negative
+    tangential curvature, so the curves err by the square of the offset. Raises ValueError unless exactly one is negative.
     """
-    vector = torch.linalg.eigh(hessians(correlation, saddle[None]) - 1e6 * torch.outer(saddle, saddle)).eigenvectors[0, :, 1]
-    starts = unit(saddle + offset * torch.stack([vector, -vector]))
-    path = flow.correlation_flow(
-        correlation.network,
-        correlation.x,
-        -correlation.z,
-        starts,
-        until=[flow.tangential_below(ARRIVED)],
-        rtol=1e-10,
-        keep_steps=True,
+    values, vectors = torch.linalg.eigh(_without_radial(correlation, saddles))
+    if bool(((values[:, 1:] < 0).sum(dim=1) != 1).any()):
+        raise ValueError(f"the stable set of a point with curvatures {values[:, 1:].tolist()} is no curve")
+    starts = unit(torch.cat([saddles + side * offset * vectors[:, :, 1] for side in (1.0, -1.0)]))
+    backwards = flow.correlation_flow(
+        correlation.network, correlation.x, -correlation.z, starts, length=length, rtol=1e-9, keep_steps=True
     )
-    assert path.every_step is not None
-    return [torch.cat([saddle[None], steps[~steps.isnan().any(dim=1)]]) for steps in path.every_step.direction]
+    assert backwards.every_step is not None
+    ends = zip(torch.cat([saddles, saddles]), backwards.every_step.direction, strict=True)
+    return [torch.cat([saddle[None], steps[~steps.isnan().any(dim=1)]]) for saddle, steps in ends]
+
+
+def distance_to_curve(points: Float[Tensor, "s k"], curve: Float[Tensor, "n k"]) -> Float[Tensor, " s"]:
+    """Distance of each point to the polygon through the rows of `curve`."""
+    start, along = curve[:-1], curve[1:] - curve[:-1]
+    squared = (along**2).sum(dim=1).clamp_min(1e-300)
+    fraction = (((points[:, None] - start) * along).sum(dim=2) / squared).clamp(0.0, 1.0)
+    return (points[:, None] - start - fraction[..., None] * along).norm(dim=2).amin(dim=1)
+
+
+def _without_radial(correlation: Correlation, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k k"]:
+    """Hessians whose eigenvalue along u, which means nothing, is moved below all others."""
+    return hessians(correlation, u) - 1e6 * u[:, :, None] * u[:, None, :]

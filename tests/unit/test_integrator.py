@@ -152,6 +152,28 @@ def test_two_kinks_in_one_step_are_met_one_after_the_other():
     assert float(run.state) == pytest.approx(0.4 + 4 * (1 - 0.3 - 0.05), abs=1e-12) and run.kinks.tolist() == [2]
 
 
+@pytest.mark.parametrize("order", [5, 8])
+def test_evaluations_are_the_calls_that_were_made(order):
+    calls = torch.zeros(3, dtype=torch.int64)
+
+    def rhs(y, mode, index):
+        calls[index] += 1
+        return bouncing(y, mode, index)
+
+    run = integrate(
+        rhs,
+        tensor([[-1.0], [-3.0], [1.0]]),
+        tensor([2.0, 1.5, 0.7]),
+        atol=1e-6,
+        order=order,
+        kinks=lambda y, index: y,
+        events=[lambda y, index: y[:, 0] - 2.5],
+        record_at=tensor([0.1, 0.2, 1.0]),
+    )
+    assert run.kinks.tolist() == [1, 0, 0] and run.ended_by.tolist() == [0, -1, 0]
+    assert run.evaluations.tolist() == calls.tolist()
+
+
 def test_sliding_along_a_kink_without_a_mode_for_it_is_an_error():
     with pytest.raises(RuntimeError, match=r"trajectory 1 at s = 0\.5.*slides along a kink"):
         integrate(

@@ -66,6 +66,19 @@ def test_which_networks_have_patterns():
     assert not any(has_patterns(network) for network in smooth)
 
 
+def test_without_locating_kinks_the_order_is_lost():
+    """At a tolerance of 1e-4; at tighter ones an unaware method takes thousands of steps about the kinks."""
+    network, (x, y) = KINKED[1], data()
+    start = directions(network.size, 2)
+
+    def run(rtol, locate):
+        return loss_flow(network, x, y, HALF_SUM, start, 0.3, length=1.5, rtol=rtol, locate_kinks=locate).weights()
+
+    exact = run(1e-7, True)
+    located, unaware = ((run(1e-4, locate) - exact).norm(dim=-1).max() for locate in (True, False))
+    assert 30 * float(located) < float(unaware)
+
+
 @pytest.mark.parametrize("network", KINKED[:2], ids=lambda network: network.name)
 def test_the_error_follows_the_tolerance_through_kinks_and_slides(network):
     """Fifth order through some tens of kinks: the error is proportional to the tolerance, and few steps are taken."""

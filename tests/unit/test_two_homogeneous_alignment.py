@@ -1,0 +1,57 @@
+"""Parameters that break a hypothesis of Theorem 5.1 leave evidence that says which one."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from flowcheck.claims import Claim, Verdict
+from flowcheck.evidence import Evidence, HypothesisError
+from flowcheck.experiment import Context
+from flowcheck.judge import judge
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config/experiments/two_homogeneous.yaml").read_text())["experiments"]["alignment_flow"]
+CLAIMS = [
+    Claim.model_validate(claim)
+    for claim in yaml.safe_load((ROOT / "config/claims/two_homogeneous.yaml").read_text())
+    if claim["experiment"] == "alignment_flow"
+]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("alignment_flow_two", ROOT / "scripts/two_homogeneous/alignment_flow.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+BROKEN = {
+    "degree": ({"degrees": {"SQ": 3, "L2": 2, "D2": 2, "collapse": 2}}, "degree_defect"),
+    "scale": ({"sweep": [0.1, -0.01]}, "scale_min"),
+    "zero scale": ({"escape_deltas": [0.01, 0.0]}, "scale_min"),
+    "signal": ({"label_scale": 0.0}, "signal"),
+}
+
+
+@pytest.mark.parametrize("change, metric", BROKEN.values(), ids=BROKEN)
+def test_a_broken_hypothesis_is_named_and_leaves_its_claims_undecided(script, change, metric):
+    parameters = script.Parameters(**(CONFIG["parameters"] | {"seeds": 3} | change))
+    with pytest.raises(HypothesisError) as unmet:
+        script.cell(parameters, Context(CONFIG["seed"]))
+    assert unmet.value.metric == metric
+    evidence = Evidence.of_unmet_hypothesis(unmet.value, CONFIG["metrics"])
+    concerned = [claim for claim in CLAIMS if metric in {hypothesis.metric for hypothesis in claim.hypotheses}]
+    assert concerned
+    assert {judge(claim, evidence.metrics).verdict for claim in concerned} == {Verdict.HYPOTHESIS_NOT_MET}
+
+
+def test_the_cosine_bound_is_empty_exactly_at_the_largest_epsilon(script):
+    eta = np.array([0.1, 0.5, 1.0])
+    np.testing.assert_allclose(script.bounds.cosine_bound(eta, script.largest_epsilon(eta)), 0.0, atol=1e-15)
