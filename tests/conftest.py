@@ -27,6 +27,7 @@ install_import_hook(
                 "layers",
                 "stabilised",
             ),
+            *("correlation_study", "correlation_lemmas", "kkt_search", "piecewise_flow", "gronwall", "homogeneity"),
             *("kinked", "clarke", "stable_sets", "units", "saddles", "early_alignment"),
         )
     ],

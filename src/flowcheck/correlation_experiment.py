@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from pydantic import Field
 
 from flowcheck import correlation_lemmas as lemmas
@@ -105,7 +106,7 @@ def cell(p: Parameters, context: Context, examples: Iterable[Family] = ()) -> di
             curves += [curve(flows, row, tables[-1].outcome[row]) for row in range(min(4, p.runs))]
     runs = pd.concat(tables, ignore_index=True)
     return (
-        {f"runs_{column}": runs[column].to_numpy(None if pd.api.types.is_numeric_dtype(runs[column]) else str) for column in runs}
+        {f"runs_{name}": column.to_numpy(None if is_numeric_dtype(column) else str) for name, column in runs.items()}
         | {f"curve_{key}": np.array([c[key] for c in curves]) for key in curves[0]}
         | {f"broken_{key}": np.array(value) for key, value in broken(p, context).items()}
     )
@@ -208,7 +209,7 @@ def _deeper(f: Followed, ended: lemmas.Outcome) -> dict[str, np.ndarray]:
 
 
 def curve(f: Followed, row: int, outcome: str) -> dict[str, Any]:
-    """One run for the figures: outcome, arc and time in units of 1/(beta |z|), N over its bound, ln|u|, time left over T*."""
+    """One run for the figures: arc and time in units of 1/(beta |z|), N over its bound, ln|u|, the time left over T*."""
     s, bound = f.samples, float(f.family.bound[row])
     end = int((s.weights[row].sum(axis=-1) > 0).sum())
     take = np.unique(np.linspace(0, end, CURVE_POINTS).astype(int))

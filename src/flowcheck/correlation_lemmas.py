@@ -257,11 +257,11 @@ class Rotated(Network):
         self.name, self.inputs, self.size, self.degree = f"rotated {base.name}", base.inputs, base.size, base.degree
         self.has_lipschitz_gradient, self.blocks = base.has_lipschitz_gradient, (slice(0, base.size),)
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
         return self.base.forward(w, x)
 
     def forward_and_pull(
-        self, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], response: Response
+        self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
         outputs, pulled = self.base.forward_and_pull(w, x, response)
         turned, pairs = torch.zeros_like(w), w.shape[1] // 2 * 2

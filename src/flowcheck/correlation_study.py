@@ -23,6 +23,7 @@ from flowcheck import networks
 from flowcheck.correlation import Correlation, unit
 from flowcheck.data import gaussian, sphere_inputs, unit_vectors
 from flowcheck.flow import Event, FlowStates, Problem, blow_up_time, correlation_flow, log_norm_above
+from flowcheck.hypotheses import require_degree
 from flowcheck.networks import Network
 from flowcheck.piecewise_flow import UnitPath, follow_unit
 
@@ -248,6 +249,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     Raises HypothesisError for a network without its degree or rows without signal, RuntimeError as `integrate` does.
     """
     network, x, z, starts = family.network, family.x, family.z, family.starts
+    require_degree(network, x[0])
     until = [ends.event(family.bound), log_norm_above(ends.grown)]
     scout = correlation_flow(network, x, z, starts, rtol=coarser * rtol, length=ends.longest, until=until, keep_steps=True)
     assert scout.every_step is not None
@@ -261,7 +263,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     record_at = torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1))
     fine = correlation_flow(network, x, z, starts, rtol=rtol, length=scout.arc, record_at=record_at)
     assert fine.recorded is not None
-    found, between = _measure(family, fine.recorded), np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, -1)
+    found, between = _measure(family, fine.recorded), np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, len(GAUSS_NODES) + 1)
     on_mesh = np.concatenate([[0], between[:, -1]])
     samples = Samples(
         **{name: _held(values[:, on_mesh]) for name, values in found.items()},
@@ -271,7 +273,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     )
     coarse = _measure(family, steps)
     here = np.take_along_axis(samples.value, column, axis=1), np.take_along_axis(samples.log_norm, column, axis=1)
-    times, errors = np.full((2, len(mesh)), np.nan), np.full(len(mesh), np.nan)
+    times, errors = np.full(len(mesh), np.nan), np.full(len(mesh), np.nan)
     if family.degree > 2:
         (last, tail), (first, _) = (blow_up_time(path, network, x, z) for path in (fine, scout))
         times, errors = last.numpy(), ((last - first).abs() + tail).numpy()

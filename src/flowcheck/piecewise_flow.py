@@ -31,7 +31,7 @@ class Piece:
     sigma: Float[np.ndarray, " n"]
     on_kink: Bool[np.ndarray, " n"]
 
-    def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p d+1"]:
+    def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p k"]:
         r"""(u, v) $e^{-\text{exponent}}$ at times t; the exponent keeps late times within float64."""
         rate = float(np.linalg.norm(self.g))
         if rate == 0:
@@ -61,11 +61,11 @@ class UnitPath:
         piece_of = np.searchsorted(begins, t, side="right") - 1
         return grown[piece_of] + rates[piece_of] * (t - begins[piece_of])
 
-    def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p d+1"]:
+    def at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p k"]:
         r"""(u, v) $e^{-\text{exponent}}$ at times t."""
         return self._evaluate(t, exponent, velocity=False)
 
-    def velocity_at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p d+1"]:
+    def velocity_at(self, t: Float[np.ndarray, " p"], exponent: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p k"]:
         r"""The element (v g, gᵀu) of the subdifferential along which the unit moves, times $e^{-\text{exponent}}$."""
         return self._evaluate(t, exponent, velocity=True)
 
@@ -152,7 +152,9 @@ class _Unit:
         a, towards = float(axis @ self.u), self.x @ axis
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = np.where(self.fresh, 0.0, -(self.x @ self.u) / towards)
-        growth = np.array([_first_growth(a, self.v, c, fresh) for c, fresh in zip(moved, self.fresh, strict=True)])
+        growth = np.array(
+            [_first_growth(a, self.v, c, fresh) for c, fresh in zip(moved.tolist(), self.fresh.tolist(), strict=True)]
+        )
         growth[self.sliding | (towards == 0)] = math.inf
         turn = _first_growth(self.v, a, -self.v, False) if self.v != 0 else math.inf
         first = min(growth.min(), turn)
@@ -236,7 +238,7 @@ def chain_rule_gap(
 
 
 def kkt_residual(
-    x: Float[np.ndarray, "n d"], z: Float[np.ndarray, " n"], slope: float, unit: Float[np.ndarray, " d+1"], multiplier: float
+    x: Float[np.ndarray, "n d"], z: Float[np.ndarray, " n"], slope: float, unit: Float[np.ndarray, " k"], multiplier: float
 ) -> float:
     r"""Distance of $\lambda(u,v)$ from the subdifferential of $v\,q(u)$ at (u, v): the smallest over $\sigma'$ at its kinks.
 
