@@ -263,7 +263,8 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     record_at = torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1))
     fine = correlation_flow(network, x, z, starts, rtol=rtol, length=scout.arc, record_at=record_at)
     assert fine.recorded is not None
-    found, between = _measure(family, fine.recorded), np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, len(GAUSS_NODES) + 1)
+    found = _measure(family, fine.recorded)
+    between = np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, len(GAUSS_NODES) + 1)
     on_mesh = np.concatenate([[0], between[:, -1]])
     samples = Samples(
         **{name: _held(values[:, on_mesh]) for name, values in found.items()},
