@@ -20,7 +20,7 @@ from flowcheck.data import gaussian, half_space_inputs, noisy_teacher_labels, sp
 from flowcheck.early_alignment import Cases, Study
 from flowcheck.evidence import Evidence
 from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.flow import growth_reaches, loss_flow, loss_ratio_below
+from flowcheck.flow import Event, loss_flow
 from flowcheck.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
 from flowcheck.networks import Mixture, Network, deep_linear, power_net, squared_relu
@@ -119,13 +119,14 @@ def controls(p: Parameters, study: Study, wrong: Study) -> dict[str, np.ndarray]
     ):
         run, _ = early.shadow(network, study.x, LOSSES, cases, deltas, until[:, None], rtol=p.rtol, degree=degree)
         arrays[f"{name}_deviation"] = run.deviation()[..., -1].numpy()
-    rows = study.growing()
-    radius = ends.largest_norm(moment)[rows] + max(p.epsilons)
-    until = [growth_reaches(10 * float(radius.max())), loss_ratio_below(0.5)]
+    radius = ends.largest_norm(moment) + max(p.epsilons)
+    rows = torch.tensor([row for row in study.growing().tolist() if float(radius[row]) * min(p.sweep) <= 1e-3])
+    bound = radius[rows].log()
+    until = Event("ten times the bound", lambda _, state, index: state[:, -2] - bound[index] - math.log(10.0))
     y, starts = study.cases.y[rows], study.cases.starts[rows]
-    late = loss_flow(study.network, study.x, y, HALF_SUM, starts, min(p.sweep), rtol=1e-6, until=until)
+    late = loss_flow(study.network, study.x, y, HALF_SUM, starts, min(p.sweep), rtol=1e-6, until=[until])
     in_time = late.time <= 2 * ends.blow_up[rows]
-    return arrays | {"late_norm_ratio": torch.where(in_time, late.log_growth.exp() / radius, 0.0).numpy()}
+    return arrays | {"late_norm_ratio": torch.where(in_time, (late.log_growth - bound).exp(), 0.0).numpy()}
 
 
 def rescaling(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
@@ -255,10 +256,12 @@ def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidenc
     ratio, error, n = measures.smallest(large.deviation, large.deviation_error, large.valid)
     evidence.measure("deviation_ratio_large_delta", ratio, error=error, n=n)
     excess = np.concatenate(excesses)
-    evidence.measure("gronwall_log_excess_max", excess.max(), error=0.02, n=len(excess))
+    largest, _, n = measures.smallest(-excess, np.zeros_like(excess), np.isfinite(excess))
+    evidence.measure("gronwall_log_excess_max", -largest, error=0.02, n=n)
     for name, each in zip(("change_ratio_max", "change_ratio_degree_above"), zip(*changes, strict=True), strict=True):
         every = np.concatenate(each)
-        evidence.measure(name, every.max(), error=1e-6 * every.max(), n=len(every))
+        largest, _, n = measures.smallest(-every, np.zeros_like(every), np.isfinite(every))
+        evidence.measure(name, -largest, error=1e-6 * abs(largest), n=n)
 
 
 def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:

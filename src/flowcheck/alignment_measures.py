@@ -42,7 +42,12 @@ class Rate:
 def rate(
     x: Float[np.ndarray, "s p"], y: Float[np.ndarray, "s p"], error: Float[np.ndarray, "s p"], use: Bool[np.ndarray, "s p"]
 ) -> Rate:
-    """One slope of y on x for all rows, each with an intercept of its own; `error` bounds that of y."""
+    """One slope of y on x for all rows, each with an intercept of its own; `error` bounds that of y.
+
+    NaN and no points where no row keeps three of them: such a rule leaves nothing to judge.
+    """
+    if int(use.sum()) < 3 or int(use.sum(axis=1).max()) < 3:
+        return Rate(math.nan, (math.nan, math.nan), 0.0, 0, int(use.size))
     slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
     span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
     return Rate(slope, interval, 2 * float(np.where(use, error, 0.0).max()) / span, n, int(use.size - n))

@@ -221,7 +221,7 @@ def shadow(
     x: Float[Tensor, "n d"],
     losses: Sequence[Loss],
     cases: Cases,
-    deltas: Float[Tensor, "s d"],
+    deltas: Float[Tensor, "s deltas"],
     arcs: Float[Tensor, "s p"],
     *,
     rtol: float,
@@ -314,11 +314,11 @@ def perturbed(
     z: Float[Tensor, "s n"],
     starts: Float[Tensor, "s k"],
     shapes: Float[Tensor, "s m n"],
-    sizes: Float[Tensor, " d"],
+    sizes: Float[Tensor, " sizes"],
     lengths: Float[Tensor, " s"],
     *,
     rtol: float,
-) -> Float[Tensor, "s d"]:
+) -> Float[Tensor, "s sizes"]:
     r"""Largest distance, at the ends of m pieces, of $\dot u=\mathcal J(X;u)^\top(z+f(t))$ from the flow with f = 0.
 
     f is `sizes` times `shapes`, constant on each of m pieces of [0, `lengths`]. Both flows take the same steps.

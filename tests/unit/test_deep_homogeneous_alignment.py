@@ -1,0 +1,53 @@
+"""Parameters that break a hypothesis leave evidence that says which one: alignment_flow and atlas of deep_homogeneous."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flowcheck.claims import Claim, Verdict
+from flowcheck.config import expand_braces
+from flowcheck.evidence import UNMET, Evidence
+from flowcheck.experiment import main
+from flowcheck.judge import judge
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config/experiments/deep_homogeneous.yaml").read_text())["experiments"]
+CLAIMS = [Claim.model_validate(claim) for claim in yaml.safe_load((ROOT / "config/claims/deep_homogeneous.yaml").read_text())]
+
+BROKEN = {
+    "degree": ("alignment_flow", {"degrees": CONFIG["alignment_flow"]["parameters"]["degrees"] | {"L3": 4}}, "degree_defect"),
+    "zero scale": ("alignment_flow", {"escape_deltas": [0.01, 0.0]}, "scale_min"),
+    "negative scale": ("alignment_flow", {"sweep": [0.1, -0.01]}, "scale_min"),
+    "degree in the atlas": ("atlas", {"degrees": CONFIG["atlas"]["parameters"]["degrees"] | {"power_2": 3}}, "degree_defect"),
+    "scale in the atlas": ("atlas", {"deltas": [1.0, 0.1, 1.0e-4, -1.0]}, "scale_min"),
+}
+
+
+@pytest.mark.parametrize(("experiment", "change", "metric"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_hypothesis_is_evidence_of_claims_that_are_not_met(tmp_path, monkeypatch, experiment, change, metric):
+    path, entry = ROOT / f"scripts/deep_homogeneous/{experiment}.py", CONFIG[experiment]
+    spec = importlib.util.spec_from_file_location(f"deep_{experiment}", path)
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, script)
+    spec.loader.exec_module(script)
+    metrics = [name for pattern in entry["metrics"] for name in expand_braces(pattern)]
+    settings = {
+        "paper": "deep_homogeneous",
+        "experiment": experiment,
+        "scale": "smoke",
+        "seed": entry["seed"],
+        "grid": {},
+        "parameters": entry["parameters"] | {"seeds": 3} | change,
+        "metrics": metrics,
+    }
+    (tmp_path / "parameters.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    options = ["--parameters", str(tmp_path / "parameters.yaml"), "--output", str(tmp_path), "--device", "cpu"]
+    main(script.Parameters, script.cell, script.gather, options)
+    evidence = Evidence.load(tmp_path)
+    assert metric in evidence.provenance[UNMET]
+    concerned = [claim for claim in CLAIMS if claim.experiment == experiment]
+    assert {judge(claim, evidence.metrics).verdict for claim in concerned} == {Verdict.HYPOTHESIS_NOT_MET}

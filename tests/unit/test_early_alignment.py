@@ -1,0 +1,146 @@
+"""Flows beside their NCF flows: closed forms, the flow in rescaled time, constants of Theorem 5.1, slopes and their rules."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from flowcheck import alignment_measures as measures
+from flowcheck import early_alignment as early
+from flowcheck.bounds import deep_homogeneous, two_homogeneous
+from flowcheck.correlation import largest_output
+from flowcheck.data import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flow import loss_flow
+from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
+from flowcheck.networks import deep_linear, deep_relu, power_net
+
+RNG = np.random.Generator(np.random.PCG64(31))
+ONE = torch.ones((1, 1), dtype=torch.float64)
+
+
+def test_one_cubed_unit_blows_up_and_aligns_as_the_closed_form_says():
+    # H = max(0, w x)^3 with x = z = 1: u' = 3 u^2, u = 1 / (1 - 3 t), so T* = 1/3, and the direction never changes
+    ends = early.reference(power_net(1, 1, 3.0), ONE, ONE, ONE, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [early.DIRECTION]
+    assert float(ends.blow_up) == pytest.approx(1 / 3, rel=1e-6)
+    assert float(ends.norm_floor) == pytest.approx(1.0)
+
+
+def test_a_flow_to_the_origin_is_followed_until_it_is_small():
+    # H = (w x)^4 with z = -1: u' = -4 u^3, u = (1 + 8 t)^(-1/2)
+    ends = early.reference(power_net(1, 1, 4.0, slope=1.0), ONE, -ONE, ONE, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [early.COLLAPSE]
+    step = ends.moment(0.1)
+    _, time = ends.at(step)
+    assert float(ends.steps.log_growth[0, step].exp()) <= 0.1
+    assert float((1 + 8 * time) ** -0.5) == pytest.approx(float(ends.steps.log_growth[0, step].exp()), rel=1e-5)
+    assert float(ends.largest_norm(step)) == pytest.approx(1.0)
+
+
+def test_a_flow_without_an_active_unit_rests_where_it_is():
+    x = half_space_inputs(np.random.Generator(np.random.PCG64(1)), 6, 3)
+    start = torch.tensor([[-1.0, 0.0, 0.0]], dtype=torch.float64)
+    ends = early.reference(power_net(1, 3, 4.0), x, -torch.ones((1, 6), dtype=torch.float64), start, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [early.REST]
+    assert float(ends.norm_floor) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("network", [power_net(3, 3, 2.0), power_net(3, 3, 3.0), deep_linear((3, 3), 3)], ids=lambda n: n.name)
+def test_the_flow_as_it_stands_is_the_flow_in_rescaled_time(network):
+    x, starts = sphere_inputs(RNG, 8, 3), unit_vectors(RNG, 2, network.size)
+    y = noisy_teacher_labels(RNG, network, x, 2, 0.3)
+    losses = (HALF_SUM, LOGISTIC_DOUBLED)
+    cases = early.Cases.of(losses, torch.stack([y, y.sign()]), starts)
+    deltas = torch.tensor([0.3, 0.01], dtype=torch.float64)
+    run, coarse = early.shadow(
+        network, x, losses, cases, deltas.expand(4, -1), torch.full((4, 1), 0.05, dtype=torch.float64), rtol=1e-10
+    )
+    for case in range(4):
+        for column, delta in enumerate(deltas.tolist()):
+            path = loss_flow(
+                network,
+                x,
+                cases.y[case],
+                losses[int(cases.loss[case])],
+                cases.starts[case : case + 1],
+                delta,
+                rtol=1e-11,
+                length=float(run.time[case, column, 0]),
+                clock="time",
+            )
+            torch.testing.assert_close(path.weights_over_delta()[0], run.s[case, column, 0], rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(run.s, coarse.s, rtol=1e-6, atol=1e-6)
+
+
+def test_the_deviation_has_order_l_and_the_prefactor_of_the_first_variation():
+    # one cubed unit, x = y = 1: s' = 3 s^2 (1 - delta^3 s^3)
+    # v = (u - s) / delta^3 obeys v' = 6 u v + 3 u^5, so v = u^2 (u^2 - 1) / 2
+    network, cases = power_net(1, 1, 3.0), early.Cases.of((HALF_SUM,), ONE[None], ONE)
+    deltas = torch.logspace(-1, -3, 5, dtype=torch.float64)[None]
+    run, coarse = early.shadow(
+        network, ONE, (HALF_SUM,), cases, deltas, torch.full((1, 1), math.log(1.5) / 3, dtype=torch.float64), rtol=1e-10
+    )
+    assert float(run.u[0, -1, 0, 0]) == pytest.approx(1.5, rel=1e-8)
+    deviation, error = (part.deviation()[..., -1].numpy() for part in (run, coarse))
+    found = measures.deviation_rate(deltas.numpy(), deviation, np.abs(deviation - error), np.array([1.5]))
+    assert found.slope == pytest.approx(3.0, abs=0.02)
+    u = 1.5
+    assert deviation[0, -1] / 1e-9 == pytest.approx(u**2 * (u**2 - 1) / 2, rel=1e-3)
+
+
+def test_a_slope_drops_points_by_its_rule_and_counts_them():
+    deltas = np.logspace(0, -5, 6)[None]
+    deviation = 3.0 * deltas**2
+    error = np.full_like(deviation, 1e-10)
+    found = measures.deviation_rate(deltas, deviation, error, np.array([1.0]))
+    assert found.slope == pytest.approx(2.0, abs=1e-12)
+    # 3 and 3e-2 are above a hundredth; 3e-8 and 3e-10 are within a hundred times 1e-10 or close: 3e-8 stays, 3e-10 goes
+    assert (found.n, found.dropped) == (3, 3)
+
+
+def test_a_condition_holds_from_here_on_only_if_it_holds_at_all_smaller_scales():
+    holds = np.array([[True, False, True, True], [False, True, True, False]])
+    assert measures.from_here_on(holds).tolist() == [[False, False, True, True], [False, False, False, False]]
+
+
+def test_the_explicit_scale_is_the_minimum_of_both_terms():
+    # Eq. (45) in plain arithmetic, at a setting where nothing leaves float64
+    epsilon, time, radius, degree, alpha, lipschitz, size = 0.1, 0.2, 1.6, 3.0, 2.0, 1.5, 0.7
+    change = 5.0
+    second = epsilon / (4 * alpha * radius**2 * change * time * math.exp(2 * time * lipschitz * size))
+    expected = min(radius**-3, second) ** (1 / 3)
+    found = deep_homogeneous.log_delta_bar(epsilon, time, radius, degree, alpha, lipschitz, size, math.log(change))
+    assert math.exp(float(found)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "edge"), [(deep_homogeneous, lambda e: e / (e + 3)), (two_homogeneous, lambda e: 2 * e / (2 * e + 3))]
+)
+def test_the_cosine_bound_is_zero_at_the_epsilon_beyond_which_it_says_nothing(bounds, edge):
+    eta = np.array([0.2, 0.5, 1.0])
+    np.testing.assert_allclose(bounds.cosine_bound(eta, edge(eta)), 0.0, atol=1e-15)
+
+
+def test_the_scanned_bound_of_outputs_lies_between_ascents_and_the_closed_bound():
+    x = sphere_inputs(np.random.Generator(np.random.PCG64(5)), 12, 2)
+    network = power_net(3, 2, 2.0)
+    starts = unit_vectors(np.random.Generator(np.random.PCG64(6)), 40, network.size)
+    scanned = two_homogeneous.squared_relu_beta(x.numpy())
+    assert largest_output(network, x, starts) <= scanned <= network.output_bound(x)
+    assert scanned <= 1.001 * largest_output(network, x, starts)
+
+
+def test_teachers_without_outputs_are_drawn_again():
+    rng = np.random.Generator(np.random.PCG64(2))
+    network, x = deep_relu((2, 1, 1, 1), 2), sphere_inputs(rng, 4, 2)
+    labels = noisy_teacher_labels(rng, network, x, 50, 0.0)
+    assert bool(torch.isfinite(labels).all())
+    torch.testing.assert_close(labels.square().mean(dim=-1), torch.ones(50, dtype=torch.float64))
+
+
+def test_a_rule_that_keeps_no_point_leaves_no_slope():
+    deltas = np.logspace(-1, -3, 5)[None]
+    found = measures.deviation_rate(deltas, np.full_like(deltas, 0.5), np.zeros_like(deltas), np.array([1.0]))
+    assert math.isnan(found.slope)
+    assert (found.n, found.dropped) == (0, 5)
