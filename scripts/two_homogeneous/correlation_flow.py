@@ -69,7 +69,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     experiment.extreme(evidence, runs, "fall_share_max", "fall_share", error=1e-6, where=~example)
     fastest = runs.fall_share[example].max()  # decays along a KKT direction, where the bound is attained
     evidence.measure("fall_share_rate_lowered", fastest / 0.9, error=1e-6, n=1)
-    experiment.extreme(evidence, runs, "energy_identity_kinks_max", "energy_identity", error="energy_error", where=exact)
+    experiment.extreme(evidence, runs, "energy_identity_kinks_max", "energy_identity", error="identity_error", where=exact)
     gaps = arrays["sliding_gaps"]
     slide = ~np.isnan(gaps[:, 0])
     evidence.measure("units_that_slide", slide.sum(), error=0.0, n=len(gaps))

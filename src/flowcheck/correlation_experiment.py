@@ -19,6 +19,7 @@ from pydantic import Field
 from flowcheck import correlation_lemmas as lemmas
 from flowcheck import kkt_search
 from flowcheck.correlation_study import (
+    GAUSS_NODES,
     Ends,
     Family,
     Followed,
@@ -38,8 +39,10 @@ from flowcheck.hypotheses import degree_defect, require_degree, require_signal
 from flowcheck.networks import Mixture, power_net
 
 ROUNDING = 1e-12
+DENSE_OUTPUT = 1e-6
+"""What dense output across kinks of the second derivative, and the quadrature over it, add to the error of an identity."""
 IDENTITIES = {"angle": lemmas.angle_identity, "energy": lemmas.energy_identity, "norm": lemmas.norm_identity}
-CURVE_POINTS = 200
+CURVE_POINTS = 300
 
 
 class FamilySettings(ParametersModel):
@@ -66,12 +69,13 @@ class Parameters(ParametersModel):
     settled: float = Field(gt=0)
     rest: float = Field(gt=0)
     vanished: float = Field(lt=0)
+    escaped: float = Field(gt=0)
     rotation: float
     rotated_arc: float = Field(gt=0)
 
     @property
     def ends(self) -> Ends:
-        return Ends(self.settled, self.rest, self.vanished)
+        return Ends(self.settled, self.rest, self.vanished, self.escaped)
 
     def family(self, name: str, context: Context, settings: FamilySettings | None = None) -> Family:
         s = settings or self.families[name]
@@ -103,7 +107,10 @@ def cell(p: Parameters, context: Context, examples: Iterable[Family] = ()) -> di
         flows = p.followed(family)
         tables.append(table(p, flows, context.rng("ascent", family.name)))
         if family.name in p.drawn:
-            curves += [curve(flows, row, tables[-1].outcome[row]) for row in range(min(4, p.runs))]
+            ends = tables[-1].outcome
+            # the first run of every outcome, then the first ones
+            shown = [*ends.drop_duplicates().index, *ends.index[ends.duplicated()]][:4]
+            curves += [curve(flows, row, ends[row]) for row in shown]
     runs = pd.concat(tables, ignore_index=True)
     return (
         {f"runs_{name}": column.to_numpy(None if is_numeric_dtype(column) else str) for name, column in runs.items()}
@@ -141,12 +148,10 @@ def table(p: Parameters, f: Followed, rng: np.random.Generator) -> pd.DataFrame:
         "fall_since_positive": lemmas.norm_fall(f, positive=True),
         "fall": lemmas.norm_fall(f, positive=False),
         "floor": floor,
-        "kl_exponent": lemmas.kl_exponent(f, ended),
     }
-    for name, identity in IDENTITIES.items():
-        defect = identity(f)
-        # what is left of an identity is error: of the steps, of dense output across kinks, of quadrature
-        rows |= {f"{name}_identity": defect, f"{name}_error": np.maximum(defect, f.step_error)}
+    rows["kl_exponent"], rows["kl_fall"] = lemmas.kurdyka_lojasiewicz(f, ended)
+    rows |= {f"{name}_identity": identity(f) for name, identity in IDENTITIES.items()}
+    rows["identity_error"] = f.step_error + (0.0 if f.family.kind == "two_layer" else DENSE_OUTPUT)
     rows |= _matched(p, f, ended, random, rng) | (_degree_two(f) if f.family.degree == 2 else _deeper(f, ended))
     return pd.DataFrame(rows)
 
@@ -209,22 +214,33 @@ def _deeper(f: Followed, ended: lemmas.Outcome) -> dict[str, np.ndarray]:
 
 
 def curve(f: Followed, row: int, outcome: str) -> dict[str, Any]:
-    """One run for the figures: arc and time in units of 1/(beta |z|), N over its bound, ln|u|, the time left over T*."""
+    """One run for the figures: N over its bound at the arcs of the nodes; ln|u| and the time left over T* at times of the mesh.
+
+    Arc and time in units of 1/(beta |z|).
+    """
     s, bound = f.samples, float(f.family.bound[row])
-    end = int((s.weights[row].sum(axis=-1) > 0).sum())
-    take = np.unique(np.linspace(0, end, CURVE_POINTS).astype(int))
-    take = np.pad(take, (0, CURVE_POINTS - len(take)), mode="edge")
+    pieces = int((s.weights[row].sum(axis=-1) > 0).sum())
+    middle, half = 0.5 * (s.arc[row, 1:] + s.arc[row, :-1]), 0.5 * np.diff(s.arc[row])
+    nodes = middle[:, None] + half[:, None] * GAUSS_NODES
+    take, at_nodes = thinned(pieces + 1), thinned(pieces * len(GAUSS_NODES))
     left = lemmas.remaining_time(f)[row] / f.blow_up_time[row] if s.degree > 2 else np.full_like(s.time[row], np.nan)
     return {
         "family": f.family.name,
         "degree": s.degree,
         "outcome": outcome,
-        "arc": s.arc[row, take] * bound,
+        "arc": nodes.ravel()[at_nodes] * bound,
+        "value": s.node_value[row].ravel()[at_nodes] / bound,
         "time": s.time[row, take] * bound,
-        "value": s.value[row, take] / bound,
         "log_norm": s.log_norm[row, take],
         "time_left": left[take],
     }
+
+
+def thinned(count: int) -> np.ndarray:
+    """At most CURVE_POINTS positions out of `count`: all early ones, then evenly spaced ones; the last repeated if fewer."""
+    early, even = np.arange(min(count, CURVE_POINTS // 2)), np.linspace(0, count - 1, CURVE_POINTS // 2).astype(int)
+    positions = np.unique(np.concatenate([early, even]))
+    return np.pad(positions, (0, CURVE_POINTS - len(positions)), mode="edge")
 
 
 def broken(p: Parameters, context: Context) -> dict[str, float]:
@@ -245,14 +261,7 @@ def broken(p: Parameters, context: Context) -> dict[str, float]:
         "energy_identity": float(lemmas.energy_identity(flows).min()),
         "angle_identity": float(lemmas.angle_identity(flows).min()),
         "degree_defect": degree_defect(mixture, family.x[0], degree),
-        "kl_exponent": flat_exponent(),
     }
-
-
-def flat_exponent() -> float:
-    r"""The exponent read off $f(r)=e^{-1/r}$ at r = 0.001: no power of f bounds its gradient, and the exponent tends to 1."""
-    r = np.linspace(1e-3, 2e-3, 50)
-    return float(np.polyfit(-1 / r, -1 / r - 2 * np.log(r), 1)[0])
 
 
 def gather(cells: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[Evidence, pd.DataFrame, Mapping[str, np.ndarray]]:
@@ -301,7 +310,7 @@ def common_metrics(evidence: Evidence, p: Parameters, runs: pd.DataFrame, arrays
     worst("degree_defect", "degree_defect", 0.0)
     worst("increase_min", "increase", p.rtol, smallest=True)
     for name in IDENTITIES:
-        worst(f"{name}_identity_max", f"{name}_identity", f"{name}_error")
+        worst(f"{name}_identity_max", f"{name}_identity", "identity_error")
     worst("curve_length_max", "length", 1e-6)
     worst("polygon_gap_max", "polygon_gap", 1e-6)
     evidence.measure("polygon_gap_radial", runs.polygon_gap_radial.median(), error=1e-6, n=int(runs.polygon_gap_radial.count()))
@@ -322,10 +331,11 @@ def common_metrics(evidence: Evidence, p: Parameters, runs: pd.DataFrame, arrays
     worst("floor_log_ratio_vanishing", "floor", "log_norm_error", where=vanishes)
     for case in ("positive", "turning", "resting"):
         counted(f"floor_runs_{case}", runs.case == case)
-    worst("kl_exponent_max", "kl_exponent", 1e-3)
-    worst("kl_exponent_min", "kl_exponent", 1e-3, smallest=True)
+    # a second mode that is much slower changes the constant once, where it takes over
+    evidence.measure("kl_fall_nine_in_ten", float(runs.kl_fall.quantile(0.9)), error=1e-3, n=int(runs.kl_fall.count()))
+    evidence.measure("kl_fall_flat", lemmas.flat_fall(), error=1e-6)
+    evidence.measure("kl_exponent_median", runs.kl_exponent.median(), error=1e-3, n=int(runs.kl_exponent.count()))
     for name, error in (("increase", 1e-7), ("length", 1e-5), ("kkt_defect", ROUNDING), ("energy_identity", 1e-5)):
         evidence.measure(f"{name}_rotated", float(arrays[f"broken_{name}"]), error=error, n=2)
     evidence.measure("angle_identity_rotated", float(arrays["broken_angle_identity"]), error=1e-5, n=2)
     evidence.measure("degree_defect_mixture", float(arrays["broken_degree_defect"]), error=1e-10)
-    evidence.measure("kl_exponent_flat", float(arrays["broken_kl_exponent"]), error=1e-6)

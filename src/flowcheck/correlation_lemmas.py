@@ -20,10 +20,17 @@ from flowcheck.piecewise_flow import kkt_residual
 ZERO = 1e-6
 """N(θ) over its bound that counts as zero at the end: a resting flow ends below 1e-8, a growing one near 0.1."""
 
+KL_EXPONENT = 0.95
+"""An exponent above 1/2 (non-degenerate KKT points) and 1 - 1/L (flows of degree L <= 5 that rest), and below 1."""
 MOTIONLESS = 1e-9
 """Length of the curve θ below which a flow starts at its limit direction."""
 EPSILONS = np.array([1e-1, 1e-2, 1e-3, 1e-4])
 """The accuracies at which Lemma B.6 of deep_homogeneous is checked."""
+
+SETTLED = 1e-5
+"""Tangential part of the gradient over the bound at a KKT point. Flows go on to a smaller one; but where two KKT values of a
+network of degree two agree to this accuracy, its flow has not decided between them when |u| = e^2000.
+"""
 
 Numbers = Float[np.ndarray, " s"]
 
@@ -47,9 +54,9 @@ class Outcome:
 
 
 def outcome(f: Followed, ends: Ends) -> Outcome:
-    """Classify by the end of each flow: the conditions that ended it, within a factor 2, and the sign of N(θ)."""
+    """Classify by the end of each flow: is the direction a KKT point, and N(θ) positive, negative or zero there."""
     value, speed = limit_value(f), f.samples.speed[:, -1] / f.family.bound.numpy()
-    settled = speed <= 2 * ends.settled
+    settled = speed <= SETTLED
     return Outcome(
         grows=(value > ZERO) & settled,
         vanishes=(value < -ZERO) & settled & (f.samples.log_norm[:, -1] <= 0.5 * ends.vanished),
@@ -205,7 +212,7 @@ def blow_up_rate(f: Followed, window: float = 6.0) -> tuple[Numbers, Numbers]:
     return _slopes(np.log(rest), s.log_norm, counted) * gap + 1, _largest(np.expm1(scaled), counted)
 
 
-def decay_rate(f: Followed, ended: Outcome, window: float = 4.0) -> tuple[Numbers, Numbers]:
+def decay_rate(f: Followed, ended: Outcome, window: float = 2.0) -> tuple[Numbers, Numbers]:
     r"""The same for u -> 0 and L > 2: ln|u| against ln t, and $[L(L-2)|\mathcal N(\theta_\infty)|t]^{-1/(L-2)}$."""
     s, gap = f.samples, f.samples.degree - 2
     counted = (s.log_norm <= s.log_norm[:, -1:] + window) & (s.time > 0) & ended.vanishes[:, None]
@@ -214,20 +221,31 @@ def decay_rate(f: Followed, ended: Outcome, window: float = 4.0) -> tuple[Number
         return _slopes(np.log(s.time), s.log_norm, counted) * gap + 1, _largest(np.expm1(scaled), counted)
 
 
-def kl_exponent(f: Followed, ended: Outcome, low: float = 1e-6, high: float = 1e-3) -> Numbers:
-    r"""Slope of $\ln\|\theta'\|$ against $\ln(\bar f-\mathcal N(\theta))$ while $\|\theta'\|/\beta\|z\|$ falls from high to low.
+def kurdyka_lojasiewicz(f: Followed, ended: Outcome, low: float = 1e-6, high: float = 1e-3) -> tuple[Numbers, Numbers]:
+    r"""Along each flow, the slope of $\ln\|\theta'\|$ against the logarithm of the gap $\bar f-\mathcal N(\theta)$, and the
+    largest fall of $\ln(\|\theta'\|/\text{gap}^e)$, e = KL_EXPONENT; while $\|\theta'\|/\beta\|z\|$ falls from `high` to `low`.
 
-    $\|u\|\|\nabla\tilde{\mathcal N}(u)\|=\|\theta'\|$: with $\Psi(s)\propto s^{1-e}$ the inequality of Lemma A.4 (A.1) is
-    $\|\theta'\|\ge c(\bar f-\mathcal N)^e$. The gap is the integral of $\|\theta'\|^2$ still to come; its limit is 0 for a
-    resting flow. NaN for flows with fewer than five mesh points there.
+    As $\|u\|\|\nabla\tilde{\mathcal N}(u)\|=\|\theta'\|$, the inequality of Lemma A.4 (A.1) with $\Psi(s)\propto s^{1-e}$ says
+    that the ratio stays away from 0. The gap is the integral of $\|\theta'\|^2$ still to come; $-\mathcal N(\theta)$ for a
+    flow that rests. NaN for flows with fewer than five mesh points there.
     """
     s, bound = f.samples, f.family.bound.numpy()[:, None]
     gap = np.where(ended.rests[:, None], -s.value, s.remaining(s.node_speed**2))
     behind = np.maximum.accumulate((s.speed > high * bound)[:, ::-1], axis=1)[:, ::-1]
     counted = ~behind & (s.speed >= low * bound) & (gap > 0) & (ended.grows | ended.rests)[:, None]
+    enough = counted.sum(axis=1) >= 5
     with np.errstate(divide="ignore", invalid="ignore"):
-        slopes = _slopes(np.log(gap), np.log(s.speed), counted)
-    return np.where(counted.sum(axis=1) >= 5, slopes, np.nan)
+        log_gap, log_speed = np.log(gap), np.log(s.speed)
+        ratio = np.where(counted, log_speed - KL_EXPONENT * log_gap, -np.inf)
+        fall = np.where(counted, np.maximum.accumulate(ratio, axis=1) - ratio, 0.0).max(axis=1)
+    return np.where(enough, _slopes(log_gap, log_speed, counted), np.nan), np.where(enough, fall, np.nan)
+
+
+def flat_fall() -> float:
+    r"""The same fall for $f(r)=e^{-1/r}$ while r falls from 0.02 to 0.002: no power of f bounds its gradient from below."""
+    r = np.geomspace(0.02, 0.002, 50)
+    ratio = -1 / r - 2 * np.log(r) + KL_EXPONENT / r
+    return float((np.maximum.accumulate(ratio) - ratio).max())
 
 
 def alignment_times(f: Followed, ended: Outcome, epsilons: Float[np.ndarray, " e"]) -> tuple[Float[np.ndarray, "s e"], ...]:

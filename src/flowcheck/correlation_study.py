@@ -31,7 +31,7 @@ GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(5)
 EFOLDS = 2.0
 """Largest change of L ln|u| between mesh points: Gauss quadrature of degree 9 then errs by less than 1e-10."""
 ON_MESH = ("arc", "time", "log_norm", "value", "speed", "direction")
-EXACT = 1e-10
+EXACT = 1e-9
 """Error of what is read off the closed form of a two-layer net: rounding of some dozen pieces, and the quadrature over them."""
 MOST_SPACINGS = 1e5
 
@@ -208,10 +208,10 @@ class Ends:
     """When a flow counts as followed to its end.
 
     Attributes:
-        settled: tangential part of the gradient over beta |z| at which a flow has found its KKT point. Growing flows end there.
-            Below about ten times the tolerance of the integration it is never reached: that is where its noise lies.
+        settled: tangential part of the gradient over beta |z| at which a flow has found its KKT point. Below about ten times the
+            tolerance of the integration it is never reached: that is where its noise lies.
         rest: gradient over beta |z| at which a flow rests.
-        vanished: ln|u| below which a flow whose direction has settled has collapsed to the origin.
+        vanished, escaped: ln|u| below (above) which a flow whose direction has settled at N < 0 (N > 0) ends.
         grown: ln|u| at which a flow ends in any case.
         longest: arc at which it does.
     """
@@ -219,6 +219,7 @@ class Ends:
     settled: float
     rest: float
     vanished: float
+    escaped: float = -math.inf
     grown: float = 2000.0
     longest: float = math.inf
 
@@ -229,14 +230,14 @@ class Ends:
             pull, direction, log_norm = problem.pull(state, index), state[:, :-2], state[:, -2]
             along, size = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
             spare = self.settled * bound[index] - (pull - along[:, None] * direction).norm(dim=-1)
-            over = torch.where(along > 0, spare, torch.minimum(spare, self.vanished - log_norm))
+            over = torch.minimum(spare, torch.where(along > 0, log_norm - self.escaped, self.vanished - log_norm))
             return torch.maximum(over, self.rest * bound[index] - size)
 
         return Event("settled, vanished or at rest", margin)
 
     def met(self, value: float, speed: float, log_norm: float, bound: float) -> bool:
         """The same for one state, with the length `speed` of the gradient's tangential part, L = 2."""
-        settled = speed <= self.settled * bound and (value > 0 or log_norm <= self.vanished)
+        settled = speed <= self.settled * bound and (log_norm >= self.escaped if value > 0 else log_norm <= self.vanished)
         return settled or math.hypot(2 * value, speed) <= self.rest * bound or log_norm >= self.grown
 
 

@@ -16,6 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import lsq_linear, nnls
 
+from flowcheck.clarke import neuron_kkt_points
+
+IN_HULL = 1e-9
+"""Distance of 0 to the hull of slopes, over the largest entry, at which it lies in it."""
+ON_KINK = 1e-9
+"""Distance of a unit vector to a kink below which it lies on it."""
 NOTHING = 1e-13
 """Slopes g below this times the sum of |z_i x_i| are 0: the unit rests."""
 
@@ -103,13 +109,12 @@ class _Unit:
         Where v z_i > 0 both sides push away from kink i: it is crossed. Where v z_i < 0 it is slid along, unless one side pushes
         through, which shows as a minimum-norm element with sigma' at the end of its interval.
         """
-        q = float(self.z @ np.maximum(self.x @ self.u, self.slope * (self.x @ self.u)))
-        heading = np.sign(self.v) or np.sign(q)
+        heading = float(np.sign(self.v) or np.sign(self._q(self.x[None] @ self.u)[0]))
         crossed = reached & (heading * self.z > 0)
         self.side[crossed] = 1.0 + self.slope - self.side[crossed]
         self.sliding, self.fresh = self.sliding | (reached & ~crossed), crossed
         if np.linalg.matrix_rank(self.x[self.sliding]) < self.sliding.sum() or (self.sliding | self.fresh).all():
-            return self._rest_at_origin()
+            return self._at_origin(heading)
         while True:
             g, inside = self._minimum_norm()
             left = self.sliding & ~inside
@@ -118,15 +123,28 @@ class _Unit:
             self.side[left] = np.where(heading * (self.x[left] @ g) > 0, 1.0, self.slope)
             self.sliding, self.fresh = self.sliding & ~left, self.fresh | left
 
-    def _rest_at_origin(self) -> Float[np.ndarray, " d"]:
-        """At u = 0 all kinks meet; their sigma' are not independent, and the subdifferential is the hull of the cells' slopes."""
+    def _at_origin(self, heading: float) -> Float[np.ndarray, " d"]:
+        """The slope at u = 0, where all kinks meet and the subdifferential is the hull of the cells' slopes.
+
+        If that hull holds 0 the unit rests. Else it leaves along the KKT point with the largest value of sign(v) q, which then is
+        positive: one solution of several.
+        """
         directions = np.random.Generator(np.random.PCG64(0)).standard_normal((2000, self.x.shape[1]))
         slopes = np.unique(np.where(directions @ self.x.T > 0, 1.0, self.slope), axis=0) @ (self.z[:, None] * self.x)
         hull = np.vstack([slopes.T, np.ones(len(slopes))])
-        if nnls(hull, np.append(np.zeros(self.x.shape[1]), 1.0))[1] > NOTHING * np.abs(slopes).sum():
-            raise RuntimeError("the unit passes through u = 0, where the next piece is not determined by intervals")
-        self.sliding[:], self.fresh[:] = True, False
-        return np.zeros(self.x.shape[1])
+        if nnls(hull, np.append(np.zeros(self.x.shape[1]), 1.0))[1] <= IN_HULL * np.abs(slopes).max():
+            self.sliding[:], self.fresh[:] = True, False
+            return np.zeros(self.x.shape[1])
+        if self.x.shape[1] != 3:
+            raise RuntimeError("the unit passes through u = 0; where it goes from there is known in three dimensions only")
+        points = neuron_kkt_points(self.x, self.z, self.slope)
+        best = self.x @ points[np.argmax(heading * self._q(points @ self.x.T))]
+        self.side, self.sliding = np.where(best > 0, 1.0, self.slope), np.abs(best) <= ON_KINK
+        self.fresh = ~self.sliding
+        return self._minimum_norm()[0]
+
+    def _q(self, preactivations: Float[np.ndarray, "p n"]) -> Float[np.ndarray, " p"]:
+        return np.maximum(preactivations, self.slope * preactivations) @ self.z
 
     def _minimum_norm(self) -> tuple[Float[np.ndarray, " d"], Bool[np.ndarray, " n"]]:
         """The shortest g over sigma' in [slope, 1] on the kinks that are slid along, and which sigma' are inside."""
@@ -200,7 +218,8 @@ def follow_unit(
     A kink that starts at exactly 0, or from which both sides push away once v has changed sign, is slid along as long as the
     minimum-norm element allows it: one solution of several.
 
-    Raises ValueError for a slope of at least 1, RuntimeError after `max_pieces` pieces, or if the unit has to pass through u = 0.
+    Raises ValueError for a slope of at least 1, RuntimeError after `max_pieces` pieces, or where the unit passes through u = 0
+    in other than three dimensions.
     """
     if slope >= 1:
         raise ValueError(f"the kinks need a slope below 1, got {slope:g}")
@@ -246,7 +265,7 @@ def kkt_residual(
     """
     u, v = unit[:-1], float(unit[-1])
     a, steepness = x @ u, v * z[:, None] * x
-    met = np.abs(a) <= 1e-9 * np.linalg.norm(unit)
+    met = np.abs(a) <= ON_KINK * np.linalg.norm(unit)
     rest = np.where(a > 0, 1.0, slope)[~met] @ steepness[~met] - multiplier * u
     if met.any():
         rest = rest + lsq_linear(steepness[met].T, -rest, bounds=(slope, 1.0), tol=1e-15).x @ steepness[met]

@@ -14,7 +14,7 @@ from flowcheck.correlation_study import Ends, Family, draw_family, follow, follo
 from flowcheck.evidence import HypothesisError
 
 torch.set_num_threads(1)
-ENDS = Ends(settled=3e-7, rest=1e-8, vanished=-12.0)
+ENDS = Ends(settled=3e-7, rest=1e-8, vanished=-12.0, escaped=8.0)
 NEVER = Ends(settled=-1.0, rest=-1.0, vanished=-math.inf)
 KINDS = [("power", 3), ("polynomial", 4), ("squared", 4), ("linear", 3), ("two_relu", 2)]
 
@@ -108,7 +108,7 @@ def test_degree_two_grows_at_the_largest_rate_that_the_bound_allows():
 @pytest.mark.parametrize("kind, degree", KINDS, ids=[kind for kind, _ in KINDS])
 def test_identities_hold_and_limits_are_kkt_points(kind, degree):
     positive = {"labels": "positive", "starts": "positive"} if kind == "two_relu" else {}
-    drawn = family(kind, degree, **positive)
+    drawn = family(kind, degree, runs=2 if positive else 4, **positive)
     flows = follow(drawn, ENDS, rtol=1e-9, coarser=10.0)
     ended = lemmas.outcome(flows, ENDS)
     assert not ended.open.any()
@@ -121,16 +121,6 @@ def test_identities_hold_and_limits_are_kkt_points(kind, degree):
     assert distance[ended.grows].max() < 1e-4 and defect[ended.grows].max() < 1e-6
     assert np.allclose(value[ended.grows], lemmas.limit_value(flows)[ended.grows], rtol=1e-6)
     assert points.nearest(drawn.starts)[0].min() > 1e-2
-
-
-def test_closed_form_of_a_two_layer_net_agrees_with_the_integrator():
-    drawn = family("two_layer", 2, slope=0.2, labels="positive")
-    exact, stepped = follow_exactly(drawn, ENDS), follow(drawn, ENDS, rtol=1e-10)
-    for row in range(4):
-        t = np.linspace(0, min(exact.samples.arc[row, -1], stepped.samples.arc[row, -1]), 9)[1:-1]
-        norms = [np.interp(t, f.samples.arc[row], f.samples.log_norm[row]) for f in (exact, stepped)]
-        assert np.allclose(*norms, atol=0.05)  # interpolated linearly on two meshes
-        assert np.allclose(exact.samples.direction[row, -1], stepped.samples.direction[row, -1], atol=1e-4)
 
 
 def test_a_two_layer_net_ends_at_kkt_points_of_its_units():
@@ -167,7 +157,7 @@ def test_a_network_of_mixed_degree_is_a_hypothesis_error_that_names_the_degree()
 @pytest.mark.parametrize("kind, degree", KINDS, ids=[kind for kind, _ in KINDS])
 def test_kkt_points_of_one_unit_are_lifted_to_kkt_points_of_the_network(kind, degree):
     drawn = family(kind, degree, labels="positive")
-    points = kkt_search.search(drawn, rng(), 16)
+    points = kkt_search.search(drawn, rng(), 8)
     assert points.usable.any(dim=1).all()
     assert points.defect[points.usable].max() < 1e-6
     assert torch.allclose(points.weights[points.usable].norm(dim=-1), tensor(1.0))
@@ -185,7 +175,8 @@ def test_floor_of_lemma_c7_is_kept_by_growing_flows_and_broken_by_vanishing_ones
     assert margin[0] < -11 and case[0] == "excluded"
 
 
-def test_kl_exponent_is_one_half_at_a_non_degenerate_maximum():
-    drawn = family("linear", 3)
-    flows = follow(drawn, ENDS, rtol=1e-10)
-    assert np.allclose(lemmas.kl_exponent(flows, lemmas.outcome(flows, ENDS)), 0.5, atol=0.02)
+def test_kl_exponent_is_one_half_at_a_non_degenerate_maximum_and_a_flat_function_has_none():
+    flows = follow(family("linear", 3), ENDS, rtol=1e-10)
+    exponent, fall = lemmas.kurdyka_lojasiewicz(flows, lemmas.outcome(flows, ENDS))
+    assert np.allclose(exponent, 0.5, atol=0.02)
+    assert fall.max() < 1e-9 and lemmas.flat_fall() > 10
