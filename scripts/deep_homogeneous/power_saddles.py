@@ -13,12 +13,15 @@ RADII = np.geomspace(1e-6, 1.0, 37)
 
 
 def fewer_units(degree: int, rng: np.random.Generator, units: int) -> Saddle:
-    """A critical point of `units` power units: labels of a teacher of three, with signs of both kinds, and three idle units."""
+    """A critical point of `units` power units with three idle units; labels of a teacher of three, signs of both kinds in either.
+
+    Idle units of one sign would leave most starts of the NCF with a value that is not positive.
+    """
 
     def draw(rng: np.random.Generator) -> tuple[Units, Units, np.ndarray]:
         x = sphere_inputs(rng, 30, 3).numpy()
         y = Units.of(power_net(3, 3, degree, signs=(1, 1, -1)), x).outputs(rng.standard_normal(9))
-        return Units.of(power_net(units, 3, degree), x), Units.of(power_net(3, 3, degree), x), y
+        return Units.of(power_net(units, 3, degree), x), Units.of(power_net(3, 3, degree, signs=(1, -1, 1)), x), y
 
     return saddles.by_newton(draw, rng)
 

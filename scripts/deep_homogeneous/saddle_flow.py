@@ -38,7 +38,7 @@ class Parameters(ParametersModel):
     scales: list[float]
     fitted_scales: list[float]
     escape_scales: list[float]
-    escape_ratio: float
+    escape_share: float
     largest_growth: float
     displacement: float
     directions: Annotated[int, Field(ge=100)]
@@ -144,15 +144,17 @@ def equation_65(constants: list[Reach]) -> dict[str, float]:
 
 
 def escapes(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
-    """Rescaled times at which the loss has fallen by one per cent, and the blow-up time T* of the NCF flow."""
+    """Rescaled times at which a share of what the KKT direction can take from the loss is gone, and T* of the NCF flow."""
     x, z, direction = (torch.from_numpy(array) for array in (saddle.idle.x, saddle.residual, start.z[None]))
     path = correlation_flow(saddle.idle.network, x, z, direction, until=[tangential_below(1e-6)])
     blow_up = float(blow_up_time(path, saddle.idle.network, x, z)[0])
     row, scales = {"blow_up": blow_up}, sorted(p.escape_scales, reverse=True)
+    assert start.u.target is not None
+    ratio = 1 - p.escape_share * saddles.largest_fall(saddle, start.u.target)
     for k, delta in enumerate(scales):
         # the second tolerance at the smallest delta, where the flow is stiffest
         for suffix, coarser in (("", 1.0), ("_coarse", saddles.COARSER))[: 1 + (k == len(scales) - 1)]:
-            margin = saddles.loss_below(saddle, delta, p.escape_ratio)
+            margin = saddles.loss_below(saddle, delta, ratio)
             time, *_ = saddles.follow_until(saddle, delta, start.n, start.z, margin, 3 * blow_up, coarser=coarser)
             row[f"escape_{k}{suffix}"] = time * delta ** (2 - saddle.degree)
     return row

@@ -30,7 +30,7 @@ from flowcheck.units import Units
 RTOL, KINKED_RTOL, STIFF_RTOL, COARSER = 1e-8, 1e-10, 1e-7, 100.0
 """Relative tolerances: L = 2, L = 2 with ReLU, L > 2. The distance to the flow at one COARSER times larger bounds its error."""
 
-RESOLVED_GROWTH, RESOLVED_STEPS = 1e100, 2000
+RESOLVED_GROWTH, RESOLVED_STEPS = 1e100, 1000
 """Up to which growth of u, and for how many steps of the integrator, its limit direction is waited for."""
 
 LONGEST, LONGEST_COLLAPSE = 1e3, 1e7
@@ -454,6 +454,12 @@ def follow_until(
     )
     last = _solved(solution)[:, -1]
     return float(solution.t[-1]), last[:split], last[split:]
+
+
+def largest_fall(saddle: Saddle, target: Float[np.ndarray, " kz"]) -> float:
+    r"""The most that idle weights along `target` take from the loss, over the loss: squared cosine of residual and $\mathcal H_z$."""
+    outputs = saddle.idle.outputs(target)
+    return float((saddle.residual @ outputs) ** 2 / (outputs @ outputs) / (saddle.residual @ saddle.residual))
 
 
 def loss_below(saddle: Saddle, delta: float, ratio: float) -> Callable[[np.ndarray, np.ndarray], float]:
