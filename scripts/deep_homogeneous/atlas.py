@@ -49,25 +49,24 @@ def escapes(p: Parameters, name: str, network: Network, context: Context) -> dic
         "degree_defect": np.array(require_degree(network, x, p.degrees[name])),
         "signal": np.array([require_signal(network, x, labels) for labels in y]),
     }
-    row = torch.arange(p.seeds).repeat_interleave(len(p.deltas))
-    scales = torch.tensor(p.deltas, dtype=x.dtype).repeat(p.seeds)
-    length = p.arc / y.norm(dim=-1)[row]
-    for key, rtol in (("misalignment", p.rtol), ("coarse", 4 * p.rtol)):
-        path = loss_flow(
-            network,
-            x,
-            y[row],
-            HALF_SUM,
-            starts[row],
-            scales,
-            rtol=rtol,
-            until=[loss_ratio_below(0.99)],
-            length=length,
-            locate_kinks=False,  # deep networks slide along many; the tolerance keeps a flow near them at a tenth of the cost
-        )
-        gradient = network.pull(path.direction, x, y[row])
-        cosine = (gradient * path.direction).sum(dim=-1) / gradient.norm(dim=-1)
-        arrays[key] = torch.where(path.ended_by == 0, 1 - cosine, torch.nan).view(p.seeds, -1).numpy()
+    row = torch.arange(p.seeds).repeat_interleave(len(p.deltas)).repeat(2)
+    scales = torch.tensor(p.deltas, dtype=x.dtype).repeat(2 * p.seeds)
+    path = loss_flow(
+        network,
+        x,
+        y[row],
+        HALF_SUM,
+        starts[row],
+        scales,
+        rtol=torch.tensor([p.rtol, 4 * p.rtol], dtype=x.dtype).repeat_interleave(len(row) // 2),
+        until=[loss_ratio_below(0.99)],
+        length=p.arc / y.norm(dim=-1)[row],
+        locate_kinks=False,  # deep networks slide along many; the tolerance keeps a flow near them at a tenth of the cost
+    )
+    gradient = network.pull(path.direction, x, y[row])
+    cosine = (gradient * path.direction).sum(dim=-1) / gradient.norm(dim=-1)
+    apart = torch.where(path.ended_by == 0, 1 - cosine, torch.nan).view(2, p.seeds, -1)
+    arrays["misalignment"], arrays["coarse"] = apart.numpy()
     return arrays
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 PACKAGE = "flowcheck"
 PACKAGE_FOLDER = Path(__file__).resolve().parent
+WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_digest(*entry_points: Path) -> str:
     """Digest (16 hex digits) of the given files and of every `flowcheck` or sibling module they import, transitively."""
     digest = hashlib.sha256()
-    for text in sorted(f"{path.name}\n{_syntax(path)}" for path in dependencies(*entry_points)):  # wherever the checkout lies
+    for text in sorted(f"{path.name}\n{_read(path)[0]}" for path in dependencies(*entry_points)):  # wherever the checkout lies
         digest.update(text.encode())
     return digest.hexdigest()[:16]
 
@@ -33,33 +34,15 @@ def dependencies(*entry_points: Path) -> set[Path]:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
-            waiting.extend(_imports(path))
+            waiting.extend(_read(path)[1])
     return reached
 
 
 @functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
-
-
-@functools.cache
-def _syntax(path: Path) -> str:
-    tree = ast.parse(path.read_text(), filename=str(path))
+def _read(path: Path) -> tuple[str, frozenset[Path]]:
+    """The file's syntax tree without docstrings, as text, and the files it imports."""
+    tree, found = ast.parse(path.read_text(), filename=str(path)), set[Path]()
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            node.body = body[1:]  # type: ignore[attr-defined]
-    return ast.dump(tree)
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-@functools.cache
-def _imports(path: Path) -> frozenset[Path]:
-    found: set[Path] = set()
-    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found.update(_files(alias.name, path))
@@ -70,7 +53,13 @@ def _imports(path: Path) -> frozenset[Path]:
             found.update(_files(module, path))
             for alias in node.names:
                 found.update(_files(f"{module}.{alias.name}", path))
-    return frozenset(found)
+        elif isinstance(node, WITH_DOCSTRING) and node.body and _is_docstring(node.body[0]):
+            node.body = node.body[1:]
+    return ast.dump(tree), frozenset(found)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _files(module: str, importer: Path) -> Iterator[Path]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from flowcheck.correlation import unit
 from flowcheck.flow import (
     Event,
-    FlowPath,
     FlowStates,
     Problem,
     angle,
@@ -463,19 +462,26 @@ class Study:
         length = length + 10 * (1 - scales.log()) / (self.network.degree * self.ends.value[row])
         until = [loss_ratio_below(ratio)]
 
-        def run(rtol: float) -> FlowPath:
-            y, starts = self.cases.y[row], self.cases.starts[row]
-            return loss_flow(self.network, self.x, y, self.losses[0], starts, scales, rtol=rtol, until=until, length=length)
-
-        fine, coarse = run(self.rtol), run(10 * self.rtol)
-        left = fine.ended_by == 0
-        time = torch.where(left, fine.time, torch.nan)
-        distance = torch.where(left, misalignment(fine.direction, self.ends.limit[row]), torch.nan)
+        both = torch.cat([row, row])
+        path = loss_flow(
+            self.network,
+            self.x,
+            self.cases.y[both],
+            self.losses[0],
+            self.cases.starts[both],
+            scales.repeat(2),
+            rtol=torch.tensor([self.rtol, 10 * self.rtol], dtype=scales.dtype).repeat_interleave(len(row)),
+            until=until,
+            length=length.repeat(2),
+        )
+        (left, _), (time, coarse) = (path.ended_by == 0).chunk(2), path.time.chunk(2)
+        time = torch.where(left, time, torch.nan)
+        distance = torch.where(left, misalignment(path.direction[: len(row)], self.ends.limit[row]), torch.nan)
         found = {
             "time": time,
-            "time_error": (time - coarse.time).abs(),
+            "time_error": (time - coarse).abs(),
             "misalignment": distance,
-            "evaluations": fine.evaluations,
+            "evaluations": path.evaluations[: len(row)],
         }
         arrays = {name: value.view(len(rows), -1).numpy() for name, value in found.items()}
         return arrays | {"value": self.ends.value[rows].numpy(), "blow_up": self.ends.blow_up[rows].numpy()}

@@ -457,7 +457,7 @@ def follow_until(
 
 
 def largest_fall(saddle: Saddle, target: Float[np.ndarray, " kz"]) -> float:
-    r"""The most that idle weights along `target` take from the loss, over the loss: squared cosine of residual and $\mathcal H_z$."""
+    r"""The share of the loss that idle weights along `target` can take: squared cosine of the residual and $\mathcal H_z$."""
     outputs = saddle.idle.outputs(target)
     return float((saddle.residual @ outputs) ** 2 / (outputs @ outputs) / (saddle.residual @ saddle.residual))
 

@@ -24,7 +24,7 @@ class Parameters(ParametersModel):
 @pytest.fixture(autouse=True)
 def _fresh_digests():
     """Digests are cached for the life of a process; tests change files within one."""
-    for cached in (digest._tree, digest._syntax, digest._imports):
+    for cached in (digest._read,):
         cached.cache_clear()
 
 
@@ -510,7 +510,7 @@ def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple
     loaded = count_imports(monkeypatch)
 
     def check():
-        for cached in (digest._tree, digest._syntax, digest._imports):
+        for cached in (digest._read,):
             cached.cache_clear()
         loaded.clear()
         Project(simple.root).check_parameters()

@@ -45,7 +45,7 @@ def code(tmp_path, monkeypatch):
         root = tmp_path
 
         def digest(self, name="scripts/toy/study.py"):
-            for cached in (digest._tree, digest._syntax, digest._imports):
+            for cached in (digest._read,):
                 cached.cache_clear()
             return code_digest(tmp_path / name)
 
@@ -59,7 +59,7 @@ def code(tmp_path, monkeypatch):
             return {str(path.relative_to(tmp_path)) for path in dependencies(tmp_path / name)}
 
     yield Code()
-    for cached in (digest._tree, digest._syntax, digest._imports):
+    for cached in (digest._read,):
         cached.cache_clear()
 
 

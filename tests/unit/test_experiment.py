@@ -67,7 +67,7 @@ class Study:
     def run(self, *options, parameters=None):
         """Run; returns the step sizes of the cells that were computed."""
         self.computed.clear()
-        for cached in (digest._tree, digest._syntax, digest._imports):
+        for cached in (digest._read,):
             cached.cache_clear()
         arguments = ["--parameters", str(parameters or self.file), "--output", str(self.output), *options]
         main(Parameters, self.cell, self.gather, arguments)
@@ -261,7 +261,7 @@ def test_code_that_changes_while_a_cell_runs_does_not_count_as_the_code_that_ran
 
     def edited_meanwhile(parameters, context):
         study.script.write_text("x = 3\n")
-        for cached in (digest._tree, digest._syntax, digest._imports):
+        for cached in (digest._read,):
             cached.cache_clear()
         return original(parameters, context)
 

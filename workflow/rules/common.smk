@@ -3,7 +3,11 @@
 import functools
 import os
 
+import snakemake.benchmark
 from flowcheck.digest import PACKAGE_FOLDER, code_digest
+
+# seconds; Snakemake's own half a second reads the page tables of two large processes so often that it takes a tenth of two cores
+snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 
 
 wildcard_constraints:
