@@ -56,6 +56,7 @@ class Parameters(ParametersModel):
     large_delta: float
     block_epsilons: list[float]
     block_deltas: list[float]
+    large_block_delta: float
     escape_deltas: list[float]
     escape_aligned: float
     control_deltas: list[float] = Field(min_length=3)
@@ -178,7 +179,7 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
         ends.at(ends.moment(epsilon))[1].view(norms.shape).amax(dim=1) for epsilon in sorted(p.block_epsilons, reverse=True)
     ]
     times = torch.stack(moments, dim=1)
-    deltas = torch.tensor(p.block_deltas, dtype=times.dtype).expand(len(times), -1)
+    deltas = torch.tensor([*p.block_deltas, p.large_block_delta], dtype=times.dtype).expand(len(times), -1)
     both = early.shadow(network, study.x, LOSSES, cases, deltas, times, rtol=p.rtol)
     limit = ends.limit.view(len(cases.starts), 1, 1, count, size)
     found = []
@@ -188,9 +189,12 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     (norm, apart), (norm_coarse, apart_coarse) = found
     error = (norm - norm_coarse).abs() / norm.clamp_min(1.0) + (apart - apart_coarse).abs()
     return {
-        "norm": norm.numpy(),
-        "misalignment": apart.numpy(),
-        "error": error.numpy(),
+        "norm": norm[:, :-1].numpy(),
+        "misalignment": apart[:, :-1].numpy(),
+        "error": error[:, :-1].numpy(),
+        "large_norm": norm[:, -1].numpy(),
+        "large_misalignment": apart[:, -1].numpy(),
+        "large_error": error[:, -1].numpy(),
         "start_norm": norms.numpy(),
         "start_misalignment": early.misalignment(parts, limit[:, 0, 0]).numpy(),
         "eta": 0.5 * floor.amin(dim=1).clamp_max(2.0).numpy(),
@@ -243,7 +247,7 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
 
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
-    require_scale([*p.scales, p.large_delta])
+    require_scale([*p.scales, p.large_delta, p.large_block_delta])
     drawn = {name: draw(p, name, context) for name in NETWORKS}
     parts = {
         "hypotheses": {
@@ -378,7 +382,7 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
     """Corollary 5.4.1: the smallest margin of any block, from the first delta on from which all blocks of a case have one."""
     epsilon = np.array(sorted(p.block_epsilons, reverse=True))
     margins, errors, missing, cases, residuals, values = [], [], 0, 0, [], []
-    at_start = []
+    at_start, at_large, large_error = [], [], []
     for name in UNITS:
         arrays = parts[f"blocks_{name}"]
         eta = arrays["eta"][:, None, None, None]
@@ -393,6 +397,9 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         start = [arrays[f"start_{key}"][:, None] for key in ("norm", "misalignment")]
         before = bounds.dichotomy_margin(*start, eta[:, 0], epsilon[:, None]).min(axis=-1)
         at_start.append(before[valid[:, -1]])
+        large = bounds.dichotomy_margin(arrays["large_norm"], arrays["large_misalignment"], eta[:, 0], epsilon[:, None])
+        at_large.append(large.min(axis=-1)[valid[:, -1]])
+        large_error.append(arrays["large_error"].max(axis=-1)[valid[:, -1]])
         residuals.append(arrays["residual"])
         values.append(arrays["value"][arrays["branch"] != early.COLLAPSE])
         ending = np.bincount(arrays["branch"], minlength=3)
@@ -400,6 +407,8 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         evidence.measure(f"blocks_elsewhere_{name}", int(ending.sum() - ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
     before = np.concatenate(at_start)
     evidence.measure("block_margin_start", np.median(before), error=1e-12, n=len(before))
+    large, large_move = np.concatenate(at_large), np.concatenate(large_error)
+    evidence.measure("block_margin_large_delta", np.median(large), error=np.median(large_move), n=len(large))
     joined, error = np.concatenate(margins), np.concatenate(errors)
     worst = joined.argmin()
     evidence.measure("block_margin_min", joined[worst], error=error[worst], n=len(joined))

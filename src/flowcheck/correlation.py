@@ -108,12 +108,12 @@ class KktPoints:
         return torch.tensor(kept, dtype=torch.int64)
 
 
-def unit(u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+def unit(u: Float[Tensor, "*s k"]) -> Float[Tensor, "*s k"]:
     """Rows divided by their norms."""
     return u / u.norm(dim=-1, keepdim=True)
 
 
-def angle(u: Float[Tensor, "s k"], v: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+def angle(u: Float[Tensor, "*s k"], v: Float[Tensor, "*#s k"]) -> Float[Tensor, "*s"]:
     """Angle between rows, in [0, π]; accurate near 0 and π, where the arccosine of a product is not."""
     a, b = unit(u), unit(v)
     return 2.0 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))

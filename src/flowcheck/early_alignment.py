@@ -19,12 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowcheck.correlation import unit
+from flowcheck.correlation import angle, unit
 from flowcheck.flow import (
     Event,
     FlowStates,
     Problem,
-    angle,
     blow_up_time,
     correlation_flow,
     loss_flow,
@@ -161,7 +160,7 @@ def _norm_floor(
 
 def misalignment(a: Float[Tensor, "*s k"], b: Float[Tensor, "*#s k"]) -> Float[Tensor, "*s"]:
     r"""$1-\cos$ of the angle between rows, accurate near 0."""
-    return 2 * torch.sin(0.5 * angle(unit(a), unit(b).expand_as(a))).square()
+    return 2 * torch.sin(0.5 * angle(a, b)).square()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.correlation import angle
 from flowcheck.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.integrator import Trajectories, integrate
 from flowcheck.losses import Loss
@@ -69,10 +70,9 @@ def loss_ratio_below(ratio: float) -> Event:
 
 def angle_within(target: Float[Tensor, "*s k"], radians: float) -> Event:
     """The angle between the direction and `target`, [k] or one row per trajectory, falls to `radians`."""
-    unit = target / target.norm(dim=-1, keepdim=True)
     return Event(
         f"angle within {radians:g}",
-        lambda p, state, index: radians - angle(state[:, :-2], unit if unit.dim() == 1 else unit[index]),
+        lambda p, state, index: radians - angle(state[:, :-2], target if target.dim() == 1 else target[index]),
     )
 
 
@@ -90,11 +90,6 @@ def tangential_below(tolerance: float) -> Event:
 def time_reaches(value: float) -> Event:
     r"""$\hat t$ rises to `value`, in clock "arc"."""
     return Event(f"time {value:g}", lambda p, state, index: state[:, -1] - value, follows_clock=True)
-
-
-def angle(a: Float[Tensor, "*#b k"], b: Float[Tensor, "*#b k"]) -> Float[Tensor, "*b"]:
-    """Angle between unit vectors in the half-angle form, accurate near 0 and near pi."""
-    return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
 
 
 def loss_flow(

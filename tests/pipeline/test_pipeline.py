@@ -1,6 +1,7 @@
 """The real rules on a toy project: what is made, what a change re-makes, and what a failure leaves behind."""
 
 import json
+import shutil
 import subprocess
 import time
 
@@ -125,6 +126,13 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old
 def test_a_deviation_that_names_another_claim_is_judged_again(toy):
     toy.replace("config/deviations/toy.yaml", "[theorem-1, theorem-1-printed]", "[theorem-1]")
     assert toy.planned() == rejudged(*EXPERIMENTS)
+
+
+def test_what_somebody_deleted_is_made_again(toy):
+    toy.path("results/smoke/toy/spread/notebook.html").unlink()
+    assert toy.planned() == {"notebook_toy_spread": 1, "report": 1}
+    shutil.rmtree(toy.path("results/smoke/toy/spread"))
+    assert toy.planned() == {"parameters": 1} | SPREAD_AGAIN
 
 
 def test_a_new_grid_point_makes_its_cell(toy):

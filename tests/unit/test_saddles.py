@@ -228,3 +228,12 @@ def test_corrected_bound_72_at_the_sufficient_delta_is_half_of_epsilon_squared()
     bracket = constants.k2 * math.sqrt(constants.c) + constants.beta * constants.norm_z**3
     exponent = 2 * 0.05 * constants.k1 * constants.residual
     assert constants.log_delta == pytest.approx(math.log(by_hand / bracket / 0.05) - exponent, rel=1e-9)
+
+
+def test_largest_fall_is_what_the_best_length_of_the_idle_weights_takes_from_the_loss():
+    units, rng = units_of("squared ReLU"), np.random.default_rng(7)
+    residual, w = rng.standard_normal(7), rng.standard_normal(units.size)
+    saddle = Saddle(units, units, np.zeros(units.size), residual)
+    lengths = np.linspace(-5, 5, 200_001)[:, None]
+    losses = ((residual - lengths * units.outputs(w)) ** 2).sum(-1)
+    assert saddles.largest_fall(saddle, w) == pytest.approx(1 - losses.min() / (residual @ residual), abs=1e-8)
