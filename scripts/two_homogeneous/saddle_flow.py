@@ -17,6 +17,7 @@ from pydantic import Field
 from scipy.integrate import solve_ivp
 
 from flowcheck import saddles
+from flowcheck.alignment_measures import measure_rate, rate
 from flowcheck.bounds.near_saddles import Growth, growth
 from flowcheck.correlation import Correlation
 from flowcheck.data import sphere_inputs, unit_vectors
@@ -26,7 +27,7 @@ from flowcheck.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.losses import HALF_SUM
 from flowcheck.networks import power_net, two_layer
 from flowcheck.saddles import Deviation, ResidualFlow, Saddle, Start
-from flowcheck.statistics import common_slope, slope_interval
+from flowcheck.statistics import slope_interval
 from flowcheck.units import Units
 
 POINTS = 120
@@ -325,11 +326,9 @@ def slopes(p: Parameters, evidence: Evidence, frame: pd.DataFrame) -> None:
     for name in ("deviation", "stay", "astray"):
         runs = frame[np.isin(frame.system, DECOYS)] if name == "astray" else frame
         fine, coarse = (runs[[f"{name}_{k}{suffix}" for k in fitted]].to_numpy() for suffix in ("", "_coarse"))
-        keep = np.abs(np.log(coarse / fine)) <= 0.01
-        x = np.broadcast_to(np.log(scales[fitted]), fine.shape)
-        slope, interval, _ = common_slope(x, np.log(fine), keep)
-        error = np.abs(np.log(coarse / fine))[keep].max() / np.ptp(np.log(scales[fitted]))
-        evidence.measure(f"{name}_slope", slope, error=2 * error, interval=interval, n=int(keep.sum()))
+        moved = np.abs(np.log(coarse / fine))
+        keep, x = moved <= 0.01, np.broadcast_to(np.log(scales[fitted]), fine.shape)
+        measure_rate(evidence, f"{name}_slope", rate(x, np.log(fine), moved, keep))
         evidence.measure(f"{name}_points_dropped", float((~keep).sum()), error=0.0, n=keep.size)
     x = np.log(p.departure_scales)
     for name in ("kink", "beside"):

@@ -13,12 +13,14 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROVENANCE = "provenance"
 UNMET = "hypothesis_not_met"
@@ -79,14 +81,34 @@ class HypothesisError(ValueError):
         self.metric, self.measured, self.sentence = metric, float(measured), sentence
 
 
-@dataclass
 class Evidence:
-    """Everything one experiment measured: named numbers, arrays for its figures, one table of its runs."""
+    """Everything one experiment measured: named numbers, arrays for its figures, one table of its runs.
 
-    metrics: dict[str, Measurement] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    runs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    `runs` may be the path of a table, which then is read when it is asked for: importing pandas takes longer than judging.
+    """
+
+    def __init__(
+        self,
+        metrics: dict[str, Measurement] | None = None,
+        arrays: dict[str, np.ndarray] | None = None,
+        runs: pd.DataFrame | Path | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.metrics, self.arrays, self.provenance = metrics or {}, arrays or {}, provenance or {}
+        self._runs = runs
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run."""
+        if self._runs is None or isinstance(self._runs, Path):
+            import pandas as pd
+
+            self._runs = pd.DataFrame() if self._runs is None else pd.read_parquet(self._runs)
+        return self._runs
+
+    @runs.setter
+    def runs(self, table: pd.DataFrame) -> None:
+        self._runs = table
 
     def measure(
         self,
@@ -124,7 +146,8 @@ class Evidence:
     def load(cls, folder: Path) -> Evidence:
         """Read what `save` wrote. Raises FileNotFoundError if the evidence is not complete."""
         metrics, provenance = load_metrics(folder / "metrics.json")
-        return cls(metrics, load_arrays(folder / "arrays.npz"), pd.read_parquet(folder / "runs.parquet"), provenance)
+        (folder / "runs.parquet").stat()
+        return cls(metrics, load_arrays(folder / "arrays.npz"), folder / "runs.parquet", provenance)
 
 
 def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
