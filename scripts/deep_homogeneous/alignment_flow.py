@@ -237,7 +237,7 @@ def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
 
 def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
     """The delta of Eq. (45) itself; on the way to it Eq. (52) and the bound from Gronwall's inequality."""
-    at_bar, excesses, changes = [], [], []
+    at_bar, excesses, changes, change_errors = [], [], [], []
     for name, network in NETWORKS.items():
         arrays, log_delta = parts[name], np.log(parts[name]["deltas"][:, p.swept])
         at_bar.append(dichotomy(p, arrays, slice(p.swept.stop + 1, None)).diagonal().where(arrays["usable"]))
@@ -249,8 +249,10 @@ def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidenc
         logistic = arrays["loss"][:, None] == 1
         radius, size = arrays["radius"][:, -1:], arrays["label_norm"]
         allowed = bounds.log_change_bound(arrays["beta"], radius, network.degree, size, logistic=logistic)
-        ratio = arrays["path_change"][:, p.swept] / np.exp(allowed + network.degree * log_delta)[:, :, None]
-        changes.append([each[close[..., -1]].ravel() for each in (ratio, ratio / np.exp(log_delta)[:, :, None])])
+        change, move = (arrays[f"path_change{suffix}"][:, p.swept] for suffix in ("", "_error"))
+        most = np.exp(allowed + network.degree * log_delta)[:, :, None]
+        for found, ratio in ((changes, change / most), (change_errors, move / most)):
+            found.append([each[close[..., -1]].ravel() for each in (ratio, ratio / np.exp(log_delta)[:, :, None])])
     Dichotomy.joined(at_bar).measure(evidence, "explicit_")
     large = Dichotomy.joined([dichotomy(p, parts[name], slice(p.swept.stop, p.swept.stop + 1)) for name in POWERS])
     ratio, error, n = measures.smallest(large.deviation, large.deviation_error, large.valid)
@@ -258,10 +260,10 @@ def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidenc
     excess = np.concatenate(excesses)
     largest, _, n = measures.smallest(-excess, np.zeros_like(excess), np.isfinite(excess))
     evidence.measure("gronwall_log_excess_max", -largest, error=0.02, n=n)
-    for name, each in zip(("change_ratio_max", "change_ratio_degree_above"), zip(*changes, strict=True), strict=True):
-        every = np.concatenate(each)
-        largest, _, n = measures.smallest(-every, np.zeros_like(every), np.isfinite(every))
-        evidence.measure(name, -largest, error=1e-6 * abs(largest), n=n)
+    for k, name in enumerate(("change_ratio_max", "change_ratio_degree_above")):
+        every, errors = (np.concatenate([each[k] for each in found]) for found in (changes, change_errors))
+        largest, error, n = measures.smallest(-every, errors, np.isfinite(every))
+        evidence.measure(name, -largest, error=error, n=n)
 
 
 def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
@@ -277,7 +279,7 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
         measures.measure_rate(evidence, f"deviation_slope_{name}", found)
 
     escapes = {name: parts[f"escape_{name}"] for name in POWERS}
-    gaps = []
+    gaps, errors = [], []
     for name, arrays in escapes.items():
         x = np.broadcast_to(np.log(np.array(p.escape_deltas)), arrays["time"].shape)
         log_time = np.log(arrays["time"]) - (POWERS[name].degree - 2) * x
@@ -285,11 +287,13 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
         found = measures.rate(x, log_time, arrays["time_error"] / arrays["time"], use)
         measures.measure_rate(evidence, f"escape_time_slope_{name}", found)
         gaps.append(np.abs(arrays["time"][:, -1] / arrays["blow_up"] - 1))
+        errors.append(arrays["time_error"][:, -1] / arrays["blow_up"] + early.REFERENCE_RTOL)
         evidence.arrays |= {f"{name}_escape_log_time": log_time, f"{name}_escape_misalignment": arrays["misalignment"]}
     evidence.arrays["escape_deltas"] = np.array(p.escape_deltas)
     missing = sum(int(np.isnan(arrays["time"]).sum()) for arrays in escapes.values())
     evidence.measure("escapes_missing", missing, error=0.0, n=sum(arrays["time"].size for arrays in escapes.values()))
-    evidence.measure("escape_time_gap_max", np.concatenate(gaps).max(), error=1e-6, n=len(np.concatenate(gaps)))
+    gap, error = np.concatenate(gaps), np.concatenate(errors)
+    evidence.measure("escape_time_gap_max", gap.max(), error=error.max(), n=len(gap))
     measures.measure_evaluations(evidence, list(escapes.values()), p.escape_deltas)
     log_time = evidence.arrays["L4_escape_log_time"]
     growth = np.exp(log_time[:, p.escape_deltas.index(1e-6)] - log_time[:, p.escape_deltas.index(1e-2)])

@@ -39,6 +39,9 @@ DIRECTION, COLLAPSE, REST = 0, 1, 2
 SETTLED = 1e-6
 """Sine of the angle between direction and gradient below which the direction has converged."""
 
+REFERENCE_RTOL = 1e-7
+"""Tolerance of the NCF flows that others are compared with."""
+
 LARGEST_CONDITION = 1e8
 r"""Of $\|u\|^{L-2}$: by so much a relative error of time grows until u is compared at equal time. Half the digits of float64."""
 
@@ -109,7 +112,7 @@ def reference(
     starts: Float[Tensor, "s k"],
     *,
     smallest_epsilon: float,
-    rtol: float = 1e-7,
+    rtol: float = REFERENCE_RTOL,
 ) -> Reference:
     r"""NCF flows $\dot u=\mathcal J(X;u)^\top z$ from the rows of `starts`, each with its own z.
 
