@@ -32,6 +32,7 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Iterable[str]) 
     exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
     exporter.require_js_url = ""
     exporter.jquery_url = ""
+    exporter.mermaid_js_url = "data:text/javascript,export default { initialize() {} }"  # the template imports it in any case
     html, _ = exporter.from_notebook_node(notebook)
     with atomic_file(folder / "notebook.html", "w") as stream:
         stream.write(html)
