@@ -223,9 +223,8 @@ def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     measures.measure_sweep(evidence, [dichotomy(p, parts[name], p.swept) for name in NETWORKS])
     large = Dichotomy.joined([dichotomy(p, parts[name], slice(p.swept.stop, p.swept.stop + 1)) for name in GROWING])
     wrong = dichotomy(p, {**parts["L3"], "misalignment": parts["L3"]["misalignment_wrong"]}, p.swept)
-    for name, broken in (("large_delta", large), ("permuted", wrong)):
-        margin = np.median(broken.margin[broken.valid])
-        evidence.measure(f"dichotomy_margin_{name}", margin, error=1e-6, n=int(broken.valid.sum()))
+    large.measure_margin(evidence, "dichotomy_margin_large_delta")
+    wrong.close().measure_margin(evidence, "dichotomy_margin_permuted")
     late = parts["control"]["late_norm_ratio"]
     evidence.measure("late_norm_ratio_min", late.min(), error=1e-4, n=len(late))
     falling, epsilon = parts["collapse"], np.array(p.epsilons)

@@ -58,6 +58,9 @@ def displayed_starts(p: Parameters, draws: Draws, context: Context) -> Draws:
     number = np.union1d(np.arange(p.efforts[p.network].starts), recipe.displayed_start)
     starts = [data.unit_vectors(context.rng(p.network, recipe.displayed_draw, k), 1, size) for k in number.tolist()]
     same = draws.take(np.repeat(np.flatnonzero(draws.number == recipe.displayed_draw), len(number)))
+    if not len(same.number):
+        sentence = f"draw {recipe.displayed_draw}, to be displayed, has labels that are nearly zero"
+        raise HypothesisError(f"displayed_rule_violations_{p.network}", 1.0, sentence)
     return Draws(number, same.x, same.y, torch.cat(starts))
 
 

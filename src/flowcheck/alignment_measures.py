@@ -153,8 +153,12 @@ class Dichotomy:
         for name in ("deviation", "excess"):
             value, error, n = smallest(-getattr(self, name), getattr(self, f"{name}_error"), self.valid)
             evidence.measure(f"{prefix}{name}_ratio_max", -value, error=error, n=n)
+        self.measure_margin(evidence, f"{prefix}dichotomy_margin_min")
+
+    def measure_margin(self, evidence: Evidence, name: str) -> None:
+        """The smallest margin of the valid ones: what the claim is judged by, and so are its controls."""
         value, error, n = smallest(self.margin, self.margin_error, self.valid)
-        evidence.measure(f"{prefix}dichotomy_margin_min", value, error=error, n=n)
+        evidence.measure(name, value, error=error, n=n)
 
 
 def _fields(one: Dichotomy) -> tuple[np.ndarray, ...]:

@@ -19,7 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowcheck.correlation import angle, unit
+from flowcheck import clarke
+from flowcheck.correlation import Correlation, angle, unit
+from flowcheck.data import unit_vectors
 from flowcheck.flow import (
     Event,
     FlowStates,
@@ -38,6 +40,9 @@ DIRECTION, COLLAPSE, REST = 0, 1, 2
 
 SETTLED = 1e-6
 """Sine of the angle between direction and gradient below which the direction has converged."""
+
+ON_KINK, PIECES_SAMPLED = 1e-6, 500
+"""Preactivations at a limit direction that count as 0, and in how many random directions pieces beside them are looked for."""
 
 REFERENCE_RTOL = 1e-7
 """Tolerance of the NCF flows that others are compared with."""
@@ -137,6 +142,8 @@ def reference(
     rest = gradient.norm(dim=-1) <= 2 * AT_REST * size
     residual = torch.where(rest, gradient.norm(dim=-1) / size, tangential / gradient.norm(dim=-1).clamp_min(1e-300))
     branch = torch.where(rest, REST, torch.where(value > 0, DIRECTION, COLLAPSE))
+    for row in (residual > 2 * SETTLED).nonzero()[:, 0].tolist():  # on a kink one gradient is not the subdifferential
+        residual[row] = min(float(residual[row]), _residual_on_kinks(network, x, z[row], path.direction[row]))
     steps = path.every_step
     assert steps is not None
     floor, from_step = _norm_floor(network, x, z, steps, branch)
@@ -145,6 +152,13 @@ def reference(
     else:
         blow_up = error = torch.full_like(value, torch.inf)
     return Reference(path.direction, value, residual, branch, steps, blow_up, error, floor, from_step)
+
+
+def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> float:
+    """Distance of a direction from being a KKT point in Clarke's sense, from the pieces that meet within `ON_KINK`."""
+    around = unit_vectors(np.random.Generator(np.random.PCG64(0)), PIECES_SAMPLED, len(direction)).to(direction)
+    signs = clarke.nearby_signs(network, direction, x, around, tolerance=ON_KINK)
+    return clarke.clarke_residual(Correlation(network, x, z), direction, signs)
 
 
 def _norm_floor(

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from flowcheck import alignment_measures as measures
+from flowcheck import clarke
 from flowcheck import early_alignment as early
 from flowcheck.bounds import deep_homogeneous, two_homogeneous
 from flowcheck.correlation import largest_output
 from flowcheck.data import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
-from flowcheck.networks import deep_linear, deep_relu, power_net
+from flowcheck.networks import deep_linear, deep_relu, power_net, two_layer
 
 RNG = np.random.Generator(np.random.PCG64(31))
 ONE = torch.ones((1, 1), dtype=torch.float64)
@@ -144,3 +145,20 @@ def test_a_rule_that_keeps_no_point_leaves_no_slope():
     found = measures.deviation_rate(deltas, np.full_like(deltas, 0.5), np.zeros_like(deltas), np.array([1.0]))
     assert math.isnan(found.slope)
     assert (found.n, found.dropped) == (0, 5)
+
+
+def test_a_limit_on_a_kink_is_a_kkt_point_for_the_subdifferential_and_not_for_one_gradient():
+    rng = np.random.default_rng(3)
+    x, z, slope = rng.standard_normal((6, 3)), rng.standard_normal(6), 0.2
+    network, vector, inputs = two_layer(1, 3, slope), torch.from_numpy(z), torch.from_numpy(x)
+    found = 0
+    for u in clarke.neuron_kkt_points(x, z, slope):
+        value = float(z @ np.maximum(x @ u, slope * (x @ u)))
+        if np.abs(x @ u).min() > 1e-9 or abs(value) < 1e-3:
+            continue
+        direction = torch.from_numpy(np.append(u, np.sign(value)) / np.sqrt(2))
+        gradient = network.pull(direction[None], inputs, vector)[0]
+        sine = (gradient - (gradient @ direction) * direction).norm() / gradient.norm()
+        assert early._residual_on_kinks(network, inputs, vector, direction) < 1e-6
+        found += int(sine > 1e-3)
+    assert found > 0
