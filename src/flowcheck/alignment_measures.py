@@ -119,14 +119,20 @@ class Dichotomy:
         epsilon = np.array(sorted(epsilons, reverse=True))
         of = {key: value[:, columns] for key, value in arrays.items() if value.ndim == 3}
         valid = arrays["resolved"][:, None] & (epsilon < largest_epsilon[:, None, None])
+
+        def margin_of(a: int, b: int) -> np.ndarray:
+            norm, apart = of["norm"] + a * of["norm_error"], of["misalignment"] + b * of["misalignment_error"]
+            return margin(norm, apart, eta[:, None, None], epsilon)
+
         return cls(
             np.broadcast_to(valid, of["norm"].shape),
             of["deviation"] / epsilon,
             of["excess"] / epsilon,
-            margin(of["norm"], of["misalignment"], eta[:, None, None], epsilon),
+            margin_of(0, 0),
             of["deviation_error"] / epsilon,
             of["excess_error"] / epsilon,
-            of["norm_error"] + of["misalignment_error"],
+            # where the cosine decides, the error of a large norm does not count
+            np.max([np.abs(margin_of(a, b) - margin_of(0, 0)) for a in (-1, 1) for b in (-1, 1)], axis=0),
         )
 
     def where(self, valid: Bool[np.ndarray, "*s"]) -> Dichotomy:
