@@ -124,15 +124,16 @@ class Dichotomy:
             norm, apart = of["norm"] + a * of["norm_error"], of["misalignment"] + b * of["misalignment_error"]
             return margin(norm, apart, eta[:, None, None], epsilon)
 
+        here = margin_of(0, 0)
         return cls(
             np.broadcast_to(valid, of["norm"].shape),
             of["deviation"] / epsilon,
             of["excess"] / epsilon,
-            margin_of(0, 0),
+            here,
             of["deviation_error"] / epsilon,
             of["excess_error"] / epsilon,
             # where the cosine decides, the error of a large norm does not count
-            np.max([np.abs(margin_of(a, b) - margin_of(0, 0)) for a in (-1, 1) for b in (-1, 1)], axis=0),
+            np.max([np.abs(margin_of(a, b) - here) for a in (-1, 1) for b in (-1, 1)], axis=0),
         )
 
     def where(self, valid: Bool[np.ndarray, "*s"]) -> Dichotomy:

@@ -10,6 +10,7 @@ $\tilde{\mathcal N}(u)=\mathcal N(u)/\|u\|^L=\mathcal N(\theta)$.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -64,7 +65,7 @@ class Family:
     def degree(self) -> float:
         return float(self.network.degree)
 
-    @property
+    @functools.cached_property
     def bound(self) -> Float[Tensor, " s"]:
         return torch.stack([self.network.output_bound(x) * z.norm() for x, z in zip(self.x, self.z, strict=True)])
 

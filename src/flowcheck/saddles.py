@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -401,6 +402,23 @@ def _follow_stiff(
     curve: Curve,
     rtol: float,
 ) -> tuple[np.ndarray, np.ndarray]:
+    split = len(start_n)
+    states = _solved(_stiff_solution(saddle, delta, start_n, first, float(tau[-1]), m, curve, rtol, t_eval=tau)).T
+    return states[:, :split], states[:, split:]
+
+
+def _stiff_solution(
+    saddle: Saddle,
+    delta: float,
+    start_n: np.ndarray,
+    first: np.ndarray,
+    end: float,
+    m: int,
+    curve: Curve,
+    rtol: float,
+    **options: Any,
+) -> Any:
+    """What `solve_ivp` says of one flow for L > 2, from a = `start_n` and q = `first`; `options` are its own."""
     split, row = len(start_n), np.array([delta])
 
     def rates(t: float, state: np.ndarray) -> np.ndarray:
@@ -413,9 +431,7 @@ def _follow_stiff(
     # a falls from 1 to about delta^(L-1), which it is slaved to; q is of order delta where start_n = 0
     floors = np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.full(len(first), delta if m else 1.0)])
     start = np.concatenate([start_n, first])
-    solution = solve_ivp(rates, (0.0, tau[-1]), start, "LSODA", t_eval=tau, rtol=rtol, atol=rtol * floors, jac=jacobian)
-    states = _solved(solution).T
-    return states[:, :split], states[:, split:]
+    return solve_ivp(rates, (0.0, end), start, "LSODA", rtol=rtol, atol=rtol * floors, jac=jacobian, **options)
 
 
 def follow_until(
@@ -432,26 +448,13 @@ def follow_until(
 
     Raises RuntimeError if the solver gives up.
     """
-    split, row, nothing = len(start_n), np.array([delta]), np.zeros(saddle.idle.size)
-
-    def rates(_: float, state: np.ndarray) -> np.ndarray:
-        a, b = saddle.velocity(row, 0, nothing, state[None, :split], state[None, split:])
-        return np.concatenate([a[0], b[0]])
+    split, rtol = len(start_n), coarser * STIFF_RTOL
 
     def reached(_: float, state: np.ndarray) -> float:
         return margin(state[:split], state[split:])
 
     reached.terminal, reached.direction = True, 1  # type: ignore[attr-defined]
-    solution = solve_ivp(
-        rates,
-        (0.0, longest),
-        np.concatenate([start_n, start_z]),
-        "LSODA",
-        rtol=coarser * STIFF_RTOL,
-        atol=coarser * STIFF_RTOL * np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.ones(len(start_z))]),
-        jac=lambda _, state: saddle.jacobian(delta, 0, nothing, state[:split], state[split:]),
-        events=reached,
-    )
+    solution = _stiff_solution(saddle, delta, start_n, start_z, longest, 0, _nothing(saddle), rtol, events=reached)
     last = _solved(solution)[:, -1]
     return float(solution.t[-1]), last[:split], last[split:]
 
