@@ -16,6 +16,10 @@ import numpy as np
 from cycler import cycler
 from fontTools import subset
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
@@ -25,7 +29,13 @@ from flowcheck.evidence import atomic_file
 SINGLE, DOUBLE = 3.4, 7.0
 """Widths of one and of two columns, in inches."""
 
-SUFFIXES = ("png", "svg", "pdf")
+DPI = 300
+FORMATS: Mapping[str, tuple[type[FigureCanvasBase], dict[str, None]]] = {
+    "png": (FigureCanvasAgg, {"Software": None}),
+    "svg": (FigureCanvasSVG, {"Date": None, "Creator": None, "Format": None, "Type": None}),
+    "pdf": (FigureCanvasPdf, {"CreationDate": None, "Creator": None, "Producer": None}),
+}
+"""What a figure is written as, with what draws it and the metadata that would differ from run to run."""
 # the ten colours of seaborn's palette "colorblind", after Okabe and Ito
 BLUE, ORANGE, GREEN, VERMILION, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
 BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
@@ -55,7 +65,7 @@ THEME: Any = {
     **{"xtick.major.size": 3, "ytick.major.size": 3, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5},
     **{"xtick.bottom": True, "ytick.left": True, "lines.linewidth": 1.1, "lines.markersize": 3.5},
     **{"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "mathtext.fontset": "dejavusans"},
-    **{"figure.constrained_layout.use": True, "savefig.dpi": 300, "pdf.fonttype": 42},
+    **{"figure.constrained_layout.use": True, "pdf.fonttype": 42},
     **{"patch.edgecolor": "white", "patch.force_edgecolor": True, "patch.linewidth": 0.8, "legend.title_fontsize": 7},
     # text stays text, and identifiers do not depend on the run
     **{"svg.fonttype": "none", "svg.hashsalt": "flowcheck"},
@@ -82,18 +92,14 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
 
     The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt.
     """
-    anonymous = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
     target = Path(folder) / "figures"
     with mpl.rc_context(THEME), _glyphs_without_layout():
-        figure.draw_without_rendering()  # the layout is computed once, not twice per format
-        figure.set_layout_engine("none")
-        for suffix in SUFFIXES:
+        for suffix, (canvas, anonymous) in FORMATS.items():
+            # the canvas itself: savefig would draw every format twice
+            figure.dpi = DPI
             with atomic_file(target / f"{name}.{suffix}") as stream:
-                figure.savefig(stream, format=suffix, metadata=anonymous[suffix])
+                getattr(canvas(figure), f"print_{suffix}")(stream, metadata=anonymous)
+            figure.set_layout_engine("none")  # the layout of the first format serves all
     plt.close(figure)
     return target / f"{name}.png"
 
