@@ -62,8 +62,9 @@ def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generat
     start = np.array([1.0, 0.1, 0.1, 1.0, -1.0])
     w_n = torch.from_numpy(minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 2000}).x)
     for _ in range(3):
-        gradient, hessian = (d(lambda v: 0.5 * (rest(part, v) ** 2).sum())(w_n) for d in (torch.func.grad, torch.func.hessian))
-        w_n = w_n - torch.linalg.lstsq(hessian, gradient, rcond=1e-9, driver="gelsd").solution
+        hessian = torch.autograd.functional.hessian(lambda v: 0.5 * (rest(part, v) ** 2).sum(), w_n)
+        step = torch.from_numpy(descent(part, w_n.numpy()))
+        w_n = w_n + torch.linalg.lstsq(hessian, step, rcond=1e-9, driver="gelsd").solution
     residual = rest(part, w_n)
     require_stationary(part.pull(w_n[None], x, residual)[0], residual)
     candidates = unit_vectors(rng, 100, 5)
