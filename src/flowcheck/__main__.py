@@ -76,8 +76,7 @@ def _report(arguments: argparse.Namespace) -> int:
 def _notebook(arguments: argparse.Namespace) -> int:
     from flowcheck.notebook import run_notebook
 
-    figures = Project().experiment(*arguments.folder.parts[-2:]).figures
-    run_notebook(arguments.source, arguments.folder, arguments.log, figures)
+    run_notebook(arguments.source, arguments.folder, arguments.log, lambda: Project().experiment(*arguments.folder.parts[-2:]).figures)
     return 0
 
 

@@ -202,8 +202,9 @@ class Project:
             stamp = hashlib.sha256(text.encode()).hexdigest()
             seen.add(stamp)
             if stamp not in known:
+                model = _load_script(path).Parameters
                 for resolved in settings:
-                    self._check_parameters_of(path, resolved)
+                    self._check_parameters_of(model, resolved)
         if seen != known:
             memory.parent.mkdir(exist_ok=True)
             memory.write_text("\n".join(sorted(seen)) + "\n")
@@ -214,8 +215,7 @@ class Project:
             for experiment in content.experiments:
                 yield paper, experiment
 
-    def _check_parameters_of(self, path: Path, settings: Settings) -> None:
-        model = _load_script(path).Parameters
+    def _check_parameters_of(self, model: Any, settings: Settings) -> None:
         file = self.root / "config" / "experiments" / f"{settings.paper}.yaml"
         for point in settings.cells().values():
             where = f"experiment '{settings.experiment}' at scale '{settings.scale}', parameters"
@@ -398,8 +398,8 @@ def _load_script(path: Path) -> Any:
     """Import a script without running it; its folder is importable meanwhile, as it is when the script is run."""
     specification = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.path.insert(0, str(path.parent))
+    module, folder, before = importlib.util.module_from_spec(specification), path.parent.absolute(), set(sys.modules)
+    sys.path.insert(0, str(folder))
     try:
         sys.modules[specification.name] = module
         specification.loader.exec_module(module)
@@ -407,18 +407,13 @@ def _load_script(path: Path) -> Any:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"{path}: cannot be imported: {reason}") from error
     finally:
-        sys.path.remove(str(path.parent))
-        for name in _siblings_imported(path):
-            del sys.modules[name]  # another paper may have a module of the same name beside its scripts
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before - {specification.name}:
+            if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
+                del sys.modules[name]  # another paper may have a module of the same name beside its scripts
     if not hasattr(module, "Parameters"):
         raise ConfigError(f"{path}: defines no 'Parameters' model; every experiment script does")
     return module
-
-
-def _siblings_imported(path: Path) -> list[str]:
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    here = [name for name, file in files.items() if file and Path(file).resolve().parent == path.parent.resolve()]
-    return [name for name in here if name != f"script_{path.stem}"]
 
 
 def _known(target: str, kind: str, name: str, names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import nbconvert
@@ -21,13 +21,13 @@ from papermill.exceptions import PapermillExecutionError
 from flowcheck.evidence import UNMET, atomic_file, load_metrics
 
 
-def run_notebook(source: Path, folder: Path, log: Path, figures: Iterable[str]) -> None:
+def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
     """Execute `source` with the parameter ``folder``; write ``notebook.ipynb`` and ``notebook.html`` there.
 
-    `figures` are the names that the experiment promises. Raises SystemExit with the traceback of a cell that fails.
+    `figures` gives the names that the experiment promises, where no notebook draws them. Raises SystemExit with the traceback of a cell that fails.
     """
     unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
-    notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures) if unmet else _execute(source, folder, log)
+    notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)
     exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
     exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
     exporter.require_js_url = ""

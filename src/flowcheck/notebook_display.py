@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from flowcheck.evidence import Evidence
 from flowcheck.plotting import save_figure
-from flowcheck.report.mathml import Renderer
+from flowcheck.mathml import Renderer
 
 gc.freeze()  # no module is garbage: collections while figures are drawn need not walk them all, a tenth of the time
 

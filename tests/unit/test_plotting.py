@@ -122,7 +122,7 @@ def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
     source = tmp_path / "one.ipynb"
     language = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=language), source)
-    run_notebook(source, folder, tmp_path / "one.log", ["line"])
+    run_notebook(source, folder, tmp_path / "one.log", lambda: ["line"])
     page = (folder / "notebook.html").read_text()
     assert not REQUEST.search(page), REQUEST.search(page)
     assert 'alt="A rising line"' in page and "<math" in page

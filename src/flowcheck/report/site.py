@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from flowcheck.claims import Verdict
 from flowcheck.config import Project
 from flowcheck.ledger import Record, load_expected, tally
-from flowcheck.report.mathml import Renderer
+from flowcheck.mathml import Renderer
 
 ASSETS = ("report.css", "report.js")
 LARGEST_SVG = 1_500_000  # bytes; browsers are slow on larger drawings, which are shown as PNG
