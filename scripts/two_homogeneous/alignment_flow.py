@@ -224,11 +224,15 @@ def higher(p: Parameters, context: Context) -> dict[str, np.ndarray]:
 
 
 def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dict[str, np.ndarray]:
-    """The shadow with the NCF of permuted labels, and a network of degree three in the time of degree two."""
+    """The shadow with the NCF of permuted labels, and a network of degree three in the time of degree two.
+
+    The former at most until u has grown to 1 / delta: beyond, w trains, and no claim speaks of it.
+    """
     moment = max(p.epsilons)
     deltas = torch.tensor(p.control_deltas, dtype=torch.float64)
     arrays = {}
-    until = wrong.ends.at(wrong.ends.moment(moment))[1]
+    small = wrong.ends.steps.log_growth <= -math.log(max(p.control_deltas))
+    until = wrong.ends.at(torch.minimum(wrong.ends.moment(moment), small.cumprod(dim=1).sum(dim=1) - 1))[1]
     run, _ = early.shadow(study.network, study.x, LOSSES, wrong.cases, deltas.expand(len(until), -1), until[:, None], rtol=p.rtol)
     arrays["permuted_deviation"], arrays["permuted_size"] = run.deviation()[..., -1].numpy(), run.u.norm(dim=-1)[:, 0, -1].numpy()
     cubic, rng = HIGHER["L3"], context.rng("cubic")
