@@ -135,14 +135,18 @@ class Units:
         rise, end = along * mean, power * after
         steeper = jump if self.power == 1 else self.power * along * lower
         end_slope = self._phi(after, 1) if self.power == 1 else self.power * power
-        outer = v[:, None]
-        if self.signs is None:
-            end_outer, dv = outer + (size * dv)[..., None], dv[..., None]
-            outputs, inner = outer * rise + dv * end, outer * steeper + dv * end_slope
-        else:
-            end_outer, outputs, inner = outer, outer * rise, outer * steeper
+        if self.signs is not None:
+            inner, end_inner, shape = v[:, None] * steeper, v[:, None] * end_slope, step.shape
+            return Increment(
+                v @ rise,
+                ((inner * z) @ self.x).reshape(shape),
+                v @ end,
+                lambda r: ((end_inner * r[:, None]) @ self.x).reshape(shape),
+            )
+        end_outer, dv = v[:, None] + (size * dv)[..., None], dv[..., None]
+        inner = v[:, None] * steeper + dv * end_slope
         return Increment(
-            outputs.sum(-2),
+            (v[:, None] * rise + dv * end).sum(-2),
             self._pack((inner * z) @ self.x, rise @ z),
             (end_outer * end).sum(-2),
             lambda r: self._pack((end_outer * end_slope * r[:, None]) @ self.x, (end @ r[..., None])[..., 0]),
