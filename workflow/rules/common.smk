@@ -8,6 +8,8 @@ from flowcheck.digest import PACKAGE_FOLDER, code_digest
 
 # seconds; Snakemake's own half a second reads the page tables of two large processes so often that it takes a tenth of two cores
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
+# above every notebook: jobs of seconds are left for the end, where a long one would run alone
+EVIDENCE_FIRST = 100
 
 
 wildcard_constraints:

@@ -37,6 +37,7 @@ rule cell:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.tsv"
     conda:
         "../../environment.yml"
+    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),
@@ -70,6 +71,7 @@ rule evidence:
         "logs/{scale}/{paper}/{experiment}/evidence.tsv"
     conda:
         "../../environment.yml"
+    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),

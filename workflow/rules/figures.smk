@@ -35,6 +35,8 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.tsv"
         conda:
             "../../environment.yml"
+        # after all evidence, the longest first
+        priority: len(PROJECT.experiment(_paper, _experiment).figures)
         threads: 1
         resources:
             mem_mb=1500,
