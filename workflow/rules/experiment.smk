@@ -13,6 +13,7 @@ rule parameters:
         "logs/{scale}/{paper}/{experiment}/parameters.tsv"
     conda:
         "../../environment.yml"
+    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=200,
