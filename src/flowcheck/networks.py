@@ -200,6 +200,10 @@ class FeedForward(Network):
         return sum(self.layer_degrees)
 
     @functools.cached_property
+    def _sizes(self) -> list[int]:
+        return [rows * columns for rows, columns in self.shapes]
+
+    @functools.cached_property
     def layer_degrees(self) -> tuple[float, ...]:
         """Degree in each trainable layer; they sum to L."""
         degrees: list[float] = []
@@ -226,7 +230,7 @@ class FeedForward(Network):
 
     def unpack(self, w: Float[Tensor, "s k"]) -> list[Tensor]:
         """The trainable layers, each [S, rows, columns]."""
-        parts = torch.split(w, [rows * columns for rows, columns in self.shapes], dim=-1)
+        parts = (w,) if len(self.shapes) == 1 else torch.split_with_sizes(w, self._sizes, dim=-1)
         return [part.view(*w.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
