@@ -27,7 +27,6 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.tsv"
         conda:
             "../../environment.yml"
-        priority: EVIDENCE_FIRST
         threads: 1
         resources:
             mem_mb=500,
