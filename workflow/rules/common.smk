@@ -8,7 +8,7 @@ from flowcheck.digest import PACKAGE_FOLDER, code_digest
 
 # seconds; Snakemake's own half a second reads the page tables of two large processes so often that it takes a tenth of two cores
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
-# above every notebook: jobs of seconds are left for the end, where a long one would run alone
+# priority above every notebook: a long job left for the end would run alone
 EVIDENCE_FIRST = 100
 
 
@@ -35,6 +35,11 @@ def wildcards_of(wildcards):
 
 def script_of(wildcards):
     return str(PROJECT.script(wildcards.paper, wildcards.experiment))
+
+
+def urgency_of_notebook(paper, experiment):
+    """Priority: the longest first, each after its verdicts."""
+    return 2 * len(PROJECT.experiment(paper, experiment).figures)
 
 
 @functools.cache

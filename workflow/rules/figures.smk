@@ -35,8 +35,7 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.tsv"
         conda:
             "../../environment.yml"
-        # after all evidence, the longest first
-        priority: len(PROJECT.experiment(_paper, _experiment).figures)
+        priority: urgency_of_notebook(_paper, _experiment)
         threads: 1
         resources:
             mem_mb=1500,
