@@ -109,9 +109,11 @@ def integrate(
         run.attempt(max_steps, max_kinks)
     return run.result()
 
+COUNTS = ("evaluations", "steps", "crossed")
+
 
 class _Run:
-    """The loop of `integrate`. Arrays named after their rows: `index` holds those that still run, results hold all."""
+    """The loop of `integrate`. `index` says which trajectories still run; `final` and `recorded` have rows for all, others for those."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class _Run:
         self.evaluations += 2
         self.margins = self._margins(self.y, self.index)
         self.final = Trajectories(
-            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), self.evaluations, self.steps, self.crossed
+            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), *(torch.zeros_like(self.index) for _ in range(3))
         )
         self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
         if self.points is not None and self.recorded is not None:
@@ -154,19 +156,20 @@ class _Run:
 
     def attempt(self, max_steps: int, max_kinks: int) -> None:
         """One step of every running row; rejected rows come again with a smaller one."""
-        remaining = self.lengths[self.index] - self.s
+        remaining = self.lengths - self.s
         h = torch.where(self.h >= remaining * (1 - 1e-12), remaining, self.h)
         step = self.method.advance(self._f(self.index, self.mode), self.y, self.slope, h)
-        self.evaluations[self.index] += self.method.evaluations
+        self.evaluations += self.method.evaluations
         error = self.method.error(step, lambda raw, state: self.norm(raw, state, self.index))
         finite = torch.isfinite(error) & torch.isfinite(step.end_slope).all(dim=-1)
         accepted = finite & (error <= 1)
         self._control(h, error, finite, accepted)
         self._guard(finite, max_steps)
-        if not bool(accepted.any()):
+        whole_batch = bool(accepted.all())  # the usual case, in which nothing need be gathered and scattered
+        if not (whole_batch or bool(accepted.any())):
             return
         rows = accepted.nonzero()[:, 0]
-        step = step.take(rows)
+        step = step if whole_batch else step.take(rows)
         left = None
         if self.pieces is not None:
             step, left = self._cut_at_kinks(step, rows)
@@ -176,28 +179,30 @@ class _Run:
         end = step.end
         if self.pieces is not None and self.mode is not None:
             end = self.pieces.settle(end, self.mode[rows], self.index[rows])
-        self.y[rows] = end if self.project is None else self.project(end)
-        self.slope[rows], self.s[rows], self.margins[rows] = step.end_slope, reached, margins
-        whole = (step.h == remaining[rows]) & (ended < 0)
-        self.s[rows[whole]] = self.lengths[self.index[rows[whole]]]
-        self.steps[self.index[rows]] += 1
+        end = end if self.project is None else self.project(end)
+        complete = (step.h == remaining[rows]) & (ended < 0)
+        reached = torch.where(complete, self.lengths[rows], reached)
+        if whole_batch:
+            self.y, self.slope, self.s, self.margins = end, step.end_slope, reached, margins
+        else:
+            self.y[rows], self.slope[rows], self.s[rows], self.margins[rows] = end, step.end_slope, reached, margins
+        self.steps += accepted
         if left is not None:
             self._switch(rows, left & (ended < 0).unsqueeze(-1), max_kinks)
         if self.kept is not None:
-            self.kept.append((self.index[rows], self.steps[self.index[rows]], self.s[rows], self.y[rows]))
-        over = torch.zeros_like(accepted)
-        over[rows] = (ended >= 0) | (self.s[rows] >= self.lengths[self.index[rows]])
+            self.kept.append((self.index[rows], self.steps[rows], self.s[rows], self.y[rows]))
+        over = (ended >= 0) | (reached >= self.lengths[rows])
         if bool(over.any()):
-            self._drop(over, torch.full_like(self.index, -1).index_copy(0, rows, ended))
+            every = torch.full_like(self.index, -1).index_copy(0, rows, ended)
+            self._drop(torch.zeros_like(accepted).index_copy(0, rows, over), every)
 
     def result(self) -> Trajectories:
         final = replace(self.final, recorded=self.recorded)
         if self.kept is None:
             return final
         index, position, s, state = (torch.cat(part) for part in zip(*self.kept, strict=True))
-        longest = int(self.steps.max()) + 1
-        step_s = s.new_full((len(self.steps), longest), torch.nan)
-        step_state = s.new_full((len(self.steps), longest, state.shape[1]), torch.nan)
+        shape = (len(final.steps), int(final.steps.max()) + 1)
+        step_s, step_state = s.new_full(shape, torch.nan), s.new_full((*shape, state.shape[1]), torch.nan)
         step_s[index, position], step_state[index, position] = s, state
         return replace(final, step_s=step_s, step_state=step_state)
 
@@ -207,7 +212,7 @@ class _Run:
 
     def _rows(self, rows: Tensor, evaluations: int) -> Callable[[Tensor], Tensor]:
         """The right-hand side of some running rows, which will be called so many times."""
-        self.evaluations[self.index[rows]] += evaluations
+        self.evaluations[rows] += evaluations
         return self._f(self.index[rows], None if self.mode is None else self.mode[rows])
 
     def _first_step(self) -> Tensor:
@@ -235,10 +240,13 @@ class _Run:
         self.attempts += 1
 
     def _guard(self, finite: Tensor, max_steps: int) -> None:
+        stuck, underflow, late = self.rejections >= REJECTIONS, self.s + self.h == self.s, self.attempts > max_steps
+        if not bool((stuck | underflow | late).any()):
+            return
         for bad, reason in (
-            (self.rejections >= REJECTIONS, "the step was rejected too often in a row"),
-            (self.s + self.h == self.s, "the step underflows"),
-            (self.attempts > max_steps, f"more than {max_steps} steps"),
+            (stuck, "the step was rejected too often in a row"),
+            (underflow, "the step underflows"),
+            (late, f"more than {max_steps} steps"),
         ):
             if bool(bad.any()):
                 row = int(bad.nonzero()[0])
@@ -322,9 +330,9 @@ class _Run:
             return
         rows, left = rows[hit], left[hit]
         self.mode[rows] = self.pieces.switch(self.y[rows], self.mode[rows], left, self.index[rows])
-        self.crossed[self.index[rows]] += left.sum(dim=-1)
+        self.crossed[rows] += left.sum(dim=-1)
         self.slope[rows] = self._rows(rows, 1)(self.y[rows])
-        many = self.crossed[self.index] > max_kinks
+        many = self.crossed > max_kinks
         if bool(many.any()):
             row = int(many.nonzero()[0])
             place = f"trajectory {int(self.index[row])} at s = {float(self.s[row]):.17g}"
@@ -348,6 +356,8 @@ class _Run:
         rows, keep = over.nonzero()[:, 0], (~over).nonzero()[:, 0]
         done = self.index[rows]
         self.final.state[done], self.final.s[done], self.final.ended_by[done] = self.y[rows], self.s[rows], ended[rows]
-        for name in ("index", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins"):
+        for total, own in zip((self.final.evaluations, self.final.steps, self.final.kinks), COUNTS, strict=True):
+            total[done] = getattr(self, own)[rows]
+        for name in (*COUNTS, "index", "lengths", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins"):
             setattr(self, name, getattr(self, name)[keep])
         self.mode = None if self.mode is None else self.mode[keep]

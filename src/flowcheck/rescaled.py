@@ -138,16 +138,13 @@ class Problem:
 
         def rates(state: Tensor, *mode_and_index: Tensor) -> Tensor:
             pull = self.pull(state, *mode_and_index) if self.patterns is None else self.patterns.pull(state, *mode_and_index)
-            direction = state[:, :-2]
+            direction, log_growth = state[:, :-2], state[:, -2:-1]
             radial = torch.linalg.vecdot(direction, pull).unsqueeze(-1)
-            rate = torch.empty_like(state)
-            torch.addcmul(pull, direction, radial, value=-1, out=rate[:, :-2])
-            rate[:, -2:-1] = radial
+            tangential = torch.addcmul(pull, direction, radial, value=-1)
             if clock == "arc":
-                rate[:, -1] = torch.exp(-exponent * state[:, -2])
-                return rate
-            rate[:, -1] = 1.0
-            return rate.mul_(torch.exp(exponent * state[:, -2:-1]))
+                return torch.cat([tangential, radial, torch.exp(-exponent * log_growth)], dim=-1)
+            speed = torch.exp(exponent * log_growth)
+            return torch.cat([speed * tangential, speed * radial, speed], dim=-1)
 
         return rates
 
