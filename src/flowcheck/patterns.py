@@ -226,13 +226,13 @@ def _combine(normals: Tensor, coefficients: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Branch(Activation):
-    """b z + shift with fixed factors b [S, rows, n]."""
+    """b z, or b z + shift, with fixed factors b [S, rows, n]."""
 
     factors: Tensor = field(default_factory=lambda: torch.ones(()))
-    shift: Tensor = field(default_factory=lambda: torch.zeros(()))
+    shift: Tensor | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
-        return self.factors * z + self.shift
+        return self.factors * z if self.shift is None else self.factors * z + self.shift
 
     def derivative(self, z: Tensor) -> Tensor:
         return self.factors
@@ -243,7 +243,7 @@ class _Branch(Activation):
 
 @dataclass(frozen=True, eq=False)
 class _Frozen(FeedForward):
-    """A feed-forward network whose kinked activations are b z + shift, b the columns of `branch` [S, M]."""
+    """A feed-forward network whose kinked activations are b z, or b z + shift; b and shift the columns of `branch` [S, M]."""
 
     branch: Tensor = field(default_factory=lambda: torch.zeros(()))
     shift: Tensor | None = None
@@ -255,7 +255,7 @@ class _Frozen(FeedForward):
         frozen = []
         for (matrices, activation), count in zip(segments, rows, strict=True):
             columns, shape = slice(start, start + count * samples), (len(w), count, samples)
-            shift = torch.zeros_like(w[0, 0]) if self.shift is None else self.shift[:, columns].view(shape)
+            shift = None if self.shift is None else self.shift[:, columns].view(shape)
             kinked = _Branch(factors=self.branch[:, columns].view(shape), shift=shift) if count else activation
             frozen.append((matrices, kinked))
             start += count * samples
@@ -274,11 +274,13 @@ class _FrozenBatch:
     def pull(self, x: Tensor, response: Response) -> Tensor:
         """The pull [A, k]."""
         frozen, stacked, each = self._network(None), self.weights.reshape(-1, self.part.size), _for_copies(x, self.copies)
-        if self.copies == 1:
-            return frozen.forward_and_pull(stacked, each, response)[1]
-        z = response(self._sum(frozen.forward(stacked, each)))
-        z = z.expand(len(self.weights), z.shape[-1]).repeat_interleave(self.copies, dim=0)
-        return frozen.pull(stacked, each, z).view(self.weights.shape)
+
+        def shared(outputs: Tensor) -> Tensor:
+            """Every copy sees the response to their sum."""
+            z = response(self._sum(outputs))
+            return z.expand(len(self.weights), z.shape[-1]).repeat_interleave(self.copies, dim=0)
+
+        return frozen.forward_and_pull(stacked, each, response if self.copies == 1 else shared)[1].view(self.weights.shape)
 
     def pull_and_upstream(self, x: Tensor, response: Response) -> tuple[Tensor, Tensor]:
         """The pull [A, k] and the derivative of the pulled outputs by the output of each kinked unit, [A, M]."""
