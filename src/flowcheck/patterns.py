@@ -248,6 +248,9 @@ class _Frozen(FeedForward):
     branch: Tensor = field(default_factory=lambda: torch.zeros(()))
     shift: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        """Nothing to check: its layers are those of a network."""
+
     def _segments(self, w: Tensor) -> list[tuple[list[tuple[Tensor, bool]], Activation]]:
         segments = super()._segments(w)
         rows = [0 if a.has_lipschitz_gradient else matrices[-1][0].shape[-2] for matrices, a in segments]
