@@ -47,7 +47,13 @@ def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
         executed = Path(scratch) / "notebook.ipynb"
         try:
             papermill.execute_notebook(
-                source, executed, {"folder": str(folder)}, kernel_name="python3", progress_bar=False, log_output=False, request_save_on_cell_execute=False
+                source,
+                executed,
+                {"folder": str(folder)},
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                request_save_on_cell_execute=False,  # with every figure so far, twice a cell
             )
         except PapermillExecutionError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from flowcheck.evidence import atomic_file
 
@@ -74,6 +74,18 @@ THEME: Any = {
 }
 
 
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+class PowersOfTen(LogFormatterSciNotation):
+    """Matplotlib's labels of a logarithmic axis as text, 2×10⁻³, that readers of the SVG can search; formulas take long to parse."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")
+        mantissa, power, exponent = text.partition("10^{")
+        return f"{mantissa}10{exponent.rstrip('}').translate(SUPERSCRIPTS)}" if power else text
+
+
 def set_theme() -> None:
     """Matplotlib's copy of seaborn's white grid, with our colours and sizes; `figure` calls it."""
     mpl.style.use(["default", "seaborn-v0_8-whitegrid", THEME])
@@ -95,6 +107,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
     The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt.
     """
     target = Path(folder) / "figures"
+    _label_powers_as_text(figure)
     with mpl.rc_context(THEME), _glyphs_without_layout():
         for suffix, (canvas, anonymous) in FORMATS.items():
             # the canvas itself: savefig would draw every format twice
@@ -104,6 +117,14 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
             figure.set_layout_engine("none")  # the layout of the first format serves all
     plt.close(figure)
     return target / f"{name}.png"
+
+
+def _label_powers_as_text(figure: Figure) -> None:
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"):
+        if type(axis.get_major_formatter()) is LogFormatterSciNotation:
+            axis.set_major_formatter(PowersOfTen())
+        if type(axis.get_minor_formatter()) is LogFormatterSciNotation:
+            axis.set_minor_formatter(PowersOfTen())
 
 
 @contextlib.contextmanager

@@ -90,6 +90,27 @@ def write_claim(results, experiment):
     path.write_text(json.dumps(record | {"slack": 0.5, "error": 1e-9}))
 
 
+@pytest.mark.parametrize(
+    ("limits", "major", "minor"), [((1e-12, 1e-3), "10⁻¹⁰", None), ((0.2, 0.9), None, "2×10⁻¹"), ((1.0, 1e10), "10⁸", None)]
+)
+def test_powers_of_ten_are_text_where_matplotlib_would_set_a_formula(tmp_path, limits, major, minor):
+    drawn, (axis,) = plotting.figure()
+    axis.set_yscale("log")
+    axis.set_ylim(*limits)
+    svg = plotting.save_figure(drawn, tmp_path, "powers").with_suffix(".svg").read_text()
+    for label in filter(None, (major, minor)):
+        assert f">{label}<" in svg
+    assert "mathdefault" not in svg
+
+
+def test_a_formatter_that_a_notebook_chose_stays(tmp_path):
+    drawn, (axis,) = plotting.figure()
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(lambda value, _: f"<{value:g}>")
+    svg = plotting.save_figure(drawn, tmp_path, "own").with_suffix(".svg").read_text()
+    assert "&lt;1&gt;" in svg
+
+
 def test_claims_of_the_experiment_are_shown_in_mathml(tmp_path):
     write_claim(tmp_path, "one")
     write_claim(tmp_path, "other")
