@@ -76,7 +76,8 @@ def _report(arguments: argparse.Namespace) -> int:
 def _notebook(arguments: argparse.Namespace) -> int:
     from flowcheck.notebook import run_notebook
 
-    run_notebook(arguments.source, arguments.folder, arguments.log, lambda: Project().experiment(*arguments.folder.parts[-2:]).figures)
+    folder = arguments.folder
+    run_notebook(arguments.source, folder, arguments.log, lambda: Project().experiment(*folder.parts[-2:]).figures)
     return 0
 
 

@@ -78,7 +78,8 @@ class Correlation:
         def value(v: Tensor) -> Tensor:
             return self.network.forward(v[None], self.x)[0] @ self.z
 
-        hessian = torch.autograd.functional.hessian(value, direction)  # torch.func imports torch's compiler, a second
+        # not torch.func: it imports the compiler of torch, a second
+        hessian = torch.autograd.functional.hessian(value, direction)  # type: ignore[no-untyped-call]
         multiplier = self.gradient(direction[None])[0] @ direction
         basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u)).to(u)], dim=1))[0][:, 1 : len(u)]
         return torch.linalg.eigvalsh(basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1).to(u))

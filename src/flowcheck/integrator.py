@@ -109,11 +109,12 @@ def integrate(
         run.attempt(max_steps, max_kinks)
     return run.result()
 
+
 COUNTS = ("evaluations", "steps", "crossed")
 
 
 class _Run:
-    """The loop of `integrate`. `index` says which trajectories still run; `final` and `recorded` have rows for all, others for those."""
+    """The loop of `integrate`. Arrays have a row for each trajectory of `index`, those that still run; results for all."""
 
     def __init__(
         self,

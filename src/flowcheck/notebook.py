@@ -24,7 +24,8 @@ from flowcheck.evidence import UNMET, atomic_file, load_metrics
 def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
     """Execute `source` with the parameter ``folder``; write ``notebook.ipynb`` and ``notebook.html`` there.
 
-    `figures` gives the names that the experiment promises, where no notebook draws them. Raises SystemExit with the traceback of a cell that fails.
+    `figures` gives the names that the experiment promises, where no notebook draws them. Raises SystemExit with the traceback
+    of a cell that fails.
     """
     unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
     notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)

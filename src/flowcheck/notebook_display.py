@@ -14,8 +14,8 @@ from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
 from flowcheck.evidence import Evidence
-from flowcheck.plotting import save_figure
 from flowcheck.mathml import Renderer
+from flowcheck.plotting import save_figure
 
 gc.freeze()  # no module is garbage: collections while figures are drawn need not walk them all, a tenth of the time
 

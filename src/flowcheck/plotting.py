@@ -78,7 +78,7 @@ SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 class PowersOfTen(LogFormatterSciNotation):
-    """Matplotlib's labels of a logarithmic axis as text, 2×10⁻³, that readers of the SVG can search; formulas take long to parse."""
+    """Matplotlib's labels of a logarithmic axis as text, 2×10⁻³: a reader can search it, and a formula takes long to parse."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$").replace(r"\times", "×")

@@ -14,8 +14,8 @@ import yaml
 
 from flowcheck.claims import Verdict
 from flowcheck.config import ConfigError, Project
-from flowcheck.report import write_report
 from flowcheck.mathml import FormulaError, Renderer, formulas, to_mathml
+from flowcheck.report import write_report
 from flowcheck.report.site import Site, control_outcome, duration, number
 from report_fixture import ALPHA, BETA, SCALE, make_project, make_report, verdicts
 

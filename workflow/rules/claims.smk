@@ -25,9 +25,9 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.log",
         benchmark:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.tsv"
+        priority: 1 + urgency_of_notebook(_paper, _experiment)
         conda:
             "../../environment.yml"
-        priority: 1 + urgency_of_notebook(_paper, _experiment)
         threads: 1
         resources:
             mem_mb=500,

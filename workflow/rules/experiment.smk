@@ -11,9 +11,9 @@ rule parameters:
         "logs/{scale}/{paper}/{experiment}/parameters.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/parameters.tsv"
+    priority: EVIDENCE_FIRST
     conda:
         "../../environment.yml"
-    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=200,
@@ -36,9 +36,9 @@ rule cell:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/cells/{cell}.tsv"
+    priority: EVIDENCE_FIRST
     conda:
         "../../environment.yml"
-    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),
@@ -70,9 +70,9 @@ rule evidence:
         "logs/{scale}/{paper}/{experiment}/evidence.log",
     benchmark:
         "logs/{scale}/{paper}/{experiment}/evidence.tsv"
+    priority: EVIDENCE_FIRST
     conda:
         "../../environment.yml"
-    priority: EVIDENCE_FIRST
     threads: 1
     resources:
         mem_mb=cell_resource("mem_mb"),

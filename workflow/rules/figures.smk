@@ -33,9 +33,9 @@ for _paper, _experiment in PROJECT:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.log",
         benchmark:
             f"logs/{{scale}}/{_paper}/{_experiment}/notebook.tsv"
+        priority: urgency_of_notebook(_paper, _experiment)
         conda:
             "../../environment.yml"
-        priority: urgency_of_notebook(_paper, _experiment)
         threads: 1
         resources:
             mem_mb=1500,
