@@ -32,6 +32,9 @@ GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(5)
 EFOLDS = 2.0
 """Largest change of L ln|u| between mesh points: Gauss quadrature of degree 9 then errs by less than 1e-10."""
 ON_MESH = ("arc", "time", "log_norm", "value", "speed", "direction")
+LONGEST = 1e7
+"""Largest arc, times the bound of the NCF. Near a degenerate rest point the gradient falls like a small power of the arc, while
+the steps stay limited by stability: what has not come to rest by then may take a hundred times as long."""
 EXACT = 1e-9
 """Error of what is read off the closed form of a two-layer net: rounding of some dozen pieces, and the quadrature over them."""
 MOST_SPACINGS = 1e5
@@ -243,7 +246,7 @@ class Ends:
 
 
 def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Followed:
-    r"""Follow every flow of a family until it has grown, vanished or come to rest.
+    r"""Follow every flow of a family until it has grown, vanished or come to rest; one that does not in `LONGEST` stays open.
 
     Args:
         rtol, coarser: tolerance of the samples; the mesh comes from a run with `coarser` times that.
@@ -253,7 +256,8 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     network, x, z, starts = family.network, family.x, family.z, family.starts
     require_degree(network, x[0])
     until = [ends.event(family.bound), log_norm_above(ends.grown)]
-    scout = correlation_flow(network, x, z, starts, rtol=coarser * rtol, length=ends.longest, until=until, keep_steps=True)
+    length = (LONGEST / family.bound).clamp_max(ends.longest)
+    scout = correlation_flow(network, x, z, starts, rtol=coarser * rtol, length=length, until=until, keep_steps=True)
     assert scout.every_step is not None
     steps = scout.every_step
     # the end a rounding before the end, so that it is never missed
