@@ -130,12 +130,19 @@ def _label_powers_as_text(figure: Figure) -> None:
 @contextlib.contextmanager
 def _glyphs_without_layout() -> Iterator[None]:
     """Fonts are embedded without kerning and ligatures: a PDF places every glyph, and they take half of its time."""
-    dropped = subset.Options._drop_tables_default
-    subset.Options._drop_tables_default = [*dropped, "GDEF", "GPOS", "GSUB"]
+    load = subset.load_font
+
+    def load_bare(*arguments: Any, **options: Any) -> Any:
+        font = load(*arguments, **options)
+        for table in {"GDEF", "GPOS", "GSUB", "kern"} & set(font.keys()):
+            del font[table]
+        return font
+
+    subset.load_font = load_bare
     try:
         yield
     finally:
-        subset.Options._drop_tables_default = dropped
+        subset.load_font = load
 
 
 def legend_below(figure: Figure, handles: Iterable[Any], columns: int) -> None:
