@@ -118,30 +118,32 @@ class Units:
     ) -> Increment:
         r"""The exact quotients: $A^p-B^p=(A-B)\sum_{k<p}A^kB^{p-1-k}$, and $(A-B)/\varepsilon$ has no cancellation."""
         (u, v), (du, dv), size = self._unpack(w), self._unpack(step), epsilon[:, None]
-        before, along = u @ self.x.T, du @ self.x.T
+        before, along = u.dot(self.x.T), du.dot(self.x.T)  # for small arrays dot takes half the time of @
         after = before + size[..., None] * along
         jump = 0.0
         if not self.polynomial:
             was, comes = before > 0, after > 0
             before, after, along = np.maximum(before, 0), np.maximum(after, 0), along * (was & comes)
-            if (crosses := was ^ comes).any():
+            if np.count_nonzero(crosses := was ^ comes):
                 inverse = 1.0 / np.where(size > 0, size, 1.0)[..., None]
                 along = np.where(crosses, (after - before) * inverse, along)
                 jump = (comes * 1.0 - was) * inverse if self.power == 1 else 0.0
-        lower, mean, power = 0.0, 1.0, 1.0
-        for _ in range(1, self.power):
-            power = power * after
-            lower, mean = mean, power + before * mean
-        rise, end = along * mean, power * after
-        steeper = jump if self.power == 1 else self.power * along * lower
-        end_slope = self._phi(after, 1) if self.power == 1 else self.power * power
+        if self.power == 1:
+            rise, end, steeper, end_slope = along, after, jump, self._phi(after, 1)
+        else:
+            lower, mean, power = 1.0, after + before, after
+            for _ in range(2, self.power):
+                power = power * after
+                lower, mean = mean, power + before * mean
+            rise, end = along * mean, power * after
+            steeper, end_slope = self.power * along * lower, self.power * power
         if self.signs is not None:
-            inner, end_inner, shape = v[:, None] * steeper, v[:, None] * end_slope, step.shape
+            outer, shape = v[:, None], step.shape
             return Increment(
-                v @ rise,
-                ((inner * z) @ self.x).reshape(shape),
-                v @ end,
-                lambda r: ((end_inner * r[:, None]) @ self.x).reshape(shape),
+                v.dot(rise),
+                (outer * steeper * z).dot(self.x).reshape(shape),
+                v.dot(end),
+                lambda r: (outer * end_slope * r[:, None]).dot(self.x).reshape(shape),
             )
         end_outer, dv = v[:, None] + (size * dv)[..., None], dv[..., None]
         inner = v[:, None] * steeper + dv * end_slope
