@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from flowcheck.config import ConfigError, Project
+from flowcheck.config import Project
+from flowcheck.errors import ConfigError
 
 from snakemake.utils import min_version
 

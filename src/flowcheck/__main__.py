@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from flowcheck.config import ConfigError, Project, json_schemas
+from flowcheck.errors import ConfigError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
+    from flowcheck.config import Project
     from flowcheck.ledger import judge_experiment
 
     records = judge_experiment(Project(), arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
@@ -56,6 +58,7 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
+    from flowcheck.config import Project
     from flowcheck.ledger import build_ledger, changes, load_expected, tally, write_ledger
 
     project = Project()
@@ -67,6 +70,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from flowcheck.config import Project
     from flowcheck.report import write_report
 
     write_report(Project(), arguments.scale, arguments.papers.split(","))
@@ -76,12 +80,17 @@ def _report(arguments: argparse.Namespace) -> int:
 def _notebook(arguments: argparse.Namespace) -> int:
     from flowcheck.notebook import run_notebook
 
-    folder = arguments.folder
-    run_notebook(arguments.source, folder, arguments.log, lambda: Project().experiment(*folder.parts[-2:]).figures)
+    def promised_figures() -> Iterable[str]:
+        from flowcheck.config import Project
+
+        return Project().experiment(*arguments.folder.parts[-2:]).figures
+
+    run_notebook(arguments.source, arguments.folder, arguments.log, promised_figures)
     return 0
 
 
 def _expected(arguments: argparse.Namespace) -> int:
+    from flowcheck.config import Project
     from flowcheck.ledger import changes, load_expected, read_ledger, record_expected, tally
 
     project = Project()
@@ -96,6 +105,8 @@ def _expected(arguments: argparse.Namespace) -> int:
 
 
 def _schemas(arguments: argparse.Namespace) -> int:
+    from flowcheck.config import json_schemas
+
     folder = Path("config") / "schema"
     stale = []
     for name, schema in json_schemas().items():

@@ -24,11 +24,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from flowcheck.claims import Claim, Deviation
 from flowcheck.digest import code_digest
+from flowcheck.errors import ConfigError
 from flowcheck.settings import SCALES, Scalar, Settings
-
-
-class ConfigError(ValueError):
-    """Bad input, said in one sentence: file, key, what is there, what is allowed."""
 
 
 class Overrides(BaseModel):

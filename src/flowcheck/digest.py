@@ -42,7 +42,7 @@ def dependencies(*entry_points: Path) -> set[Path]:
 def _read(path: Path) -> tuple[str, frozenset[Path]]:
     """The file's syntax tree without docstrings, as text, and the files it imports."""
     tree, found = ast.parse(path.read_text(), filename=str(path)), set[Path]()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found.update(_files(alias.name, path))
@@ -56,6 +56,14 @@ def _read(path: Path) -> tuple[str, frozenset[Path]]:
         elif isinstance(node, WITH_DOCSTRING) and node.body and _is_docstring(node.body[0]):
             node.body = node.body[1:]
     return ast.dump(tree), frozenset(found)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all statements in it, depth first; expressions hold no imports and are most of a tree."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _statements(child)
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from flowcheck.claims import Claim, Verdict
-from flowcheck.config import ConfigError, Experiment, Project
+from flowcheck.config import Experiment, Project
+from flowcheck.errors import ConfigError
 from flowcheck.evidence import atomic_file, load_metrics, save_json
 from flowcheck.judge import judge
 

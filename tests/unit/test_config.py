@@ -7,7 +7,8 @@ import types
 import pytest
 
 from flowcheck import config, digest
-from flowcheck.config import ConfigError, Project, expand_braces, read_yaml
+from flowcheck.config import Project, expand_braces, read_yaml
+from flowcheck.errors import ConfigError
 from flowcheck.settings import Settings
 
 SCRIPT = """

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from flowcheck.config import ConfigError, Project
+from flowcheck.config import Project
+from flowcheck.errors import ConfigError
 from flowcheck.evidence import Evidence
 from flowcheck.ledger import (
     CSV_COLUMNS,

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from flowcheck.claims import Verdict
-from flowcheck.config import ConfigError, Project
+from flowcheck.config import Project
+from flowcheck.errors import ConfigError
 from flowcheck.mathml import FormulaError, Renderer, formulas, to_mathml
 from flowcheck.report import write_report
 from flowcheck.report.site import Site, control_outcome, duration, number

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from flowcheck.config import ConfigError, Project
+from flowcheck.config import Project
+from flowcheck.errors import ConfigError
 from flowcheck.evidence import atomic_file
 from flowcheck.ledger import read_ledger
 from flowcheck.report.site import Site
