@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flowcheck import correlation_lemmas as lemmas
-from flowcheck import kkt_search, networks
+from flowcheck import correlation_study, kkt_search, networks
 from flowcheck.correlation import Correlation
 from flowcheck.correlation_study import Ends, Family, draw_family, follow, follow_exactly, network_of, unit_of
 from flowcheck.evidence import HypothesisError
@@ -96,6 +96,13 @@ def test_a_quartic_with_negative_label_vanishes_along_a_negative_kkt_point():
     assert lemmas.limit_value(flows)[0] == pytest.approx(-1)
     slope, prefactor = lemmas.decay_rate(flows, ended)
     assert abs(slope[0]) < 1e-6 and prefactor[0] < 1e-6
+
+
+def test_a_flow_that_does_not_end_within_the_longest_arc_stays_open(monkeypatch):
+    flows = family("power", 3)
+    assert not lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.any()
+    monkeypatch.setattr(correlation_study, "LONGEST", 1.0)
+    assert lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.all()
 
 
 def test_degree_two_grows_at_the_largest_rate_that_the_bound_allows():
