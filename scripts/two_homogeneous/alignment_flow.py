@@ -231,8 +231,8 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     moment = max(p.epsilons)
     deltas = torch.tensor(p.control_deltas, dtype=torch.float64)
     arrays = {}
-    small = wrong.ends.steps.log_growth <= -math.log(max(p.control_deltas))
-    until = wrong.ends.at(torch.minimum(wrong.ends.moment(moment), small.cumprod(dim=1).sum(dim=1) - 1))[1]
+    on_plateau = wrong.ends.below(-math.log(max(p.control_deltas)))
+    until = wrong.ends.at(torch.minimum(wrong.ends.moment(moment), on_plateau))[1]
     run, _ = early.shadow(study.network, study.x, LOSSES, wrong.cases, deltas.expand(len(until), -1), until[:, None], rtol=p.rtol)
     arrays["permuted_deviation"], arrays["permuted_size"] = run.deviation()[..., -1].numpy(), run.u.norm(dim=-1)[:, 0, -1].numpy()
     cubic, rng = HIGHER["L3"], context.rng("cubic")
@@ -321,7 +321,7 @@ def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     wrong.close().measure_margin(evidence, "dichotomy_margin_permuted")
     control, epsilon = parts["control"], min(p.epsilons)
     margin = bounds.dichotomy_margin(control["cubic_norm"], control["cubic_misalignment"], control["cubic_eta"][:, None], epsilon)
-    evidence.measure("dichotomy_margin_cubic", margin[:, -1].min(), error=1e-4, n=len(margin))
+    evidence.measure("dichotomy_margin_cubic", margin[:, -1].min(initial=np.inf), error=1e-4, n=len(margin))
     waits = torch.from_numpy(kinked.branch(10.0, np.array([9.0])))
     limit = torch.full((1, 2), math.sqrt(0.5), dtype=waits.dtype)
     apart = early.misalignment(waits, limit).numpy()

@@ -104,6 +104,10 @@ class Reference:
         last = (self.steps.time <= time.unsqueeze(1)).sum(dim=1) - 1
         return self.at(last)[0]
 
+    def below(self, log_growth: float) -> Int[Tensor, " s"]:
+        r"""Last step before $\ln\|u\|$ first exceeds `log_growth`; the last of all where it never does."""
+        return (self.steps.log_growth <= log_growth).cumprod(dim=1).sum(dim=1) - 1
+
     def largest_norm(self, step: Int[Tensor, " s"]) -> Float[Tensor, " s"]:
         r"""$B_\epsilon$: the largest norm up to that step."""
         beyond = torch.arange(self.steps.arc.shape[1], device=step.device) > step.unsqueeze(1)

@@ -110,7 +110,7 @@ def integrate(
     return run.result()
 
 
-COUNTS = ("evaluations", "steps", "crossed")
+COUNTS = ("evaluations", "steps", "kinks")
 
 
 class _Run:
@@ -135,7 +135,7 @@ class _Run:
         self.index = torch.arange(count, device=start.device)
         self.y, self.s = start.clone(), start.new_zeros(count)
         self.mode = None if self.pieces is None else self.pieces.begin(self.y, self.index)
-        self.evaluations, self.steps, self.crossed = (torch.zeros_like(self.index) for _ in range(3))
+        self.evaluations, self.steps, self.kinks = (torch.zeros_like(self.index) for _ in range(3))
         self.attempts, self.rejections = torch.zeros_like(self.index), torch.zeros_like(self.index)
         self.last_error = torch.ones_like(self.s)
         self.slope = self._f(self.index, self.mode)(self.y)
@@ -144,7 +144,7 @@ class _Run:
         self.evaluations += 2
         self.margins = self._margins(self.y, self.index)
         self.final = Trajectories(
-            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), *(torch.zeros_like(self.index) for _ in range(3))
+            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), *(torch.zeros_like(self.index) for _ in COUNTS)
         )
         self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
         if self.points is not None and self.recorded is not None:
@@ -331,9 +331,9 @@ class _Run:
             return
         rows, left = rows[hit], left[hit]
         self.mode[rows] = self.pieces.switch(self.y[rows], self.mode[rows], left, self.index[rows])
-        self.crossed[rows] += left.sum(dim=-1)
+        self.kinks[rows] += left.sum(dim=-1)
         self.slope[rows] = self._rows(rows, 1)(self.y[rows])
-        many = self.crossed > max_kinks
+        many = self.kinks > max_kinks
         if bool(many.any()):
             row = int(many.nonzero()[0])
             place = f"trajectory {int(self.index[row])} at s = {float(self.s[row]):.17g}"
@@ -357,8 +357,8 @@ class _Run:
         rows, keep = over.nonzero()[:, 0], (~over).nonzero()[:, 0]
         done = self.index[rows]
         self.final.state[done], self.final.s[done], self.final.ended_by[done] = self.y[rows], self.s[rows], ended[rows]
-        for total, own in zip((self.final.evaluations, self.final.steps, self.final.kinks), COUNTS, strict=True):
-            total[done] = getattr(self, own)[rows]
+        for name in COUNTS:
+            getattr(self.final, name)[done] = getattr(self, name)[rows]
         for name in (*COUNTS, "index", "lengths", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins"):
             setattr(self, name, getattr(self, name)[keep])
         self.mode = None if self.mode is None else self.mode[keep]

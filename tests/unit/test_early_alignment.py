@@ -28,6 +28,16 @@ def test_one_cubed_unit_blows_up_and_aligns_as_the_closed_form_says():
     assert float(ends.norm_floor) == pytest.approx(1.0)
 
 
+def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_exceeds_it():
+    x, start = torch.eye(3, dtype=torch.float64), torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
+    ends = early.reference(power_net(1, 3, 2.0), x, torch.tensor([[1.0, 2.0, 3.0]]).to(x), start, smallest_epsilon=0.01)
+    growth = ends.steps.log_growth[0]
+    half = float(growth[-1]) / 2
+    last = int(ends.below(half)[0])
+    assert (growth[: last + 1] <= half).all() and growth[last + 1] > half
+    assert int(ends.below(1e9)[0]) == len(growth) - 1
+
+
 def test_a_flow_to_the_origin_is_followed_until_it_is_small():
     # H = (w x)^4 with z = -1: u' = -4 u^3, u = (1 + 8 t)^(-1/2)
     ends = early.reference(power_net(1, 1, 4.0, slope=1.0), ONE, -ONE, ONE, smallest_epsilon=0.01)
