@@ -236,3 +236,13 @@ def test_roots_are_found_in_few_evaluations():
     found = first_root(phi, torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64))
     torch.testing.assert_close(found, tensor([0.3 ** (1 / 3), 0.9 ** (1 / 3), 0.0, 1e-3]), rtol=0, atol=1e-9)
     assert len(calls) < 50
+
+
+def test_accepted_steps_are_counted_and_kept_without_gaps_where_some_are_rejected():
+    run = integrate(predators, tensor([START, [12.0, 0.1]]), 20.0, rtol=1e-6, atol=1e-6, order=5, keep_steps=True)
+    evaluations_of_steps = RungeKutta(5, run.state).evaluations * run.steps + 2
+    assert (evaluations_of_steps < run.evaluations).all()  # some were rejected in both rows
+    assert run.step_s is not None
+    assert torch.equal((~torch.isnan(run.step_s)).sum(dim=1), run.steps + 1)
+    for row, steps in enumerate(run.steps.tolist()):
+        assert (run.step_s[row, : steps + 1].diff() > 0).all()
