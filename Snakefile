@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from flowcheck.config import Project
+from flowcheck.pipeline.project import Project
 from flowcheck.errors import ConfigError
 
 from snakemake.utils import min_version

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Row, Variant, against_floor, compare, fastest, interleave, require_accurate
-from flowcheck import descent, losses, networks
+from flowcheck import losses
+from flowcheck.descent import gradient_descent
+from flowcheck.networks import feed_forward, zoo
 
 RUNS, POINTS, INPUTS, STEP_SIZE, STEPS = 32, 100, 10, 5e-4, 400
 TOLERANCE = 1e-12
@@ -32,7 +34,7 @@ class Work:
     """A network and what a reader of the paper would write for it, in numpy or JAX (xp) or as a torch module."""
 
     name: str
-    network: networks.FeedForward
+    network: feed_forward.FeedForward
     squared: bool
     flops: int
 
@@ -85,8 +87,8 @@ class Work:
 
 
 # products of a step: 2 * (W2 W1, P X, delta X^T, two small ones), and 2 * (3 forward, 3 gradients, 2 backward)
-SQUARED = Work("squared ReLU 10-20-20", networks.squared_relu((20, 20), INPUTS), True, 2 * (3 * 4_000 + 2 * 20_000))
-DEEP = Work("3-layer ReLU 10-20-20-20", networks.deep_relu((20, 20, 20), INPUTS), False, 2 * (2 * 20_000 + 6 * 40_000))
+SQUARED = Work("squared ReLU 10-20-20", zoo.squared_relu((20, 20), INPUTS), True, 2 * (3 * 4_000 + 2 * 20_000))
+DEEP = Work("3-layer ReLU 10-20-20-20", zoo.deep_relu((20, 20, 20), INPUTS), False, 2 * (2 * 20_000 + 6 * 40_000))
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _ours(work: Work, given: Data) -> Calls:
     x, y, start = (torch.tensor(part) for part in (given.x, given.y, given.start))
 
     def call(compiled: bool) -> np.ndarray:
-        path = descent.gradient_descent(
+        path = gradient_descent.gradient_descent(
             work.network, x, y, losses.HALF_SUM, start, step_size=STEP_SIZE, steps=STEPS, compile=compiled
         )
         if compiled and path.mode != "compiled":

@@ -22,7 +22,9 @@ from scipy.integrate import solve_ivp
 from benchmarks.factorisation import RUNS, SIZE, WIDTH, Factorisation, Problem, problem, worst
 from benchmarks.harness import Row, Variant, compare, fastest, interleave, require_accurate, tune
 from flowcheck import losses
-from flowcheck.flow import FlowPath, loss_flow, norm_reaches
+from flowcheck.flows.events import norm_reaches
+from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.rescaled import FlowPath
 
 DELTA, TARGET, HORIZON = 1e-4, 1e-7, 1e6
 LADDER = tuple(10.0**-e for e in np.arange(3, 13.1, 0.5))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowcheck.networks import Network, Response
+from flowcheck.networks.network import Network, Response
 
 WIDTH, SINGULAR_VALUES, RUNS = 10, (3.0, 2.0, 1.0), 32
 SIZE = 3 * WIDTH**2

@@ -13,8 +13,8 @@ import torch
 from benchmarks.descent import RUNS, SQUARED, data
 from benchmarks.harness import Row, Variant, compare, interleave
 from flowcheck import losses
-from flowcheck.descent import gradient_descent
-from flowcheck.flow import loss_flow
+from flowcheck.descent.gradient_descent import gradient_descent
+from flowcheck.flows.flow import loss_flow
 
 HORIZON, STEP_SIZE, RTOL = 500.0, 5e-3, 1e-6
 TIMED_STEPS = 2000

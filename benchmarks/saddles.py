@@ -17,8 +17,9 @@ from scipy.integrate import solve_ivp
 from benchmarks.factorisation import RUNS, WIDTH, Factorisation, Problem, problem, worst
 from benchmarks.harness import Row, Variant, compare, interleave, require_accurate, tune
 from flowcheck import losses
-from flowcheck.flow import loss_flow, norm_reaches
-from flowcheck.stabilised import stabilised_flow
+from flowcheck.flows.events import norm_reaches
+from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.stabilised import stabilised_flow
 
 DELTA, TARGET, HALF_TIMES = 1e-3, 1e-5, 10
 LADDER = tuple(10.0**-e for e in np.arange(4, 10.1, 0.5))

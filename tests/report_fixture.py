@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 
-from flowcheck.config import Project
-from flowcheck.evidence import Measurement, save_json
-from flowcheck.ledger import build_ledger, judge_experiment, write_ledger
-from flowcheck.report import write_report
+from flowcheck.pipeline.evidence import Measurement, save_json
+from flowcheck.pipeline.ledger import build_ledger, judge_experiment, write_ledger
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.report.write import write_report
 
 SCALE = "smoke"
 TRICKY = r"""

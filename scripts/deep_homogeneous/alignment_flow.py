@@ -12,18 +12,25 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from flowcheck import alignment_measures as measures
-from flowcheck import early_alignment as early
-from flowcheck.alignment_measures import Dichotomy
-from flowcheck.bounds import deep_homogeneous as bounds
-from flowcheck.data import gaussian, half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.early_alignment import Cases, Study
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.flow import Event, loss_flow
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.alignment import reference
+from flowcheck.alignment import shadow as early
+from flowcheck.alignment.shadow import Cases
+from flowcheck.alignment.study import Study
+from flowcheck.data.synthetic import gaussian, half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.events import Event
+from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
-from flowcheck.networks import Mixture, Network, deep_linear, power_net, squared_relu
+from flowcheck.measures import readings
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.network import Network
+from flowcheck.networks.sums import Mixture
+from flowcheck.networks.zoo import deep_linear, power_net, squared_relu
+from flowcheck.papers.deep_homogeneous import bounds
+from flowcheck.papers.deep_homogeneous.rescaling import descend, plain_flow
+from flowcheck.papers.homogeneous import alignment_metrics as measures
+from flowcheck.papers.homogeneous.alignment_metrics import Dichotomy
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 LOSSES = (HALF_SUM, LOGISTIC_DOUBLED)
 POWERS: dict[str, Network] = {f"L{degree}": power_net(4, 3, degree) for degree in (3, 4, 5, 7)}
@@ -132,7 +139,7 @@ def controls(p: Parameters, study: Study, wrong: Study) -> dict[str, np.ndarray]
 def rescaling(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     """Equations (8) and (50): w in plain time against s, both losses; gradient descent on w against that on s."""
     network, x = study.network, study.x
-    rows = (study.ends.branch == early.DIRECTION).nonzero()[:, 0].repeat_interleave(len(p.rescaled_deltas))
+    rows = (study.ends.branch == reference.DIRECTION).nonzero()[:, 0].repeat_interleave(len(p.rescaled_deltas))
     cases, time = study.cases.take(rows), 0.7 * study.ends.blow_up[rows]
     deltas = torch.tensor(p.rescaled_deltas, dtype=x.dtype).repeat(len(rows) // len(p.rescaled_deltas))
     s = torch.empty_like(cases.starts)
@@ -143,14 +150,14 @@ def rescaling(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
         s[of] = path.weights_over_delta()
     arrays = {"loss": cases.loss.numpy()}
     for key, power in (("flow", network.degree - 2), ("flow_degree_below", network.degree - 3)):
-        w = early.plain_flow(network, x, LOSSES, cases, deltas, time * deltas**-power, rtol=1e-10)
+        w = plain_flow(network, x, LOSSES, cases, deltas, time * deltas**-power, rtol=1e-10)
         arrays[key] = relative_gap(w, s)
 
     steps = 0.5 * time * deltas ** (2 - network.degree) / p.descent_steps
     mixture = Mixture("with degree five", ((1.0, network), (0.5, NETWORKS["L5"])), network.degree) if name in POWERS else network
     for key, there, factor in (("descent", network, 1.0), ("descent_degree_above", network, deltas), ("mixture", mixture, 1.0)):
-        plain = early.descend(there, x, LOSSES, cases, deltas, steps, p.descent_steps, rescaled=False)
-        rescaled = early.descend(there, x, LOSSES, cases, deltas, factor * steps, p.descent_steps, rescaled=True)
+        plain = descend(there, x, LOSSES, cases, deltas, steps, p.descent_steps, rescaled=False)
+        rescaled = descend(there, x, LOSSES, cases, deltas, factor * steps, p.descent_steps, rescaled=True)
         arrays[key] = relative_gap(plain, rescaled)
     return arrays
 
@@ -213,7 +220,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
 
 def dichotomy(p: Parameters, arrays: measures.Arrays, columns: slice) -> Dichotomy:
     """Theorem 5.1 with eta = 2 where u goes to 0, else at most 1, for epsilon < eta / 2."""
-    eta = np.where(arrays["branch"] == early.COLLAPSE, 2.0, np.minimum(arrays["norm_floor"], 1.0))
+    eta = np.where(arrays["branch"] == reference.COLLAPSE, 2.0, np.minimum(arrays["norm_floor"], 1.0))
     return Dichotomy.at(arrays, columns, p.epsilons, eta, eta / 2, bounds.dichotomy_margin)
 
 
@@ -254,14 +261,14 @@ def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidenc
             found.append([each[close[..., -1]].ravel() for each in (ratio, ratio / np.exp(log_delta)[:, :, None])])
     Dichotomy.joined(at_bar).measure(evidence, "explicit_")
     large = Dichotomy.joined([dichotomy(p, parts[name], slice(p.swept.stop, p.swept.stop + 1)) for name in POWERS])
-    ratio, error, n = measures.smallest(large.deviation, large.deviation_error, large.valid)
+    ratio, error, n = readings.smallest(large.deviation, large.deviation_error, large.valid)
     evidence.measure("deviation_ratio_large_delta", ratio, error=error, n=n)
     excess = np.concatenate(excesses)
-    largest, _, n = measures.smallest(-excess, np.zeros_like(excess), np.isfinite(excess))
+    largest, _, n = readings.smallest(-excess, np.zeros_like(excess), np.isfinite(excess))
     evidence.measure("gronwall_log_excess_max", -largest, error=0.02, n=n)
     for k, name in enumerate(("change_ratio_max", "change_ratio_degree_above")):
         every, errors = (np.concatenate([each[k] for each in found]) for found in (changes, change_errors))
-        largest, error, n = measures.smallest(-every, errors, np.isfinite(every))
+        largest, error, n = readings.smallest(-every, errors, np.isfinite(every))
         evidence.measure(name, -largest, error=error, n=n)
 
 
@@ -269,13 +276,13 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
     """Slopes: of the deviation, of the escape time, of both where something is wrong; the cost of the flow."""
     for name in GROWING:
         for loss, label in ((0, "deviation_slope_"), (1, "deviation_slope_logistic_")):
-            rows = (parts[name]["branch"] == early.DIRECTION) & (parts[name]["loss"] == loss)
+            rows = (parts[name]["branch"] == reference.DIRECTION) & (parts[name]["loss"] == loss)
             measures.measure_deviation_rate(evidence, f"{label}{name}", parts[name], rows, slice(0, p.fit_decades))
     for name in ("permuted", "unscaled", "mixture"):
         deviation = parts["control"][f"{name}_deviation"]
         x = np.broadcast_to(np.log(np.array(p.sweep)), deviation.shape)
-        found = measures.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
-        measures.measure_rate(evidence, f"deviation_slope_{name}", found)
+        found = readings.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
+        readings.measure_rate(evidence, f"deviation_slope_{name}", found)
 
     escapes = {name: parts[f"escape_{name}"] for name in POWERS}
     gaps, errors = [], []
@@ -283,10 +290,10 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
         x = np.broadcast_to(np.log(np.array(p.escape_deltas)), arrays["time"].shape)
         log_time = np.log(arrays["time"]) - (POWERS[name].degree - 2) * x
         use = np.isfinite(log_time) & (x <= math.log(1e-2))
-        found = measures.rate(x, log_time, arrays["time_error"] / arrays["time"], use)
-        measures.measure_rate(evidence, f"escape_time_slope_{name}", found)
+        found = readings.rate(x, log_time, arrays["time_error"] / arrays["time"], use)
+        readings.measure_rate(evidence, f"escape_time_slope_{name}", found)
         gaps.append(np.abs(arrays["time"][:, -1] / arrays["blow_up"] - 1))
-        errors.append(arrays["time_error"][:, -1] / arrays["blow_up"] + early.REFERENCE_RTOL)
+        errors.append(arrays["time_error"][:, -1] / arrays["blow_up"] + reference.REFERENCE_RTOL)
         evidence.arrays |= {f"{name}_escape_log_time": log_time, f"{name}_escape_misalignment": arrays["misalignment"]}
     evidence.arrays["escape_deltas"] = np.array(p.escape_deltas)
     missing = sum(int(np.isnan(arrays["time"]).sum()) for arrays in escapes.values())
@@ -314,7 +321,7 @@ def identities(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evide
     slopes = {}
     for name, norms in parts["gradient"].items():
         x = np.broadcast_to(np.log(np.array(p.sweep)), norms.shape)
-        slopes[name] = measures.rate(x, np.log(norms), np.full(x.shape, 1e-12), x <= math.log(1e-2))
+        slopes[name] = readings.rate(x, np.log(norms), np.full(x.shape, 1e-12), x <= math.log(1e-2))
     gap = max(abs(slopes[name].slope - (network.degree - 1)) for name, network in POWERS.items())
     evidence.measure("gradient_slope_gap_max", gap, error=1e-9, n=sum(found.n for found in slopes.values()))
     evidence.measure("gradient_slope_gap_mixture", abs(slopes["mixture"].slope - 2), error=1e-9, n=slopes["mixture"].n)

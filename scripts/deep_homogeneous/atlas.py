@@ -10,14 +10,16 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from flowcheck.data import noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.flow import loss_flow, loss_ratio_below
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.events import loss_ratio_below
+from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM
-from flowcheck.networks import Network, deep_relu, power_net
-from flowcheck.statistics import clopper_pearson
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.network import Network
+from flowcheck.networks.zoo import deep_relu, power_net
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 NETWORKS: dict[str, dict[str, Network]] = {
     "smooth": {f"power_{power:g}": power_net(4, 3, power) for power in (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)},

@@ -13,15 +13,18 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from flowcheck import correlation_experiment as experiment
-from flowcheck import correlation_lemmas as lemmas
-from flowcheck import gronwall, homogeneity, kkt_search
-from flowcheck.correlation_experiment import FamilySettings
-from flowcheck.correlation_study import Ends, Family, follow
-from flowcheck.data import gaussian
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, main
-from flowcheck.networks import Mixture, power_net
+from flowcheck.data.synthetic import gaussian
+from flowcheck.networks.sums import Mixture
+from flowcheck.networks.zoo import power_net
+from flowcheck.papers.deep_homogeneous import euler_identities, gronwall
+from flowcheck.papers.homogeneous import kkt_search
+from flowcheck.papers.homogeneous import ncf_experiment as experiment
+from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
+from flowcheck.papers.homogeneous.families import Family
+from flowcheck.papers.homogeneous.ncf_experiment import FamilySettings
+from flowcheck.papers.homogeneous.trajectories import Ends, follow
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, main
 
 NEVER = Ends(settled=-1.0, rest=-1.0, vanished=-math.inf)
 """Ends of flows that are followed for a given time, wherever they go."""
@@ -93,12 +96,12 @@ def tools(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     for name in p.families:
         family = p.family(name, context)
         w = gaussian(rng, p.runs, family.network.size)
-        found[name] = asdict(homogeneity.defects(family.network, family.x[0], family.z[0], w, factors))
+        found[name] = asdict(euler_identities.defects(family.network, family.x[0], family.z[0], w, factors))
     worst = {key: max(row[key] for row in found.values()) for key in next(iter(found.values()))}
     three, four = (power_net(3, p.dimension, degree) for degree in (3, 4))
     w, mixture = gaussian(rng, p.runs, three.size), Mixture("mixture", ((1.0, three), (0.5, four)), 3)
-    mixed = asdict(homogeneity.defects(mixture, family.x[0], family.z[0], w, factors))
-    less = asdict(homogeneity.defects(four, family.x[0], family.z[0], w, factors, degree=3.0))
+    mixed = asdict(euler_identities.defects(mixture, family.x[0], family.z[0], w, factors))
+    less = asdict(euler_identities.defects(four, family.x[0], family.z[0], w, factors, degree=3.0))
     return (
         {f"defect_{key}": np.array(value) for key, value in worst.items()}
         | {f"mixture_{key}": np.array(mixed[key]) for key in list(mixed)[:4]}

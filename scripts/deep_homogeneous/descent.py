@@ -10,22 +10,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import descent_reading as reading
 import numpy as np
 import pandas as pd
 import torch
-from descent_reading import LOSSES, NETWORKS, Parameters, rate
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcheck import data, layers
-from flowcheck.correlation import Correlation, unit
-from flowcheck.descent import DescentPath, gradient_descent, log_spaced
-from flowcheck.evidence import Evidence, HypothesisError
-from flowcheck.experiment import Context, main
-from flowcheck.flow import FlowPath, loss_flow, loss_ratio_below
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data import synthetic
+from flowcheck.descent.gradient_descent import DescentPath, gradient_descent, log_spaced
+from flowcheck.errors import HypothesisError
+from flowcheck.flows.events import loss_ratio_below
+from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.rescaled import FlowPath
+from flowcheck.geometry import unit
 from flowcheck.losses import HALF_SUM, Loss
+from flowcheck.networks import anatomy as layers
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.papers.deep_homogeneous import figure_criteria as reading
+from flowcheck.papers.deep_homogeneous.figure_criteria import LOSSES, NETWORKS, Parameters, rate
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, main
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ def draw(p: Parameters, context: Context) -> Draws:
     sets = []
     for j in range(p.efforts[p.network].draws):
         rng = context.rng(p.network, j)
-        x = data.sphere_inputs(rng, p.points, network.inputs)
-        sets.append((x, data.teacher_labels(teacher, x, rng), data.unit_vectors(rng, 1, network.size)[0]))
+        x = synthetic.sphere_inputs(rng, p.points, network.inputs)
+        sets.append((x, synthetic.teacher_labels(teacher, x, rng), synthetic.unit_vectors(rng, 1, network.size)[0]))
     return Draws(np.arange(len(sets)), *(torch.stack(parts) for parts in zip(*sets, strict=True)))
 
 
@@ -56,7 +61,7 @@ def displayed_starts(p: Parameters, draws: Draws, context: Context) -> Draws:
     """The displayed data with the first starts of a stream of their own, and with the displayed one."""
     recipe, size = p.recipes[p.network], NETWORKS[p.network][0].size
     number = np.union1d(np.arange(p.efforts[p.network].starts), recipe.displayed_start)
-    starts = [data.unit_vectors(context.rng(p.network, recipe.displayed_draw, k), 1, size) for k in number.tolist()]
+    starts = [synthetic.unit_vectors(context.rng(p.network, recipe.displayed_draw, k), 1, size) for k in number.tolist()]
     same = draws.take(np.repeat(np.flatnonzero(draws.number == recipe.displayed_draw), len(number)))
     if not len(same.number):
         sentence = f"draw {recipe.displayed_draw}, to be displayed, has labels that are nearly zero"

@@ -12,21 +12,28 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import torch
-from broken_hypotheses import chain_ratios, strict_saddle_ratios, symbolic_failures, valley_inward_rates
-from power_saddles import RADII, collapsing_saddle, inward_radius, stable_saddle, strict_saddle
 from pydantic import Field
 
-from flowcheck import saddles
-from flowcheck.bounds.near_saddles import Reach, reach
-from flowcheck.correlation import Correlation
-from flowcheck.data import unit_vectors
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.flow import blow_up_time, correlation_flow, tangential_below
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data.synthetic import unit_vectors
+from flowcheck.flows.events import tangential_below
+from flowcheck.flows.flow import blow_up_time, correlation_flow
 from flowcheck.losses import HALF_SUM
-from flowcheck.saddles import Deviation, ResidualFlow, Saddle, Start
-from flowcheck.statistics import common_slope
+from flowcheck.measures.statistics import common_slope
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.papers.deep_homogeneous.broken_hypotheses import (
+    chain_ratios,
+    strict_saddle_ratios,
+    symbolic_failures,
+    valley_inward_rates,
+)
+from flowcheck.papers.deep_homogeneous.power_saddles import RADII, collapsing_saddle, inward_radius, stable_saddle, strict_saddle
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.saddles import departure
+from flowcheck.saddles.constants import Reach, reach
+from flowcheck.saddles.departure import Deviation, ResidualFlow, Start
+from flowcheck.saddles.saddle import Saddle
 
 DEGREES = (3, 4)
 Arrays = dict[str, np.ndarray]
@@ -99,9 +106,9 @@ def run(p: Parameters, saddle: Saddle, gamma: float, start: Start) -> tuple[dict
         target = torch.from_numpy(u.target)[None]
         row |= {"kkt_residual": float(correlation.kkt_residual(target)), "kkt_value": float(correlation.value(target))}
         y = saddle.residual + saddle.fitted.outputs(saddle.weights)
-        decoy = saddles.limit_directions(saddle.idle, y, start.z[None], 1e-3)[0]
-    for suffix, coarser in (("_coarse", saddles.COARSER), ("", 1.0)):
-        path = saddles.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
+        decoy = departure.limit_directions(saddle.idle, y, start.z[None], 1e-3)[0]
+    for suffix, coarser in (("_coarse", departure.COARSER), ("", 1.0)):
+        path = departure.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants, eta).items()}
         if decoy is not None:
             row["decoy" + suffix] = float(path.cosine(decoy)[-1, -1]) - 1 + (1 + 3 / eta) * p.epsilons[-1]
@@ -122,8 +129,8 @@ def still(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
     fitted = np.flatnonzero(is_fitted(p, scales))
     tau = grid(start.u)
     tau = tau[tau <= start.u.times[0]]
-    for suffix, coarser in (("", 1.0), ("_coarse", saddles.COARSER)):
-        path = saddles.follow(saddle, scales[fitted], 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
+    for suffix, coarser in (("", 1.0), ("_coarse", departure.COARSER)):
+        path = departure.follow(saddle, scales[fitted], 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
         row |= {f"still_{k}{suffix}": path.deviation[i].max() for i, k in enumerate(fitted)}
     return row
 
@@ -150,12 +157,12 @@ def escapes(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
     blow_up = float(blow_up_time(path, saddle.idle.network, x, z)[0])
     row, scales = {"blow_up": blow_up}, sorted(p.escape_scales, reverse=True)
     assert start.u.target is not None
-    ratio = 1 - p.escape_share * saddles.largest_fall(saddle, start.u.target)
+    ratio = 1 - p.escape_share * departure.largest_fall(saddle, start.u.target)
     for k, delta in enumerate(scales):
         # the second tolerance at the smallest delta, where the flow is stiffest
-        for suffix, coarser in (("", 1.0), ("_coarse", saddles.COARSER))[: 1 + (k == len(scales) - 1)]:
-            margin = saddles.loss_below(saddle, delta, ratio)
-            time, *_ = saddles.follow_until(saddle, delta, start.n, start.z, margin, 3 * blow_up, coarser=coarser)
+        for suffix, coarser in (("", 1.0), ("_coarse", departure.COARSER))[: 1 + (k == len(scales) - 1)]:
+            margin = departure.loss_below(saddle, delta, ratio)
+            time, *_ = departure.follow_until(saddle, delta, start.n, start.z, margin, 3 * blow_up, coarser=coarser)
             row[f"escape_{k}{suffix}"] = time * delta ** (2 - saddle.degree)
     return row
 
@@ -212,7 +219,7 @@ def cell(p: Parameters, context: Context) -> Arrays:
         hypotheses.append(
             [require_degree(saddle.network, x), saddle.stationarity(), require_signal(saddle.idle.network, x, residual)]
         )
-        (start,), refused = saddles.draw_starts(saddle, 1, epsilons, p.largest_growth, rng)
+        (start,), refused = departure.draw_starts(saddle, 1, epsilons, p.largest_growth, rng)
         rejected += refused
         row, paths = run(p, saddle, gamma, start)
         row |= lemma_5_4(p, saddle, gamma, rates, rng) | equation_66(saddle, rng)

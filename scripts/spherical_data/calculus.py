@@ -12,10 +12,10 @@ import sympy as sp
 from pydantic import Field
 from scipy.integrate import quad, solve_ivp
 
-from flowcheck.bounds.spherical_data import GROWTH_CAP
-from flowcheck.enclosure import enclose_maximum
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
+from flowcheck.measures.enclosure import enclose_maximum
+from flowcheck.papers.spherical_data.bounds import GROWTH_CAP
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 
 class Parameters(ParametersModel):

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck.bounds import spherical_data as bounds
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import law, law_gradient, planar_gradient
-from flowcheck.population_descent import population_descent
-from flowcheck.step_sums import late_slopes
+from flowcheck.papers.spherical_data import bounds
+from flowcheck.papers.spherical_data.descent import population_descent
+from flowcheck.papers.spherical_data.population import law, law_gradient, planar_gradient
+from flowcheck.papers.spherical_data.step_sums import late_slopes
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 Positive = Annotated[float, Field(gt=0)]
 ROUNDING = 8.0 * np.finfo(float).eps

@@ -15,11 +15,11 @@ import pandas as pd
 from pydantic import Field
 from scipy.integrate import solve_ivp
 
-from flowcheck import linear, reduced_flow
-from flowcheck.bounds import spherical_data as bounds
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import law, law_gradient, planar_gradient
+from flowcheck.networks import linear
+from flowcheck.papers.spherical_data import bounds, reduced_flow
+from flowcheck.papers.spherical_data.population import law, law_gradient, planar_gradient
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 Positive = Annotated[float, Field(gt=0)]
 Angle = Annotated[float, Field(gt=0, lt=math.pi)]

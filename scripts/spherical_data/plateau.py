@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck import reduced_flow
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import law
-from flowcheck.statistics import slope_interval
+from flowcheck.measures.statistics import slope_interval
+from flowcheck.papers.spherical_data import reduced_flow
+from flowcheck.papers.spherical_data.population import law
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 DEPTHS = (2, 3, 4, 5, 6)
 

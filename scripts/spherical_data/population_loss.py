@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck import linear
-from flowcheck.bounds.spherical_data import GROWTH_CAP
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import SphericalLaw, law, law_gradient, planar_gradient
+from flowcheck.networks import linear
+from flowcheck.papers.spherical_data.bounds import GROWTH_CAP
+from flowcheck.papers.spherical_data.population import SphericalLaw, law, law_gradient, planar_gradient
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 ELLIPSE = np.diag([1.0, 3.0])
 # The label-giving vector of the stretched data: any direction off the axes of the ellipse will do, this one is the inventory's.

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck import linear, reduced_flow
-from flowcheck.bounds import spherical_data as bounds
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import law
-from flowcheck.population_descent import circle_sgd
-from flowcheck.statistics import clopper_pearson
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.networks import linear
+from flowcheck.papers.spherical_data import bounds, reduced_flow
+from flowcheck.papers.spherical_data.descent import circle_sgd
+from flowcheck.papers.spherical_data.population import law
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 START = np.array([0.6, -0.8])
 START_CLOCK = float(reduced_flow.clock(2.0 * math.atan(3.0)))

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.population import law
-from flowcheck.statistics import clopper_pearson
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.papers.spherical_data.population import law
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 
 class Parameters(ParametersModel):

@@ -12,19 +12,24 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from flowcheck import alignment_measures as measures
-from flowcheck import early_alignment as early
-from flowcheck import kinked
-from flowcheck.alignment_measures import Dichotomy
-from flowcheck.bounds import two_homogeneous as bounds
-from flowcheck.data import gaussian, noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.early_alignment import Cases, Study
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.flow import loss_flow, loss_ratio_below, norm_reaches
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck import geometry
+from flowcheck.alignment import reference
+from flowcheck.alignment import shadow as early
+from flowcheck.alignment.shadow import Cases
+from flowcheck.alignment.study import LARGEST_CONDITION, Study
+from flowcheck.data.synthetic import gaussian, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.events import loss_ratio_below, norm_reaches
+from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC
-from flowcheck.networks import Network, power_net, relu_two_trainable, two_layer
+from flowcheck.measures import readings
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.network import Network
+from flowcheck.networks.zoo import power_net, relu_two_trainable, two_layer
+from flowcheck.papers.homogeneous import alignment_metrics as measures
+from flowcheck.papers.homogeneous.alignment_metrics import Dichotomy
+from flowcheck.papers.two_homogeneous import bounds, kink_example
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 LOSSES = (HALF_SUM, LOGISTIC)
 GROWING: dict[str, Network] = {
@@ -125,14 +130,14 @@ def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.nd
         shared, own = (shared / largest).clamp_max(0.1 / largest), own.clamp_max(0.1 / largest)
     deltas = torch.cat([shared, own], dim=1)
     compared = study.compare(deltas, wrong_limit=None if wrong is None else wrong.ends.limit)
-    compared["resolved"] &= arrays["largest_norm"] <= early.LARGEST_CONDITION
+    compared["resolved"] &= arrays["largest_norm"] <= LARGEST_CONDITION
     return arrays | compared
 
 
 def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
     r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
     deltas = torch.tensor(p.escape_deltas, dtype=study.x.dtype)
-    rows = (study.ends.branch == early.DIRECTION).nonzero()[:, 0].repeat_interleave(len(deltas))
+    rows = (study.ends.branch == reference.DIRECTION).nonzero()[:, 0].repeat_interleave(len(deltas))
     cases, scales = study.cases.take(rows), deltas.repeat(len(rows) // len(deltas))
     ratio = np.full(len(rows), np.nan)
     of = constants(study.network, study.x, cases)
@@ -173,8 +178,8 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     norms = parts.norm(dim=-1)
     z = cases.z.repeat_interleave(count, dim=0)
     starts = (parts / norms.unsqueeze(-1)).flatten(0, 1)
-    ends = early.reference(unit, study.x, z, starts, smallest_epsilon=min(p.block_epsilons))
-    floor = torch.where(ends.branch == early.COLLAPSE, torch.inf, ends.norm_floor).view(norms.shape) * norms
+    ends = reference.reference(unit, study.x, z, starts, smallest_epsilon=min(p.block_epsilons))
+    floor = torch.where(ends.branch == reference.COLLAPSE, torch.inf, ends.norm_floor).view(norms.shape) * norms
     moments = [
         ends.at(ends.moment(epsilon))[1].view(norms.shape).amax(dim=1) for epsilon in sorted(p.block_epsilons, reverse=True)
     ]
@@ -185,7 +190,7 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     found = []
     for run in both:
         s = run.s.unflatten(-1, (count, size))
-        found.append((s.norm(dim=-1), early.misalignment(s, limit)))
+        found.append((s.norm(dim=-1), geometry.misalignment(s, limit)))
     (norm, apart), (norm_coarse, apart_coarse) = found
     error = (norm - norm_coarse).abs() / norm.clamp_min(1.0) + (apart - apart_coarse).abs()
     return {
@@ -196,7 +201,7 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
         "large_misalignment": apart[:, -1].numpy(),
         "large_error": error[:, -1].numpy(),
         "start_norm": norms.numpy(),
-        "start_misalignment": early.misalignment(parts, limit[:, 0, 0]).numpy(),
+        "start_misalignment": geometry.misalignment(parts, limit[:, 0, 0]).numpy(),
         "eta": 0.5 * floor.amin(dim=1).clamp_max(2.0).numpy(),
         "time": times.numpy(),
         "branch": ends.branch.numpy(),
@@ -218,7 +223,7 @@ def higher(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         ends = []
         for rtol in (p.rtol * 1e-2, p.rtol):
             path = loss_flow(network, x, y, HALF_SUM, starts, scales, rtol=rtol, length=length, clock="time")
-            ends.append(early.misalignment(path.direction, starts).view(p.seeds, -1))
+            ends.append(geometry.misalignment(path.direction, starts).view(p.seeds, -1))
         arrays[name], arrays[f"{name}_error"] = ends[0].numpy(), (ends[0] - ends[1]).abs().numpy()
     return arrays
 
@@ -238,8 +243,8 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     cubic, rng = HIGHER["L3"], context.rng("cubic")
     y = noisy_teacher_labels(rng, cubic, study.x, p.seeds, p.noise)
     cases = Cases.of(LOSSES, torch.stack([y, y.sign()]), unit_vectors(rng, p.seeds, cubic.size))
-    ends = early.reference(cubic, study.x, cases.z, cases.starts, smallest_epsilon=min(p.epsilons))
-    grows = (ends.branch == early.DIRECTION).nonzero()[:, 0]
+    ends = reference.reference(cubic, study.x, cases.z, cases.starts, smallest_epsilon=min(p.epsilons))
+    grows = (ends.branch == reference.DIRECTION).nonzero()[:, 0]
     until = ends.at(ends.moment(moment))[1][grows]
     scales = deltas.expand(len(grows), -1)
     run, _ = early.shadow(cubic, study.x, LOSSES, cases.take(grows), scales, until[:, None], rtol=p.rtol, degree=2.0)
@@ -293,7 +298,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
 
 def eta_of(arrays: measures.Arrays) -> np.ndarray:
     """1 where u goes to 0, else half of the norm floor of Lemma C.7, at most 1."""
-    return np.where(arrays["branch"] == early.COLLAPSE, 1.0, np.minimum(0.5 * arrays["norm_floor"], 1.0))
+    return np.where(arrays["branch"] == reference.COLLAPSE, 1.0, np.minimum(0.5 * arrays["norm_floor"], 1.0))
 
 
 def largest_epsilon(eta: np.ndarray) -> np.ndarray:
@@ -322,9 +327,9 @@ def theorem(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     control, epsilon = parts["control"], min(p.epsilons)
     margin = bounds.dichotomy_margin(control["cubic_norm"], control["cubic_misalignment"], control["cubic_eta"][:, None], epsilon)
     evidence.measure("dichotomy_margin_cubic", margin[:, -1].min(initial=np.inf), error=1e-4, n=len(margin))
-    waits = torch.from_numpy(kinked.branch(10.0, np.array([9.0])))
+    waits = torch.from_numpy(kink_example.branch(10.0, np.array([9.0])))
     limit = torch.full((1, 2), math.sqrt(0.5), dtype=waits.dtype)
-    apart = early.misalignment(waits, limit).numpy()
+    apart = geometry.misalignment(waits, limit).numpy()
     margin = bounds.dichotomy_margin(waits.norm(dim=-1).numpy(), apart, 0.5, epsilon)
     evidence.measure("dichotomy_margin_branching", margin[0], error=1e-14)
     evidence.measure("branching_distance", float((waits - limit).norm()), error=1e-14)
@@ -363,19 +368,19 @@ def shadows(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     columns, kept = slice(0, len(p.fit_deltas)), []
     for name in GROWING:
         for loss, label in ((0, ""), (1, "_logistic")):
-            rows = (parts[name]["branch"] == early.DIRECTION) & (parts[name]["loss"] == loss)
+            rows = (parts[name]["branch"] == reference.DIRECTION) & (parts[name]["loss"] == loss)
             measures.measure_deviation_rate(evidence, f"shadowing_slope_{name}{label}", parts[name], rows, columns, RESOLUTION)
-        rows = (parts[name]["branch"] == early.DIRECTION) & parts[name]["resolved"][:, 0]
+        rows = (parts[name]["branch"] == reference.DIRECTION) & parts[name]["resolved"][:, 0]
         arrays = parts[name]
         taken = [arrays[key][rows, columns] for key in ("deltas", "deviation", "deviation_error")]
         kept.append([taken[0], taken[1][..., 0], taken[2][..., 0], arrays["largest_norm"][rows, 0]])
     pooled = measures.deviation_rate(*(np.concatenate(each) for each in zip(*kept, strict=True)), RESOLUTION)
-    measures.measure_rate(evidence, "shadowing_slope", pooled)
+    readings.measure_rate(evidence, "shadowing_slope", pooled)
     for name in ("permuted", "cubic"):
         deviation = parts["control"][f"{name}_deviation"]
         x = np.broadcast_to(np.log(np.array(p.control_deltas)), deviation.shape)
-        found = measures.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
-        measures.measure_rate(evidence, f"shadowing_slope_{name}", found)
+        found = readings.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
+        readings.measure_rate(evidence, f"shadowing_slope_{name}", found)
         evidence.measure(f"deviation_{name}_min", deviation[:, -1].min(), error=1e-4, n=len(deviation))
         evidence.arrays |= {f"{name}_{key}": parts["control"][f"{name}_{key}"] for key in ("deviation", "size")}
     evidence.arrays |= {"control_deltas": np.array(p.control_deltas), "fit_deltas": np.array(p.fit_deltas)}
@@ -404,15 +409,17 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         at_large.append(large.min(axis=-1)[valid[:, -1]])
         large_error.append(arrays["large_error"].max(axis=-1)[valid[:, -1]])
         residuals.append(arrays["residual"])
-        values.append(arrays["value"][arrays["branch"] != early.COLLAPSE])
+        values.append(arrays["value"][arrays["branch"] != reference.COLLAPSE])
         ending = np.bincount(arrays["branch"], minlength=3)
-        evidence.measure(f"blocks_direction_{name}", int(ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
-        evidence.measure(f"blocks_elsewhere_{name}", int(ending.sum() - ending[early.DIRECTION]), error=0.0, n=int(ending.sum()))
+        evidence.measure(f"blocks_direction_{name}", int(ending[reference.DIRECTION]), error=0.0, n=int(ending.sum()))
+        evidence.measure(
+            f"blocks_elsewhere_{name}", int(ending.sum() - ending[reference.DIRECTION]), error=0.0, n=int(ending.sum())
+        )
     before = np.concatenate(at_start)
     evidence.measure("block_margin_start", before.min(initial=np.inf), error=1e-12, n=len(before))
     for name, parts_of, errors_of in (("min", margins, errors), ("large_delta", at_large, large_error)):
         joined = np.concatenate(parts_of)
-        margin, error, n = measures.smallest(joined, np.concatenate(errors_of), np.ones_like(joined, dtype=bool))
+        margin, error, n = readings.smallest(joined, np.concatenate(errors_of), np.ones_like(joined, dtype=bool))
         evidence.measure(f"block_margin_{name}", margin, error=error, n=n)
     evidence.measure("block_cases_without_delta_bar", missing, error=0.0, n=cases)
     evidence.measure("block_residual_max", np.concatenate(residuals).max(), error=1e-12, n=len(np.concatenate(residuals)))
@@ -432,11 +439,11 @@ def escapes(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
         evidence.arrays |= {f"{name}_escape_time": scaled, f"{name}_escape_misalignment": arrays["misalignment"]}
     scaled, error, use = (np.concatenate(each) for each in zip(*kept, strict=True))
     x = np.broadcast_to(log_time, scaled.shape)
-    measures.measure_rate(evidence, "escape_time_slope_L2", measures.rate(x, scaled, error, use))
-    every = measures.rate(x, scaled, error, np.isfinite(scaled))
-    measures.measure_rate(evidence, "escape_time_slope_any_alignment", every)
-    halved = measures.rate(x, 0.5 * scaled, error, use)
-    measures.measure_rate(evidence, "escape_time_slope_degree_one", halved)
+    readings.measure_rate(evidence, "escape_time_slope_L2", readings.rate(x, scaled, error, use))
+    every = readings.rate(x, scaled, error, np.isfinite(scaled))
+    readings.measure_rate(evidence, "escape_time_slope_any_alignment", every)
+    halved = readings.rate(x, 0.5 * scaled, error, use)
+    readings.measure_rate(evidence, "escape_time_slope_degree_one", halved)
     evidence.measure("escapes_missing", int(np.isnan(scaled).sum()), error=0.0, n=scaled.size)
     evidence.arrays["escape_deltas"] = np.array(p.escape_deltas)
     measures.measure_evaluations(evidence, list(found.values()), p.escape_deltas)
@@ -449,10 +456,10 @@ def turning(p: Parameters, arrays: measures.Arrays, evidence: Evidence) -> None:
     x = np.broadcast_to(np.log(np.array(p.turning_deltas)), arrays["L2"].shape)
     for name in HIGHER:
         turned, error = arrays[name], arrays[f"{name}_error"]
-        found = measures.rate(
+        found = readings.rate(
             x, np.log(turned), np.maximum(error / turned, 1e-6), (x <= math.log(1e-2)) & (turned >= 100 * error)
         )
-        measures.measure_rate(evidence, f"turning_slope_{name}", found)
+        readings.measure_rate(evidence, f"turning_slope_{name}", found)
         evidence.arrays[f"{name}_turned"] = turned
         evidence.measure(f"turned_{name}", np.median(turned[:, -1]), error=float(error[:, -1].max()), n=len(turned))
     evidence.arrays["turning_deltas"] = np.array(p.turning_deltas)

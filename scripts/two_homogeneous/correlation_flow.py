@@ -9,13 +9,13 @@ import math
 import numpy as np
 import torch
 
-from flowcheck import correlation_experiment as experiment
-from flowcheck.correlation_experiment import Parameters
-from flowcheck.correlation_study import Family
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, main
-from flowcheck.networks import two_layer
-from flowcheck.piecewise_flow import chain_rule_gap, follow_unit
+from flowcheck.flows.two_layer_unit import chain_rule_gap, follow_unit
+from flowcheck.networks.zoo import two_layer
+from flowcheck.papers.homogeneous import ncf_experiment as experiment
+from flowcheck.papers.homogeneous.families import Family
+from flowcheck.papers.homogeneous.ncf_experiment import Parameters
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, main
 
 ENDS = ("rests", "vanishes", "grows")
 STARTS = ((0.5, -1.0), (1.0, -1.0), (0.3, 1.0))

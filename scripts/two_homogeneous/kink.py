@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import sympy as sp
 import torch
-from measured import Number, Part, pack, unpack
 from pydantic import Field
 
-from flowcheck import clarke, data, flow, kinked, networks
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
-from flowcheck.statistics import slope_interval
+from flowcheck.correlation import clarke
+from flowcheck.data import synthetic
+from flowcheck.flows import flow
+from flowcheck.measures.statistics import slope_interval
+from flowcheck.networks import zoo
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.papers.two_homogeneous import kink_example
+from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 RTOL, COARSE = 1e-12, 1e-10
 NETWORK_RTOL, NETWORK_COARSE = 1e-10, 1e-8
@@ -46,13 +50,13 @@ def figure_2(p: Parameters, context: Context) -> Part:
     """The field of Figure 2 against differences of f; its symmetries; the one-sided limits at [1, 0]."""
     axis, h = np.linspace(-2.0, 2.0, 20), 1e-6
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    field = kinked.subdifferential(grid)[:, 0]
-    differences = [(kinked.value(grid + h * e) - kinked.value(grid - h * e)) / (2 * h) for e in np.eye(2)]
+    field = kink_example.subdifferential(grid)[:, 0]
+    differences = [(kink_example.value(grid + h * e) - kink_example.value(grid - h * e)) / (2 * h) for e in np.eye(2)]
     unsigned = np.stack([field[:, 0], grid[:, 0]], axis=-1)
-    mirrored = kinked.subdifferential(grid * [1, -1])[:, 0]
+    mirrored = kink_example.subdifferential(grid * [1, -1])[:, 0]
     outwards = np.sign(grid[:, 1] * field[:, 1])
-    sides = kinked.subdifferential(np.array([[1.0, 1e-12], [1.0, -1e-12]]))[:, 0]
-    off = kinked.subdifferential(np.array([[1.0, 0.1]]))[0]
+    sides = kink_example.subdifferential(np.array([[1.0, 1e-12], [1.0, -1e-12]]))[:, 0]
+    off = kink_example.subdifferential(np.array([[1.0, 0.1]]))[0]
     origin, n = np.zeros((1, 2)), len(grid)
     rounding = 1e-16 * 4 / h  # f is bilinear off the kink: the difference quotient errs by rounding only
     return {
@@ -75,14 +79,14 @@ def lemma_e1(p: Parameters, context: Context) -> Part:
     t, h, departures = np.linspace(0.0, LATE, 251)[1:], 1e-5, (0.0, 0.5, 1.3, 3.1, 4.7)
     residual, doubled, curves = [], [], []
     for departure, side in [(T, side) for T in departures for side in (1.0, -1.0)]:
-        curve, smooth = kinked.branch(departure, t, side), np.abs(t - departure) > 2 * h
-        velocity = (kinked.branch(departure, t + h, side) - kinked.branch(departure, t - h, side)) / (2 * h)
-        residual.append(kinked.distance_to_segment(velocity, kinked.subdifferential(curve))[smooth].max())
-        doubled.append(kinked.distance_to_segment(2 * velocity, kinked.subdifferential(curve))[smooth].max())
+        curve, smooth = kink_example.branch(departure, t, side), np.abs(t - departure) > 2 * h
+        velocity = (kink_example.branch(departure, t + h, side) - kink_example.branch(departure, t - h, side)) / (2 * h)
+        residual.append(kink_example.distance_to_segment(velocity, kink_example.subdifferential(curve))[smooth].max())
+        doubled.append(kink_example.distance_to_segment(2 * velocity, kink_example.subdifferential(curve))[smooth].max())
         curves.append(curve)
     late = np.array([LATE])
-    distances = [np.linalg.norm(unit(kinked.branch(T, late)) - LIMIT) for T in (LATE, 2 * LATE, 100 * LATE)]
-    at_once = np.linalg.norm(unit(kinked.branch(0.0, late)) - LIMIT)
+    distances = [np.linalg.norm(unit(kink_example.branch(T, late)) - LIMIT) for T in (LATE, 2 * LATE, 100 * LATE)]
+    at_once = np.linalg.norm(unit(kink_example.branch(0.0, late)) - LIMIT)
     largest = math.sqrt(2.0 - math.sqrt(2.0))
     difference = 2e-9 * math.cosh(LATE) / 10  # h^2 / 6 and 1e-16 / h, times the size of the curve
     return {
@@ -137,14 +141,14 @@ def lemma_e2(p: Parameters, context: Context) -> Part:
             np.stack([-size[3], side[3] * size[3]], axis=-1),
         ]
     )
-    exact, exact_hits = kinked.solution(starts, times), kinked.hit_time(starts)
-    (found, hits), (coarse, coarse_hits) = (kinked.event_driven(starts, times, rtol=rtol) for rtol in (RTOL, COARSE))
+    exact, exact_hits = kink_example.solution(starts, times), kink_example.hit_time(starts)
+    (found, hits), (coarse, coarse_hits) = (kink_example.event_driven(starts, times, rtol=rtol) for rtol in (RTOL, COARSE))
     within = np.where(exact_hits <= LENGTH, exact_hits, np.inf)
     both, n = np.isfinite(hits) & np.isfinite(within), len(starts)
     invariant = [states[..., 0] ** 2 - states[..., 1] ** 2 - (starts**2 @ [1.0, -1.0])[:, None] for states in (found, coarse)]
     ratio, ratio_error = separation(starts, times, 1e-5)
     apart, apart_error = separation(starts, times, 1e-10)
-    branching = kinked.event_driven(np.array([[1.0, 1e-10], [1.0, -1e-10]]), times)[0]
+    branching = kink_example.event_driven(np.array([[1.0, 1e-10], [1.0, -1e-10]]), times)[0]
     return {
         "starts": starts,
         "paths": exact,
@@ -170,7 +174,8 @@ def separation(starts: np.ndarray, times: np.ndarray, size: float) -> tuple[np.n
     shifted = (starts[None] + shifts[:, None]).reshape(-1, 2)
     apart = [
         np.linalg.norm(
-            kinked.event_driven(shifted, times, rtol=rtol)[0] - np.tile(kinked.solution(starts, times), (4, 1, 1)), axis=-1
+            kink_example.event_driven(shifted, times, rtol=rtol)[0] - np.tile(kink_example.solution(starts, times), (4, 1, 1)),
+            axis=-1,
         )
         for rtol in (RTOL, COARSE)
     ]
@@ -184,7 +189,7 @@ def absorption(p: Parameters, context: Context) -> Part:
     start = np.stack([np.concatenate([-level, level]), np.zeros(2 * p.starts)], axis=-1)
     u = start.copy()
     for _ in range(p.euler_steps):
-        ends, weight = kinked.subdifferential(u), rng.random((len(u), 1))
+        ends, weight = kink_example.subdifferential(u), rng.random((len(u), 1))
         u = u + h * (weight * ends[:, 0] + (1 - weight) * ends[:, 1])
     drift = np.linalg.norm(u - start, axis=-1) / h
     return {
@@ -196,11 +201,11 @@ def absorption(p: Parameters, context: Context) -> Part:
 def definition_41(p: Parameters, context: Context) -> Part:
     """A locally Lipschitz gradient makes every start non-branching: squared ReLU, perturbed by 1e-4, against e^{Kt}."""
     rng, times, size = context.rng("definition-4-1"), np.linspace(0.05, 0.5, 10), 1e-4
-    network = networks.power_net(4, 3, 2.0, (1.0, 1.0, -1.0, 1.0))
-    x = data.sphere_inputs(rng, 10, 3)
-    z = data.gaussian(rng, 10)
-    starts = data.unit_vectors(rng, p.starts, network.size)
-    shifted = starts + size * data.unit_vectors(rng, p.starts, network.size)
+    network = zoo.power_net(4, 3, 2.0, (1.0, 1.0, -1.0, 1.0))
+    x = synthetic.sphere_inputs(rng, 10, 3)
+    z = synthetic.gaussian(rng, 10)
+    starts = synthetic.unit_vectors(rng, p.starts, network.size)
+    shifted = starts + size * synthetic.unit_vectors(rng, p.starts, network.size)
     lipschitz = 2.0 * float((z.abs() * x.norm(dim=1) ** 2).sum())
 
     def apart(rtol: float) -> torch.Tensor:
@@ -212,7 +217,7 @@ def definition_41(p: Parameters, context: Context) -> Part:
 
     fine, coarse = apart(NETWORK_RTOL), apart(NETWORK_COARSE)
     excess = (fine / size).log() - lipschitz * torch.from_numpy(times)
-    sides = kinked.event_driven(np.array([[1.0, size / 2], [1.0, -size / 2]]), times)[0]
+    sides = kink_example.event_driven(np.array([[1.0, size / 2], [1.0, -size / 2]]), times)[0]
     branching = np.log(np.linalg.norm(sides[0] - sides[1], axis=-1) / size) - times
     return {
         "degree_defect": Number(require_degree(network, x, 2)),
@@ -225,10 +230,10 @@ def definition_41(p: Parameters, context: Context) -> Part:
 def lemma_c1(p: Parameters, context: Context) -> Part:
     """Multipliers z + f(t), |f| <= delta, piecewise constant at random: a smooth network, the kink, and the branching point."""
     rng, pieces, length = context.rng("lemma-c1"), 10, 0.6
-    network = networks.power_net(3, 3, 2.0, (1.0, -1.0, 1.0))
-    x, z = data.sphere_inputs(rng, 8, 3), data.gaussian(rng, 8)
+    network = zoo.power_net(3, 3, 2.0, (1.0, -1.0, 1.0))
+    x, z = synthetic.sphere_inputs(rng, 8, 3), synthetic.gaussian(rng, 8)
     deltas = np.geomspace(1e-1, p.smallest_delta, 9)
-    start = data.unit_vectors(rng, 1, network.size).expand(len(deltas) + 1, -1)
+    start = synthetic.unit_vectors(rng, 1, network.size).expand(len(deltas) + 1, -1)
     noise = rng.uniform(-1.0, 1.0, (pieces, len(z)))
     size = torch.tensor([0.0, *deltas])[:, None]
 
@@ -247,10 +252,10 @@ def lemma_c1(p: Parameters, context: Context) -> Part:
     times = np.linspace(0.0, LENGTH, pieces + 1)
     clocks = [np.append(0.0, np.cumsum(np.diff(times) * (1 + delta * noise[:, 0]))) for delta in deltas]
     kinds = np.array([[0.3, 0.8], [1.0, 0.2], [-1.0, 0.5], [-1.0, 1.0], [-1.0, 0.0]])
-    kink = [np.abs(kinked.solution(kinds, tau) - kinked.solution(kinds, times)).max() for tau in clocks]
+    kink = [np.abs(kink_example.solution(kinds, tau) - kink_example.solution(kinds, times)).max() for tau in clocks]
     waits = (0.0, 0.7, 1.4)
-    perturbed = [[kinked.branch(T, tau, side) for T in waits for side in (1.0, -1.0)] for tau in clocks]
-    own = np.array([kinked.branch(T, times, side) for T in waits for side in (1.0, -1.0)])
+    perturbed = [[kink_example.branch(T, tau, side) for T in waits for side in (1.0, -1.0)] for tau in clocks]
+    own = np.array([kink_example.branch(T, times, side) for T in waits for side in (1.0, -1.0)])
     nearest = [np.abs(np.array(curves) - own).max() for curves in perturbed]
     fixed = [np.abs(np.array(curves) - own[0]).max() for curves in perturbed]
     error = np.abs(smooth - coarse)
@@ -273,15 +278,16 @@ def lemma_i(p: Parameters, context: Context) -> Part:
     deltas = np.append(np.geomspace(1e-12, 0.05, 24), [0.08, 0.0999])
     around, smooth = KINK + deltas[:, None], CORNER + deltas[deltas <= 0.01, None]
     norms = [
-        np.linalg.norm(2 * (kinked.value(u) - 1)[:, None] * kinked.subdifferential(u)[:, 0], axis=-1) for u in (around, smooth)
+        np.linalg.norm(2 * (kink_example.value(u) - 1)[:, None] * kink_example.subdifferential(u)[:, 0], axis=-1)
+        for u in (around, smooth)
     ]
-    critical = -2.0 * kinked.subdifferential(KINK)  # g' = 2 (f - 1) f', and f = 0 on the kink
+    critical = -2.0 * kink_example.subdifferential(KINK)  # g' = 2 (f - 1) f', and f = 0 on the kink
     times, moving = np.linspace(0.0, 0.3, 301), deltas >= 1e-9
     starts = around[moving]
-    fine, coarse = (kinked.event_driven(starts, times, kinked.descent_to(1.0), rtol)[0] for rtol in (RTOL, COARSE))
+    fine, coarse = (kink_example.event_driven(starts, times, kink_example.descent_to(1.0), rtol)[0] for rtol in (RTOL, COARSE))
     at = np.argmin(np.abs(times - 0.1))
     moved, moved_coarse = (np.linalg.norm(path[:, at] - KINK, axis=-1) for path in (fine, coarse))
-    away = np.linalg.norm(kinked.event_driven(smooth, times, kinked.descent_to(1.0))[0][:, at] - CORNER, axis=-1)
+    away = np.linalg.norm(kink_example.event_driven(smooth, times, kink_example.descent_to(1.0))[0][:, at] - CORNER, axis=-1)
     box = np.stack(np.meshgrid(np.linspace(0.8, 1.2, 41), np.linspace(0.0, 1.0, 41)), axis=-1).reshape(1, -1, 2)
     low = 0.5 * deltas[moving][:, None]
     u1, u2 = box[..., 0], low + box[..., 1] * (0.35 - low)
@@ -294,9 +300,9 @@ def lemma_i(p: Parameters, context: Context) -> Part:
         "i_moved": moved,
         "i_smooth_deltas": deltas[deltas <= 0.01],
         "i_moved_smooth": away,
-        "i1_zero_distance": Number(kinked.distance_to_segment(np.zeros(2), critical), 1e-15),
+        "i1_zero_distance": Number(kink_example.distance_to_segment(np.zeros(2), critical), 1e-15),
         "i1_zero_distance_off_kink": Number(
-            kinked.distance_to_segment(np.zeros(2), -2 * kinked.subdifferential(around[-1])), 1e-15
+            kink_example.distance_to_segment(np.zeros(2), -2 * kink_example.subdifferential(around[-1])), 1e-15
         ),
         "i1_norm_min": Number(norms[0].min(), 1e-15, n),
         "i1_norm_min_smooth_saddle": Number(norms[1].min(), 1e-15, len(norms[1])),
@@ -320,11 +326,11 @@ def equation_15(p: Parameters, context: Context) -> Part:
     for name, (centre, target) in EXAMPLES.items():
         shift = radii[:, None, None] * circle
         u = centre + shift
-        gradient = 2 * (kinked.value(u) - target)[..., None, None] * kinked.subdifferential(u)
+        gradient = 2 * (kink_example.value(u) - target)[..., None, None] * kink_example.subdifferential(u)
         products = (gradient * shift[..., None, :]).sum(axis=-1) / (radii**2)[:, None, None]
         required, printed = -products.min(axis=(1, 2)), products.max(axis=(1, 2))
         starts = centre + 1e-6 * circle[(np.abs(circle[:, 1]) > 0.3) & (rng.random(p.points) < 0.5)]
-        paths = kinked.event_driven(starts, times, kinked.descent_to(target))[0]
+        paths = kink_example.event_driven(starts, times, kink_example.descent_to(target))[0]
         growth = np.log(np.linalg.norm(paths - centre, axis=-1) / 1e-6)[:, 1:].max(axis=0)
         numbers |= {
             f"kappa_curve_{name}": required,

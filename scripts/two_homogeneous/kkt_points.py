@@ -12,10 +12,18 @@ import numpy as np
 import pandas as pd
 import sympy as sp
 import torch
-from leaky_neuron import SLOPE, lemma_54, neuron
-from measured import Number, Part, pack, unpack
 from pydantic import Field
-from subdifferentials import (
+
+from flowcheck.correlation import clarke
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data import synthetic
+from flowcheck.flows import events, flow
+from flowcheck.geometry import angle, unit
+from flowcheck.networks import activation, zoo
+from flowcheck.papers.two_homogeneous.leaky_neuron import SLOPE, lemma_54, neuron
+from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
+from flowcheck.papers.two_homogeneous.subdifferentials import (
     ROUNDING,
     homogeneity,
     hypotheses,
@@ -26,11 +34,8 @@ from subdifferentials import (
     sample,
     two_homogeneous,
 )
-
-from flowcheck import clarke, data, flow, networks
-from flowcheck.correlation import Correlation, angle, ascend, unit
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 ITERATIONS = 150
 UNIT_SLOPES = (0.0, 0.2, -0.5)
@@ -101,9 +106,9 @@ def neuron_points(p: Parameters, context: Context) -> Neurons:
     smooth, kinked = {}, {}
     for slope in UNIT_SLOPES:
         correlation = Correlation(neuron(slope), x, z)
-        smooth[slope] = both_ways(correlation, data.unit_vectors(rng, p.starts, 4))
+        smooth[slope] = both_ways(correlation, synthetic.unit_vectors(rng, p.starts, 4))
         normals = torch.cat([x, torch.zeros(len(x), 1).to(x)], dim=1).repeat(8, 1)
-        starts = data.unit_vectors(rng, len(normals), 4)
+        starts = synthetic.unit_vectors(rng, len(normals), 4)
         starts = starts - (starts * normals).sum(dim=1, keepdim=True) * normals
         candidates = both_ways(OnFaces(neuron(slope), x, z, normals), starts)
         pieces = [clarke.all_signs(neuron(slope), w, x) for w in candidates]
@@ -117,7 +122,7 @@ def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Part:
     rng, (x, z) = context.rng("c5"), sample(context, "c5", 7)
     gaps, kinked, alone, factor, random = [], [], [], [], []
     for network in two_homogeneous().values():
-        correlation, starts = Correlation(network, x, z), data.unit_vectors(rng, p.starts, network.size)
+        correlation, starts = Correlation(network, x, z), synthetic.unit_vectors(rng, p.starts, network.size)
         points = both_ways(correlation, starts)
         gaps += [inclusion(correlation, u, 2.0) for u in points]
         factor += [inclusion(correlation, u, 1.0) for u in points]
@@ -143,7 +148,7 @@ def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Part:
 
 def inclusion(correlation: Correlation, u: torch.Tensor, degree: float) -> float:
     """Distance of degree N(u) u from dN(u), relative to the largest generator."""
-    signs = clarke.nearby_signs(correlation.network, u, correlation.x, data.gaussian(np.random.default_rng(0), 64, len(u)))
+    signs = clarke.nearby_signs(correlation.network, u, correlation.x, synthetic.gaussian(np.random.default_rng(0), 64, len(u)))
     s = clarke.generators(correlation, u, signs)
     target = degree * correlation.value(u[None]) * u
     return float(clarke.hull_distance(target[None].numpy(), s.numpy())[0] / s.norm(dim=1).max())
@@ -152,9 +157,9 @@ def inclusion(correlation: Correlation, u: torch.Tensor, degree: float) -> float
 def lemma_h1(p: Parameters, context: Context, neurons: Neurons) -> Part:
     """KKT points of one two-layer neuron found by ascent, kinks included, are balanced and give KKT points of (90)."""
     x, z, balance, residual, lifted, values = neurons.x, neurons.z, [], [], [], []
-    around = data.gaussian(context.rng("h1-around"), 64, 3)
+    around = synthetic.gaussian(context.rng("h1-around"), 64, 3)
     for slope in UNIT_SLOPES:
-        single, pair = (Correlation(network, x, z) for network in (networks.power_net(1, 3, 1.0, slope=slope), neuron(slope)))
+        single, pair = (Correlation(network, x, z) for network in (zoo.power_net(1, 3, 1.0, slope=slope), neuron(slope)))
         for w in [*neurons.smooth[slope], *neurons.kinked[slope]]:
             u, sign = math.sqrt(2) * w[:3], w[3:].sign()
             balance.append(abs(abs(float(w[3])) - math.sqrt(0.5)))
@@ -179,9 +184,9 @@ def balance_along_flows(p: Parameters, context: Context, x: torch.Tensor, z: tor
     Labels of one sign: then v > 0, every kink is convex in u, and no flow slides along one.
     """
     network = neuron(SLOPE)
-    starts = data.unit_vectors(context.rng("h1-flows"), 8 * p.points, 4)
+    starts = synthetic.unit_vectors(context.rng("h1-flows"), 8 * p.points, 4)
     starts = starts[(Correlation(network, x, z).value(starts) > 0.05) & ((starts[:, 3] ** 2 - 0.5).abs() > 0.1)][: p.points]
-    path = flow.correlation_flow(network, x, z, starts, until=[flow.growth_reaches(1e4)], rtol=1e-7)
+    path = flow.correlation_flow(network, x, z, starts, until=[events.growth_reaches(1e4)], rtol=1e-7)
     w, first = path.direction, starts[:, 3].abs() / starts[:, :3].norm(dim=1)
     ratio = w[:, 3].abs() / w[:, :3].norm(dim=1)
     return {
@@ -205,9 +210,9 @@ def example_g1(p: Parameters, context: Context) -> Part:
     x, y, full, labels = symmetric(context, "g1", 1.0)
     matrix = torch.einsum("n,ni,nj->ij", y, x, x)
     eigenvalues, vectors = torch.linalg.eigh(matrix)
-    starts = data.unit_vectors(context.rng("g1-starts"), p.points, 3)
+    starts = synthetic.unit_vectors(context.rng("g1-starts"), p.points, 3)
     for slope in SQUARED_SLOPES:
-        network, sigma = networks.power_net(1, 3, 2.0, slope=slope), networks.Activation(slope, 2.0)
+        network, sigma = zoo.power_net(1, 3, 2.0, slope=slope), activation.Activation(slope, 2.0)
         even, odd = (Correlation(network, full, torch.cat([y, sign * y])) for sign in (1.0, -1.0))
         found["identity"].append(float((sigma(t) + sigma(-t) - (1 + slope**2) * t**2).abs().max()))
         found["identity_printed"].append(float((sigma(t) - sigma(-t) - (1 + slope**2) * t**2).abs().max()))
@@ -255,7 +260,7 @@ def example_g2(p: Parameters, context: Context) -> Part:
     q = y @ x
     size, direction = float(q.norm()), q / q.norm()
     rng, rows = context.rng("g2-starts"), []
-    across = unit(data.gaussian(rng, p.points, 3) @ (torch.eye(3).to(x) - torch.outer(direction, direction)))
+    across = unit(synthetic.gaussian(rng, p.points, 3) @ (torch.eye(3).to(x) - torch.outer(direction, direction)))
     corners = torch.stack(
         [torch.cat([a * direction, torch.tensor([b]).to(x)]) / math.sqrt(2) for a in (1.0, -1.0) for b in (1.0, -1.0)]
     )
@@ -263,7 +268,7 @@ def example_g2(p: Parameters, context: Context) -> Part:
     wrong = torch.cat(
         [corners[:, :3] * math.sqrt(2 * (1 - PRINTED_SQUARE)), corners[:, 3:] * math.sqrt(2 * PRINTED_SQUARE)], dim=1
     )
-    starts = data.unit_vectors(rng, 4 * p.points, 4)
+    starts = synthetic.unit_vectors(rng, 4 * p.points, 4)
     starts = starts[(starts[:, 3] + starts[:, :3] @ direction).abs() > 0.2][: p.points]
     for slope in TWO_LAYER_SLOPES:
         correlation, rate = Correlation(neuron(slope), full, labels), (1 + slope) * size

@@ -16,19 +16,20 @@ import torch
 from pydantic import Field
 from scipy.integrate import solve_ivp
 
-from flowcheck import saddles
-from flowcheck.alignment_measures import measure_rate, rate
-from flowcheck.bounds.near_saddles import Growth, growth
-from flowcheck.correlation import Correlation
-from flowcheck.data import sphere_inputs, unit_vectors
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.losses import HALF_SUM
-from flowcheck.networks import power_net, two_layer
-from flowcheck.saddles import Deviation, ResidualFlow, Saddle, Start
-from flowcheck.statistics import slope_interval
-from flowcheck.units import Units
+from flowcheck.measures.readings import measure_rate, rate
+from flowcheck.measures.statistics import slope_interval
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.zoo import power_net, two_layer
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.saddles import departure
+from flowcheck.saddles.constants import Growth, growth
+from flowcheck.saddles.departure import Deviation, ResidualFlow, Start
+from flowcheck.saddles.saddle import Saddle, by_newton
+from flowcheck.saddles.units import Units
 
 POINTS = 120
 DECOYS, DECOY_TOLERANCE = ("figure_4", "partly_fitted", "orthogonal_relu"), 0.02
@@ -70,7 +71,7 @@ def partly_fitted(rng: np.random.Generator) -> Saddle:
         unit = Units.of(power_net(2, 3, 2, signs=(1, -1)), x)
         return unit, unit, y
 
-    return saddles.by_newton(draw, rng)
+    return by_newton(draw, rng)
 
 
 def orthogonal_relu(rng: np.random.Generator) -> Saddle:
@@ -147,12 +148,12 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
         row |= {"kkt_residual": float(correlation.kkt_residual(target)), "kkt_value": float(correlation.value(target))}
     if name in DECOYS:
         y = saddle.residual + saddle.fitted.outputs(saddle.weights)
-        decoy = saddles.limit_directions(saddle.idle, y, start.z[None], DECOY_TOLERANCE)[0]
+        decoy = departure.limit_directions(saddle.idle, y, start.z[None], DECOY_TOLERANCE)[0]
         wrong = solve_ivp(
             lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=1e-8, atol=1e-8
         ).y.T
-    for suffix, coarser in (("_coarse", saddles.COARSER), ("", 1.0)):
-        path = saddles.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
+    for suffix, coarser in (("_coarse", departure.COARSER), ("", 1.0)):
+        path = departure.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants).items()}
         if decoy is not None:
             row["decoy" + suffix] = float(path.cosine(decoy)[-1, -1]) - 1 + (1 + 3 / u.smallest) * p.epsilons[-1]
@@ -182,7 +183,7 @@ def counterexample(p: Parameters, coarser: float) -> Arrays:
     def u(t: float) -> np.ndarray:
         return math.exp(2 * label * t) * zeta_z
 
-    path = saddles.follow(saddle, delta, zeta_n, zeta_z, np.append(0.0, times), u, coarser=coarser)
+    path = departure.follow(saddle, delta, zeta_n, zeta_z, np.append(0.0, times), u, coarser=coarser)
     z = path.a_norm[0] ** 2 + path.b_norm[0] ** 2
     return {"z": z, "m2": np.array(m2), "rate": np.log(z[1:] / 2) / times}
 
@@ -258,7 +259,7 @@ def cell(p: Parameters, context: Context) -> Arrays:
             hypotheses["stationarity"] = max(hypotheses["stationarity"], saddle.stationarity())
             hypotheses["signal"] = min(hypotheses["signal"], require_signal(saddle.idle.network, x, residual))
             blocks.append(block_identity(saddle, rng))
-            starts, refused = saddles.draw_starts(
+            starts, refused = departure.draw_starts(
                 saddle, p.starts, np.array(p.epsilons), p.largest_growth, rng, positive=build is smooth_relu
             )
             rejected += refused
@@ -270,11 +271,11 @@ def cell(p: Parameters, context: Context) -> Arrays:
     arrays = {f"run_{key}": column.to_numpy() if key != "system" else column.to_numpy(dtype=str) for key, column in frame.items()}
     arrays |= {f"block_{key}": column.to_numpy() for key, column in pd.DataFrame(blocks).items()}
     arrays |= {f"hypothesis_{key}": np.array(value) for key, value in hypotheses.items()}
-    for suffix, coarser in (("", 1.0), ("_coarse", saddles.COARSER)):
+    for suffix, coarser in (("", 1.0), ("_coarse", departure.COARSER)):
         arrays |= {f"counterexample_{key}{suffix}": value for key, value in counterexample(p, coarser).items()}
         arrays |= {
             f"departure_{key}{suffix}": value
-            for key, value in departures(p, context.rng("departures"), coarser * saddles.RTOL).items()
+            for key, value in departures(p, context.rng("departures"), coarser * departure.RTOL).items()
         }
     return arrays | shown | {"rejected": np.array(rejected)}
 

@@ -10,18 +10,22 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from measured import Number, Part, pack, unpack
 from pydantic import Field
 
-from flowcheck import data, flow, networks
-from flowcheck import stable_sets as sets
-from flowcheck.correlation import Correlation, ascend, unit
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
-from flowcheck.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.correlation.planar import PlanarCorrelation, angular_distance
+from flowcheck.data import synthetic
+from flowcheck.flows import events, flow
+from flowcheck.geometry import unit
 from flowcheck.losses import HALF_SUM
-from flowcheck.planar_correlation import PlanarCorrelation, angular_distance
-from flowcheck.statistics import clopper_pearson
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.networks import zoo
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.papers.two_homogeneous import stable_sets as sets
+from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 FLAT = 0.3
 """Curvature below which a draw of the data is left out: it has, or nearly has, a set of KKT points that are not isolated."""
@@ -65,9 +69,9 @@ class Landscape(NamedTuple):
 def landscape(p: Parameters, context: Context, draw: int) -> Landscape:
     """Draw number `draw`: inputs uniform on the sphere, labels +1 or -1."""
     rng = context.rng("data", draw)
-    x, z = data.sphere_inputs(rng, p.inputs, 3), data.gaussian(rng, p.inputs).sign()
-    ncf = Correlation(networks.power_net(1, 3, 2.0), x, z)
-    return Landscape(ncf, sets.critical_points(ncf, data.unit_vectors(rng, 400, 3)))
+    x, z = synthetic.sphere_inputs(rng, p.inputs, 3), synthetic.gaussian(rng, p.inputs).sign()
+    ncf = Correlation(zoo.power_net(1, 3, 2.0), x, z)
+    return Landscape(ncf, sets.critical_points(ncf, synthetic.unit_vectors(rng, 400, 3)))
 
 
 def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
@@ -178,12 +182,12 @@ def closest_approach(shown: Landscape, starts: torch.Tensor, rtol: float) -> tor
 def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Part:
     """The loss flow from delta w_0 ends its first phase nearest to the KKT point that the map gives w_0."""
     rng, ncf = context.rng("early"), shown.ncf
-    starts = data.unit_vectors(rng, p.directions, 3)
+    starts = synthetic.unit_vectors(rng, p.directions, 3)
     predicted, _ = sets.nearest(shown.limits(starts), shown.maxima)
     shuffled = Correlation(ncf.network, ncf.x, ncf.z[torch.from_numpy(rng.permutation(p.inputs))])
     other, _ = sets.nearest(sets.limits(shuffled, starts, shown.points.relaxation), shown.maxima)
     small = math.log(p.delta)
-    ends = [flow.norm_reaches(math.sqrt(p.delta)), flow.log_norm_below(2 * small)]
+    ends = [events.norm_reaches(math.sqrt(p.delta)), events.log_norm_below(2 * small)]
     path = flow.loss_flow(ncf.network, ncf.x, ncf.z, HALF_SUM, starts, p.delta, until=ends, rtol=1e-8)
     reached, distance = sets.nearest(path.direction, shown.maxima)
     growing = shown.points.value[shown.points.index == 0][predicted] > 0
@@ -207,7 +211,7 @@ def further_draws(p: Parameters, context: Context) -> Part:
             left_out += 1
             continue
         maxima, saddles, minima = drawn.counts
-        starts = data.unit_vectors(context.rng("further", draw), p.directions, 3)
+        starts = synthetic.unit_vectors(context.rng("further", draw), p.directions, 3)
         _, distance = sets.nearest(drawn.limits(starts), drawn.maxima)
         ends = ascend(drawn.ncf, starts)
         by_ascent, gap = sets.nearest(ends.points[ends.distinct()], drawn.maxima)
@@ -230,11 +234,11 @@ def further_draws(p: Parameters, context: Context) -> Part:
 def circle(p: Parameters, context: Context) -> Part:
     """In the plane the stable set of a maximum is the arc between the minima beside it."""
     rng, count = context.rng("circle"), 4 * p.longitudes
-    x, z = data.sphere_inputs(rng, p.inputs, 2), data.gaussian(rng, p.inputs).sign()
+    x, z = synthetic.sphere_inputs(rng, p.inputs, 2), synthetic.gaussian(rng, p.inputs).sign()
     exact = PlanarCorrelation(x.numpy(), z.numpy())
     theta = (np.arange(count) + 0.5) / count * 2 * math.pi - math.pi
     starts = torch.from_numpy(np.stack([np.cos(theta), np.sin(theta)], axis=-1))
-    ncf = Correlation(networks.power_net(1, 2, 2.0), x, z)
+    ncf = Correlation(zoo.power_net(1, 2, 2.0), x, z)
     ends = sets.limits(ncf, starts, sets.critical_points(ncf, starts[::8]).relaxation)
     ends = torch.atan2(ends[:, 1], ends[:, 0]).numpy()
     distances = np.stack([angular_distance(theta, maximum) for maximum in exact.critical.maxima])

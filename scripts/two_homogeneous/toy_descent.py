@@ -14,17 +14,26 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
-from toy_reading import FITTED, UNITS, Correlations, Path, Positive, Reading, near_origin, near_saddle
 
-from flowcheck import hypotheses
-from flowcheck.data import gaussian, sphere_inputs
-from flowcheck.descent import gradient_descent, log_spaced
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import Context, ParametersModel, main
+from flowcheck.correlation.planar import PlanarCorrelation
+from flowcheck.data.synthetic import gaussian, sphere_inputs
+from flowcheck.descent.gradient_descent import gradient_descent, log_spaced
 from flowcheck.losses import MEAN, Loss, Normalisation
-from flowcheck.networks import power_net
-from flowcheck.planar_correlation import PlanarCorrelation
-from flowcheck.statistics import clopper_pearson
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.networks import hypotheses
+from flowcheck.networks.zoo import power_net
+from flowcheck.papers.two_homogeneous.figure_criteria import (
+    FITTED,
+    UNITS,
+    Correlations,
+    Path,
+    Positive,
+    Reading,
+    near_origin,
+    near_saddle,
+)
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("mean", "half_mean", "half_sum", "sum")
 CONTROL = "control"

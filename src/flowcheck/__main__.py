@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
-    from flowcheck.config import Project
-    from flowcheck.ledger import judge_experiment
+    from flowcheck.pipeline.ledger import judge_experiment
+    from flowcheck.pipeline.project import Project
 
     records = judge_experiment(Project(), arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
     for record in records:
@@ -58,8 +58,8 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
-    from flowcheck.config import Project
-    from flowcheck.ledger import build_ledger, changes, load_expected, tally, write_ledger
+    from flowcheck.pipeline.ledger import build_ledger, changes, load_expected, tally, write_ledger
+    from flowcheck.pipeline.project import Project
 
     project = Project()
     ledger = build_ledger(project, arguments.scale, arguments.papers.split(","))
@@ -70,18 +70,18 @@ def _ledger(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from flowcheck.config import Project
-    from flowcheck.report import write_report
+    from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.report.write import write_report
 
     write_report(Project(), arguments.scale, arguments.papers.split(","))
     return 0
 
 
 def _notebook(arguments: argparse.Namespace) -> int:
-    from flowcheck.notebook import run_notebook
+    from flowcheck.pipeline.figures.notebook import run_notebook
 
     def promised_figures() -> Iterable[str]:
-        from flowcheck.config import Project
+        from flowcheck.pipeline.project import Project
 
         return Project().experiment(*arguments.folder.parts[-2:]).figures
 
@@ -90,8 +90,8 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _expected(arguments: argparse.Namespace) -> int:
-    from flowcheck.config import Project
-    from flowcheck.ledger import changes, load_expected, read_ledger, record_expected, tally
+    from flowcheck.pipeline.ledger import changes, load_expected, read_ledger, record_expected, tally
+    from flowcheck.pipeline.project import Project
 
     project = Project()
     ledger = read_ledger(project, arguments.scale)
@@ -105,7 +105,7 @@ def _expected(arguments: argparse.Namespace) -> int:
 
 
 def _schemas(arguments: argparse.Namespace) -> int:
-    from flowcheck.config import json_schemas
+    from flowcheck.pipeline.schema import json_schemas
 
     folder = Path("config") / "schema"
     stale = []

@@ -1,5 +1,16 @@
-"""What commands tell a user instead of a traceback; a module of its own, because importing the configuration takes time."""
+"""The errors that both halves of the package raise; they import nothing."""
 
 
 class ConfigError(ValueError):
     """Bad input, said in one sentence: file, key, what is there, what is allowed."""
+
+
+class HypothesisError(ValueError):
+    """A hypothesis of the claims is not met by the run: `metric` is the evidence that says so, `measured` its value.
+
+    Raised by a cell or a gathering step, it leaves evidence in which `metric` is measured and all else is NaN.
+    """
+
+    def __init__(self, metric: str, measured: float, sentence: str) -> None:
+        super().__init__(f"{sentence} ({metric} = {measured:.6g})")
+        self.metric, self.measured, self.sentence = metric, float(measured), sentence

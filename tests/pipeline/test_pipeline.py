@@ -103,12 +103,12 @@ CHANGES = {
     "a module beside a script": ("scripts/toy/signs.py", "1, -1)", "1.0, -1.0)", SPREAD_AGAIN),
     "a module of the package": ("src/flowcheck/toy_euler.py", "1 - step_size", "1.0 - step_size", DECAY_AGAIN),
     "a module behind a module": ("src/flowcheck/toy_exact.py", "-rate * t", "-t * rate", DECAY_AGAIN),
-    "the judge": ("src/flowcheck/judge.py", "ERROR_FACTOR = 10.0", "ERROR_FACTOR = 20.0", rejudged(*EXPERIMENTS)),
+    "the judge": ("src/flowcheck/pipeline/judge.py", "ERROR_FACTOR = 10.0", "ERROR_FACTOR = 20.0", rejudged(*EXPERIMENTS)),
     "a threshold": (TOY_CLAIMS, "value: 0.025", "value: 0.026", rejudged("decay")),
     "the statement of a claim": (TOY_CLAIMS, "The slope is one.", "The order is one.", rejudged("order")),
     "the text of a deviation": ("config/deviations/toy.yaml", "the first power", "the power one", {"report": 1}),
     "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
-    "a report template": ("src/flowcheck/report/templates/report.css", None, "/* new */", {"report": 1}),
+    "a report template": ("src/flowcheck/pipeline/report/templates/report.css", None, "/* new */", {"report": 1}),
     "measured numbers": (f"{DECAY}/metrics.json", '"error": 1e-15', '"error": 2e-15', None),
 }
 
@@ -146,7 +146,7 @@ HARMLESS = [
     ("config/experiments/toy.yaml", "horizon: 2.0", "horizon: 3.0"),  # a parameter of another scale
     ("config/claims/toy.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
     ("src/flowcheck/toy_exact.py", "# the comment", "# another comment"),
-    ("src/flowcheck/judge.py", '"""The judge:', '"""A judge:'),
+    ("src/flowcheck/pipeline/judge.py", '"""The judge:', '"""A judge:'),
     ("scripts/toy/decay.py", '"""One step size."""', '"""A step size."""'),
     ("scripts/toy/spread.py", "    fair = signs(", "\n    fair  =  signs("),
 ]

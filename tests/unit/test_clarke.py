@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import clarke, networks
-from flowcheck.correlation import Correlation, ascend
+from flowcheck.correlation import clarke
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.networks import zoo
 
 torch.set_num_threads(1)
 
@@ -21,13 +23,13 @@ def directions(size, count=400, seed=1):
 
 
 KINKED = [
-    networks.power_net(3, 3, 1.0, (1.0, -1.0, 1.0), slope=0.2),
-    networks.two_layer(2, 3, 0.3),
-    networks.relu_two_trainable((3, 2), 3, (1.0, -1.0)),
+    zoo.power_net(3, 3, 1.0, (1.0, -1.0, 1.0), slope=0.2),
+    zoo.two_layer(2, 3, 0.3),
+    zoo.relu_two_trainable((3, 2), 3, (1.0, -1.0)),
 ]
 
 
-@pytest.mark.parametrize("network", [*KINKED, networks.power_net(2, 3, 2.0)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [*KINKED, zoo.power_net(2, 3, 2.0)], ids=lambda network: network.name)
 def test_a_piece_agrees_with_the_network_where_the_signs_are_its_own(network):
     x, z = data()
     w = directions(network.size, 5)
@@ -39,7 +41,7 @@ def test_a_piece_agrees_with_the_network_where_the_signs_are_its_own(network):
 
 def test_a_network_without_linear_pieces_is_refused():
     x, _ = data()
-    network = networks.power_net(2, 3, 1.5)
+    network = zoo.power_net(2, 3, 1.5)
     with pytest.raises(ValueError, match="no linear pieces"):
         clarke.piece_forward(network, directions(network.size, 1), x, torch.ones(1, 12, dtype=torch.float64))
 
@@ -62,7 +64,7 @@ def test_limits_of_gradients_near_a_kink_are_the_gradients_of_the_pieces(network
 
 def test_a_smooth_network_is_one_piece_everywhere():
     x, z = data()
-    network, w = networks.power_net(2, 3, 2.0), directions(6, 1)[0]
+    network, w = zoo.power_net(2, 3, 2.0), directions(6, 1)[0]
     for signs in (clarke.nearby_signs(network, w, x, directions(6)), clarke.all_signs(network, w, x)):
         assert signs.shape == (1, 0)
         assert torch.allclose(clarke.generators(Correlation(network, x, z), w, signs), network.pull(w[None], x, z))
@@ -70,7 +72,7 @@ def test_a_smooth_network_is_one_piece_everywhere():
 
 def test_parallel_inputs_make_the_set_of_the_chain_rule_larger_than_the_subdifferential():
     # sigma(t) - sigma(-t) = t for ReLU: the subdifferential at 0 is {1}, the chain rule gives [0, 2]
-    network = networks.power_net(1, 1, 1.0)
+    network = zoo.power_net(1, 1, 1.0)
     x, z = torch.tensor([[1.0], [-1.0]], dtype=torch.float64), torch.tensor([1.0, -1.0], dtype=torch.float64)
     w, correlation = torch.zeros(1, dtype=torch.float64), Correlation(network, x, z)
     near = clarke.nearby_signs(network, w, x, directions(1))
@@ -102,7 +104,7 @@ def test_distance_from_a_hull_by_hand():
 @pytest.mark.parametrize("slope", [0.0, 0.2, -0.5, 2.0])
 def test_all_kkt_points_of_a_neuron_have_no_residual_and_contain_those_that_ascent_finds(slope):
     x, z = data(n=7, seed=3)
-    network = networks.power_net(1, 3, 1.0, slope=slope)
+    network = zoo.power_net(1, 3, 1.0, slope=slope)
     points = torch.from_numpy(clarke.neuron_kkt_points(x.numpy(), z.numpy(), slope))
     correlation = Correlation(network, x, z)
     for u in points:
@@ -120,7 +122,7 @@ def test_all_kkt_points_of_a_neuron_have_no_residual_and_contain_those_that_asce
 
 def test_points_off_the_list_are_not_kkt_points():
     x, z = data(n=7, seed=3)
-    network = networks.power_net(1, 3, 1.0, slope=0.2)
+    network = zoo.power_net(1, 3, 1.0, slope=0.2)
     points = clarke.neuron_kkt_points(x.numpy(), z.numpy(), 0.2)
     # a grid of directions: where the residual is below 0.05, a KKT point is near
     for u in directions(3, 300):

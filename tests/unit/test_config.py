@@ -6,14 +6,17 @@ import types
 
 import pytest
 
-from flowcheck import config, digest
-from flowcheck.config import Project, expand_braces, read_yaml
 from flowcheck.errors import ConfigError
-from flowcheck.settings import Settings
+from flowcheck.pipeline import digest
+from flowcheck.pipeline import project as config
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.schema import expand_braces
+from flowcheck.pipeline.settings import Settings
+from flowcheck.pipeline.strict_yaml import read_yaml
 
 SCRIPT = """
 from pydantic import Field
-from flowcheck.experiment import ParametersModel
+from flowcheck.pipeline.experiment import ParametersModel
 
 class Parameters(ParametersModel):
     step_size: float = Field(default=0.1, gt=0)

@@ -6,31 +6,34 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import data, networks
-from flowcheck.correlation import Correlation, angle, ascend, largest_jacobian, largest_output, unit
-from flowcheck.evidence import HypothesisError
-from flowcheck.hypotheses import require_degree, require_scale, require_signal, require_stationary
+from flowcheck.correlation.ascent import ascend, largest_jacobian, largest_output
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data import synthetic
+from flowcheck.errors import HypothesisError
+from flowcheck.geometry import angle, unit
+from flowcheck.networks import sums, zoo
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal, require_stationary
 
 
 def problem(network, seed=0, positive=False, n=12):
     rng = np.random.default_rng(seed)
-    z = data.gaussian(rng, n)
-    return Correlation(network, data.sphere_inputs(rng, n, network.inputs), z.abs() if positive else z), rng
+    z = synthetic.gaussian(rng, n)
+    return Correlation(network, synthetic.sphere_inputs(rng, n, network.inputs), z.abs() if positive else z), rng
 
 
 SMOOTH = {
-    "relu^2": networks.power_net(1, 3, 2),
-    "relu^3": networks.power_net(3, 3, 3, [1, -1, 1]),
-    "polynomial^4": networks.power_net(1, 3, 4, slope=1),
-    "linear^3": networks.deep_linear([3, 3], 3),
-    "squared ReLU": networks.squared_relu([3, 4], 3),
+    "relu^2": zoo.power_net(1, 3, 2),
+    "relu^3": zoo.power_net(3, 3, 3, [1, -1, 1]),
+    "polynomial^4": zoo.power_net(1, 3, 4, slope=1),
+    "linear^3": zoo.deep_linear([3, 3], 3),
+    "squared ReLU": zoo.squared_relu([3, 4], 3),
 }
 
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_ascent_ends_at_certified_kkt_points(name):
     ncf, rng = problem(SMOOTH[name], positive=True)
-    found = ascend(ncf, data.unit_vectors(rng, 16, ncf.network.size))
+    found = ascend(ncf, synthetic.unit_vectors(rng, 16, ncf.network.size))
     assert found.converged.all()
     gradient = ncf.gradient(found.points)
     multiplier = ncf.network.degree * found.value  # Lemma B.3 (deep_homogeneous), Lemma C.5 (two_homogeneous)
@@ -42,29 +45,29 @@ def test_ascent_ends_at_certified_kkt_points(name):
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_random_unit_vector_is_no_kkt_point(name):
     ncf, rng = problem(SMOOTH[name])
-    assert ncf.kkt_residual(data.unit_vectors(rng, 16, ncf.network.size)).min() > 1e-3
+    assert ncf.kkt_residual(synthetic.unit_vectors(rng, 16, ncf.network.size)).min() > 1e-3
 
 
 def test_ascent_finds_the_top_eigenvector_of_a_quadratic():
-    ncf, rng = problem(networks.power_net(1, 4, 2, slope=1))
+    ncf, rng = problem(zoo.power_net(1, 4, 2, slope=1))
     matrix = (ncf.x.mT * ncf.z) @ ncf.x
     values, vectors = torch.linalg.eigh(matrix)
-    found = ascend(ncf, data.unit_vectors(rng, 8, 4))
+    found = ascend(ncf, synthetic.unit_vectors(rng, 8, 4))
     assert torch.allclose(found.value, values[-1].expand(8), rtol=1e-10)
     assert torch.minimum(angle(found.points, vectors[:, -1][None]), angle(-found.points, vectors[:, -1][None])).max() < 1e-8
 
 
 def test_ascent_agrees_with_a_scan_of_the_circle():
-    ncf, rng = problem(networks.power_net(1, 2, 2), positive=True)
+    ncf, rng = problem(zoo.power_net(1, 2, 2), positive=True)
     theta = torch.linspace(-math.pi, math.pi, 20_001, dtype=torch.float64)
     scan = ncf.value(torch.stack([theta.cos(), theta.sin()], dim=-1))
-    found = ascend(ncf, data.unit_vectors(rng, 32, 2))
+    found = ascend(ncf, synthetic.unit_vectors(rng, 32, 2))
     assert float(found.value.max()) == pytest.approx(float(scan.max()), rel=1e-7)
 
 
 def test_ascent_with_labels_of_both_signs_never_goes_down():
-    ncf, rng = problem(networks.power_net(4, 3, 3, [1, -1, 1, -1]), seed=5)
-    starts = data.unit_vectors(rng, 32, ncf.network.size)
+    ncf, rng = problem(zoo.power_net(4, 3, 3, [1, -1, 1, -1]), seed=5)
+    starts = synthetic.unit_vectors(rng, 32, ncf.network.size)
     for iterations in (1, 5, 50):
         assert (ascend(ncf, starts, iterations=iterations).value >= ncf.value(starts) - 1e-12).all()
 
@@ -72,15 +75,15 @@ def test_ascent_with_labels_of_both_signs_never_goes_down():
 def test_ascent_with_labels_of_both_signs_does_not_stall_where_values_differ_by_rounding():
     # the curvature at these maxima is more than twice the gradient: a full step overshoots, and values cannot tell
     rng = np.random.default_rng(4)
-    x, z = data.sphere_inputs(rng, 12, 3), data.gaussian(rng, 12)
-    found = ascend(Correlation(networks.power_net(1, 3, 2), x, z), data.unit_vectors(rng, 200, 3), iterations=400)
+    x, z = synthetic.sphere_inputs(rng, 12, 3), synthetic.gaussian(rng, 12)
+    found = ascend(Correlation(zoo.power_net(1, 3, 2), x, z), synthetic.unit_vectors(rng, 200, 3), iterations=400)
     assert found.converged.all()
     assert len(found.distinct()) == 3
 
 
 def test_distinct_points_are_kept_once():
-    ncf, rng = problem(networks.power_net(1, 2, 4, slope=1), positive=True)
-    found = ascend(ncf, data.unit_vectors(rng, 32, 2))
+    ncf, rng = problem(zoo.power_net(1, 2, 4, slope=1), positive=True)
+    found = ascend(ncf, synthetic.unit_vectors(rng, 32, 2))
     kept = found.points[found.distinct()]
     assert len(kept) in (2, 4)  # even power: each maximum comes with its opposite
     assert all(float((a - b).norm()) > 1e-4 for i, a in enumerate(kept) for b in kept[:i])
@@ -88,13 +91,13 @@ def test_distinct_points_are_kept_once():
 
 def test_the_tangential_part_is_the_gradient_of_the_normalised_ncf():
     ncf, rng = problem(SMOOTH["relu^3"])
-    u = data.gaussian(rng, 3, ncf.network.size).requires_grad_(True)
+    u = synthetic.gaussian(rng, 3, ncf.network.size).requires_grad_(True)
     (gradient,) = torch.autograd.grad(ncf.normalised(u).sum(), u)
     assert torch.allclose(gradient * u.norm(dim=-1, keepdim=True), ncf.tangential(u.detach()), rtol=1e-10, atol=1e-12)
 
 
 def test_the_second_order_test_tells_maxima_from_minima():
-    ncf, _ = problem(networks.power_net(1, 3, 2, slope=1))
+    ncf, _ = problem(zoo.power_net(1, 3, 2, slope=1))
     values, vectors = torch.linalg.eigh((ncf.x.mT * ncf.z) @ ncf.x)
     assert ncf.tangent_curvature(vectors[:, -1]).max() < 0 < ncf.tangent_curvature(vectors[:, 0]).min()
     middle = ncf.tangent_curvature(vectors[:, 1])
@@ -104,7 +107,7 @@ def test_the_second_order_test_tells_maxima_from_minima():
 def test_lower_bounds_stay_below_the_closed_upper_bounds():
     for network in SMOOTH.values():
         ncf, rng = problem(network)
-        starts = data.unit_vectors(rng, 16, network.size)
+        starts = synthetic.unit_vectors(rng, 16, network.size)
         low, high = largest_output(network, ncf.x, starts), network.output_bound(ncf.x)
         assert 0.05 * high < low <= high
         assert network.degree * low * (1 - 1e-6) <= largest_jacobian(network, ncf.x, starts) <= network.jacobian_bound(ncf.x)
@@ -119,15 +122,15 @@ def test_small_angles_keep_their_digits():
 
 
 def test_a_network_of_another_degree_is_refused_with_the_measured_defect():
-    mixture = networks.Mixture("mixture", ((1.0, networks.power_net(2, 3, 3)), (0.5, networks.power_net(2, 3, 2))), 3)
-    x = data.sphere_inputs(np.random.default_rng(0), 5, 3)
+    mixture = sums.Mixture("mixture", ((1.0, zoo.power_net(2, 3, 3)), (0.5, zoo.power_net(2, 3, 2))), 3)
+    x = synthetic.sphere_inputs(np.random.default_rng(0), 5, 3)
     with pytest.raises(HypothesisError, match=r"mixture: .* not homogeneous of degree 3 \(degree_defect = 0\.") as caught:
         require_degree(mixture, x)
     assert caught.value.metric == "degree_defect"
     assert 0.01 < caught.value.measured < 10
-    assert require_degree(networks.power_net(2, 3, 3), x) < 1e-12
+    assert require_degree(zoo.power_net(2, 3, 3), x) < 1e-12
     with pytest.raises(HypothesisError, match="degree 2"):
-        require_degree(networks.power_net(2, 3, 3), x, 2)
+        require_degree(zoo.power_net(2, 3, 3), x, 2)
 
 
 def test_a_scale_that_is_not_positive_is_refused():
@@ -138,8 +141,8 @@ def test_a_scale_that_is_not_positive_is_refused():
 
 
 def test_data_without_signal_are_refused():
-    network = networks.two_layer(2, 3)
-    x = data.sphere_inputs(np.random.default_rng(0), 5, 3)
+    network = zoo.two_layer(2, 3)
+    x = synthetic.sphere_inputs(np.random.default_rng(0), 5, 3)
     with pytest.raises(HypothesisError, match="identically zero"):
         require_signal(network, x, torch.zeros(5, dtype=torch.float64))
     opposite = torch.cat([x, x])

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import correlation_lemmas as lemmas
-from flowcheck import correlation_study, kkt_search, networks
-from flowcheck.correlation import Correlation
-from flowcheck.correlation_study import Ends, Family, draw_family, follow, follow_exactly, network_of, unit_of
-from flowcheck.evidence import HypothesisError
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.errors import HypothesisError
+from flowcheck.networks import sums, zoo
+from flowcheck.papers.homogeneous import kkt_search, trajectories
+from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
+from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly, unit_of
+from flowcheck.papers.homogeneous.families import Family, draw_family, network_of
+from flowcheck.papers.homogeneous.trajectories import Ends, follow
 
 torch.set_num_threads(1)
 ENDS = Ends(settled=3e-7, rest=1e-8, vanished=-12.0, escaped=8.0)
@@ -33,7 +36,7 @@ def family(kind, degree, runs=4, **options):
 
 def one_weight(degree, z, start=1.0):
     """The network x w^L with x = 1: its flow is known."""
-    network = networks.power_net(1, 1, degree, slope=1.0)
+    network = zoo.power_net(1, 1, degree, slope=1.0)
     return Family("one weight", "polynomial", network, tensor([[[1.0]]]), tensor([[z]]), tensor([[start]]))
 
 
@@ -66,7 +69,7 @@ def test_a_network_of_the_wrong_degree_is_refused():
 
 def test_unit_of_refuses_a_network_without_units():
     with pytest.raises(ValueError, match="not a two-layer net"):
-        unit_of(networks.deep_linear((2,), 3))
+        unit_of(zoo.deep_linear((2,), 3))
 
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
@@ -101,7 +104,7 @@ def test_a_quartic_with_negative_label_vanishes_along_a_negative_kkt_point():
 def test_a_flow_that_does_not_end_within_the_longest_arc_stays_open(monkeypatch):
     flows = family("power", 3)
     assert not lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.any()
-    monkeypatch.setattr(correlation_study, "LONGEST", 1.0)
+    monkeypatch.setattr(trajectories, "LONGEST", 1.0)
     assert lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.all()
 
 
@@ -139,7 +142,7 @@ def test_a_two_layer_net_ends_at_kkt_points_of_its_units():
 
 def test_a_field_that_is_no_gradient_breaks_monotonicity_identities_and_convergence():
     drawn = family("power", 3)
-    turned = replace(drawn, network=lemmas.Rotated(drawn.network, 10.0))
+    turned = replace(drawn, network=sums.Rotated(drawn.network, 10.0))
     flows = follow(turned, replace(NEVER, longest=1.2), rtol=1e-7, coarser=10.0)
     assert lemmas.increase(flows).max() < -1e-4
     assert lemmas.energy_identity(flows).min() > 0.1 and lemmas.angle_identity(flows).min() > 0.1
@@ -155,7 +158,7 @@ def test_labels_of_zero_are_a_hypothesis_error_that_names_the_signal():
 
 def test_a_network_of_mixed_degree_is_a_hypothesis_error_that_names_the_degree():
     drawn = family("power", 3)
-    mixture = networks.Mixture("mixture", ((1.0, drawn.network), (0.5, networks.power_net(2, 3, 2))), 3)
+    mixture = sums.Mixture("mixture", ((1.0, drawn.network), (0.5, zoo.power_net(2, 3, 2))), 3)
     with pytest.raises(HypothesisError, match="not homogeneous of degree 3") as unmet:
         follow(replace(drawn, network=mixture), ENDS, rtol=1e-8)
     assert unmet.value.metric == "degree_defect"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flowcheck.claims import Claim, Verdict
-from flowcheck.config import expand_braces
-from flowcheck.evidence import UNMET, Evidence
-from flowcheck.experiment import main
-from flowcheck.judge import judge
+from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.evidence import UNMET, Evidence
+from flowcheck.pipeline.experiment import main
+from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.schema import expand_braces
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config/experiments/deep_homogeneous.yaml").read_text())["experiments"]

@@ -8,12 +8,14 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from flowcheck import descent, losses, native, networks
+from flowcheck import losses
+from flowcheck.descent import gradient_descent, native
+from flowcheck.networks import activation, feed_forward, sums, zoo
 
 NETWORKS = {
-    "E1 squared ReLU": networks.squared_relu((20, 20), 10),
-    "E2 deep ReLU": networks.deep_relu((20, 20, 20), 10),
-    "two-layer ReLU": networks.two_layer(20, 10),
+    "E1 squared ReLU": zoo.squared_relu((20, 20), 10),
+    "E2 deep ReLU": zoo.deep_relu((20, 20, 20), 10),
+    "two-layer ReLU": zoo.two_layer(20, 10),
 }
 
 
@@ -53,7 +55,7 @@ def numpy_gradient(name, w, x, y):
 def test_two_hundred_steps_are_those_of_a_plain_loop(name):
     network = NETWORKS[name]
     x, y, start = problem(network, 3)
-    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=200)
+    path = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=200)
     for run in range(3):
         w = start[run].numpy().copy()
         for _ in range(200):
@@ -78,7 +80,7 @@ def test_records_and_crossings_are_those_of_all_iterates(loss):
     x, y, start = problem(network, 5, scale=0.12)
     rates = torch.tensor([0.002, 0.02, 0.05, 0.1, 0.11], dtype=torch.float64) * (0.05 if loss.kind == "logistic" else 1)
     record = [0, 1, 7, 10, 23, 150]
-    path = descent.gradient_descent(
+    path = gradient_descent.gradient_descent(
         network, x, y, loss, start, step_size=rates, steps=150, record=record, loss_ratios=(0.99, 0.6)
     )
     iterates, values = all_iterates(network, x, y, loss, start, rates, 150)
@@ -101,7 +103,7 @@ def test_records_and_crossings_are_those_of_all_iterates(loss):
 def test_a_run_does_not_depend_on_its_batch():
     network = NETWORKS["E1 squared ReLU"]
     x, y, start = problem(network, 6)
-    go = functools.partial(descent.gradient_descent, network, x, y, losses.HALF_SUM, steps=60, loss_ratios=(0.9,))
+    go = functools.partial(gradient_descent.gradient_descent, network, x, y, losses.HALF_SUM, steps=60, loss_ratios=(0.9,))
     together = go(start, step_size=torch.linspace(1e-4, 6e-4, 6, dtype=torch.float64))
     alone = go(start[4:5], step_size=5e-4)
     assert torch.allclose(together.last[4], alone.last[0], rtol=1e-13, atol=1e-14)
@@ -113,9 +115,9 @@ def test_runs_with_data_of_their_own_are_runs_one_by_one(name):
     network = NETWORKS[name]
     problems = [problem(network, 1, seed=seed) for seed in range(3)]
     x, y, start = (torch.stack(part) for part in zip(*problems, strict=True))
-    together = descent.gradient_descent(network, x, y, losses.HALF_SUM, start[:, 0], step_size=1e-3, steps=50)
+    together = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start[:, 0], step_size=1e-3, steps=50)
     for run, (xi, yi, wi) in enumerate(problems):
-        alone = descent.gradient_descent(network, xi, yi, losses.HALF_SUM, wi, step_size=1e-3, steps=50)
+        alone = gradient_descent.gradient_descent(network, xi, yi, losses.HALF_SUM, wi, step_size=1e-3, steps=50)
         assert torch.allclose(together.last[run], alone.last[0], rtol=1e-12, atol=1e-13)
 
 
@@ -123,8 +125,8 @@ def test_a_run_that_diverges_is_stopped_and_reported_and_the_others_go_on():
     network = NETWORKS["E1 squared ReLU"]
     x, y, start = problem(network, 3)
     rates = torch.tensor([5e-4, 3.0, 5e-4], dtype=torch.float64)
-    options = {"steps": 80, "record": descent.every(80, 20), "loss_ratios": (0.5,)}
-    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=rates, **options)
+    options = {"steps": 80, "record": gradient_descent.every(80, 20), "loss_ratios": (0.5,)}
+    path = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=rates, **options)
     with np.errstate(all="ignore"):
         iterates, values = all_iterates(network, x, y, losses.HALF_SUM, start[1:2], 3.0, 20)
     first = int(torch.nonzero(~torch.isfinite(values[0]))[0])
@@ -133,7 +135,7 @@ def test_a_run_that_diverges_is_stopped_and_reported_and_the_others_go_on():
     assert path.loss[1, 1:].isinf().all() and not path.crossings[0].happened[1]
     for tensor in (path.last, path.weights, path.norm):
         assert torch.isfinite(tensor).all()
-    healthy = descent.gradient_descent(network, x, y, losses.HALF_SUM, start[::2], step_size=5e-4, **options)
+    healthy = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start[::2], step_size=5e-4, **options)
     assert torch.allclose(path.last[::2], healthy.last, rtol=1e-13, atol=1e-14)
     assert path.crossings[0].iteration[::2].tolist() == healthy.crossings[0].iteration.tolist()
 
@@ -142,16 +144,20 @@ def test_descent_can_end_when_all_runs_have_crossed():
     network = NETWORKS["E1 squared ReLU"]
     x, y, start = problem(network, 4)
     options = {"step_size": 5e-4, "steps": 5000, "loss_ratios": (0.9,)}
-    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, stop_when_crossed=True, **options)
+    path = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, stop_when_crossed=True, **options)
     assert path.crossings[0].happened.all()
-    assert int(path.crossings[0].iteration.max()) < path.iterations[-1] <= int(path.crossings[0].iteration.max()) + descent.BLOCK
+    assert (
+        int(path.crossings[0].iteration.max())
+        < path.iterations[-1]
+        <= int(path.crossings[0].iteration.max()) + gradient_descent.BLOCK
+    )
 
 
 def test_the_caller_measures_at_recorded_iterations_and_may_drop_the_weights():
     network = NETWORKS["two-layer ReLU"]
     x, y, start = problem(network, 4)
-    path = descent.gradient_descent(
-        network, x, y, losses.MEAN, start, step_size=0.01, steps=20, record=descent.every(20, 8), keep_weights=False,
+    path = gradient_descent.gradient_descent(
+        network, x, y, losses.MEAN, start, step_size=0.01, steps=20, record=gradient_descent.every(20, 8), keep_weights=False,
         measure=lambda w: {"outputs": network.forward(w, x), "first": w[:, 0]},
     )  # fmt: skip
     assert path.weights is None and path.iterations.tolist() == [0, 8, 16, 20]
@@ -160,34 +166,34 @@ def test_the_caller_measures_at_recorded_iterations_and_may_drop_the_weights():
 
 
 def test_a_network_without_a_closed_pull_descends_by_autograd():
-    network = networks.Mixture("mixture", ((1.0, networks.power_net(3, 4, 2)), (0.5, networks.power_net(3, 4, 3))), degree=2)
+    network = sums.Mixture("mixture", ((1.0, zoo.power_net(3, 4, 2)), (0.5, zoo.power_net(3, 4, 3))), degree=2)
     x, y, start = problem(network, 2)
-    path = descent.gradient_descent(network, x, y, losses.MEAN, start, step_size=0.01, steps=15)
+    path = gradient_descent.gradient_descent(network, x, y, losses.MEAN, start, step_size=0.01, steps=15)
     iterates, _ = all_iterates(network, x, y, losses.MEAN, start, 0.01, 15)
     assert torch.allclose(path.last, iterates[:, -1], rtol=1e-12)
 
 
 NATIVE = {
-    "E1 squared ReLU": networks.squared_relu((20, 20), 10),
-    "E2 deep ReLU": networks.deep_relu((20, 20, 20), 10),
-    "one layer, signs": networks.power_net(20, 2, 2, signs=[1.0, -1.0] * 10),
-    "odd widths, fixed output": networks.relu_two_trainable((5, 7), 3, [1.0, -1.0, 2.0, 1.0, -1.0, 1.0, 0.5]),
-    "deep linear": networks.deep_linear((5, 6, 7), 3),
-    "leaky, cubic": networks.power_net(6, 3, 3, slope=0.3),
-    "polynomial": networks.power_net(5, 4, 3, slope=1.0),
-    "broken power": networks.power_net(6, 3, 1.5),
-    "fixed inner layer": networks.FeedForward(
+    "E1 squared ReLU": zoo.squared_relu((20, 20), 10),
+    "E2 deep ReLU": zoo.deep_relu((20, 20, 20), 10),
+    "one layer, signs": zoo.power_net(20, 2, 2, signs=[1.0, -1.0] * 10),
+    "odd widths, fixed output": zoo.relu_two_trainable((5, 7), 3, [1.0, -1.0, 2.0, 1.0, -1.0, 1.0, 0.5]),
+    "deep linear": zoo.deep_linear((5, 6, 7), 3),
+    "leaky, cubic": zoo.power_net(6, 3, 3, slope=0.3),
+    "polynomial": zoo.power_net(5, 4, 3, slope=1.0),
+    "broken power": zoo.power_net(6, 3, 1.5),
+    "fixed inner layer": feed_forward.FeedForward(
         "fixed inner",
         3,
         (
-            networks.Layer(4, networks.Activation(0.5)),
-            networks.Layer.constant([[1.0, 2.0, 0.0, -1.0], [0.5, 0.0, 1.0, 1.0]]),
-            networks.Layer(5, networks.relu_power(2)),
-            networks.Layer(2),
-            networks.Layer(3, networks.Activation(-0.5)),
+            feed_forward.Layer(4, activation.Activation(0.5)),
+            feed_forward.Layer.constant([[1.0, 2.0, 0.0, -1.0], [0.5, 0.0, 1.0, 1.0]]),
+            feed_forward.Layer(5, activation.relu_power(2)),
+            feed_forward.Layer(2),
+            feed_forward.Layer(3, activation.Activation(-0.5)),
         ),
     ),
-    "wide": networks.deep_relu((33, 41), 9),
+    "wide": zoo.deep_relu((33, 41), 9),
 }
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 
@@ -200,7 +206,7 @@ def test_compiled_blocks_are_the_plain_ones(name):
     x, y = torch.stack([x, 2 * x, x]), torch.stack([y, y, -y])
     step = torch.tensor([[1e-3], [2e-3], [1e-3]], dtype=torch.float64)
     compiled = native.native_block(network, loss, x, start)(start, step, x, y, 7)
-    plain = descent.plain_block(network, loss, start, step, x, y, 7)
+    plain = gradient_descent.plain_block(network, loss, start, step, x, y, 7)
     for mine, reference in zip(compiled, plain, strict=True):
         assert torch.allclose(mine, reference, rtol=1e-12, atol=1e-14)
     assert (plain[1] - start).norm() > 1e-4 * start.norm(), "the comparison must not be about the start"
@@ -212,8 +218,8 @@ def test_compiled_descent_meets_the_events_of_the_plain_one():
     x, y, start = problem(network, 4)
     rates = torch.tensor([5e-4, 5e-4, 3.0, 2e-4], dtype=torch.float64)
     options = {"step_size": rates, "steps": 137, "record": [0, 50, 137], "loss_ratios": (0.9, 0.5)}
-    compiled = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, compile=True, **options)
-    plain = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, **options)
+    compiled = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, compile=True, **options)
+    plain = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, **options)
     assert (compiled.mode, plain.mode) == ("compiled", "eager")
     assert torch.allclose(compiled.weights, plain.weights, rtol=1e-12, atol=1e-13)
     assert compiled.diverged.tolist() == plain.diverged.tolist() and plain.diverged[2] > 0
@@ -224,7 +230,7 @@ def test_compiled_descent_meets_the_events_of_the_plain_one():
 @needs_compiler
 def test_a_run_that_diverges_leaves_the_compiled_ones_after_it_alone():
     """Also where widths are padded: what is left in the padding must not reach the next run."""
-    network = networks.deep_relu((7, 5), 3)
+    network = zoo.deep_relu((7, 5), 3)
     x, y, start = problem(network, 3, scale=0.5)
     step = torch.tensor([[1e200], [1e-3], [1e-3]], dtype=torch.float64)
     block = native.native_block(network, losses.HALF_SUM, x, start)
@@ -236,21 +242,21 @@ def test_a_run_that_diverges_leaves_the_compiled_ones_after_it_alone():
 def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeypatch):
     network = NETWORKS["two-layer ReLU"]
     x, y, start = problem(network, 2)
-    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
-    plain = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20)
+    path = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
+    plain = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20)
     assert path.mode == "eager: two-layer ReLU is not feed-forward"
     assert torch.equal(path.last, plain.last)
     monkeypatch.setenv("CC", "no-such-compiler")
-    network = networks.power_net(3, 2, 2)
+    network = zoo.power_net(3, 2, 2)
     x, y, start = problem(network, 2)
-    path = descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
+    path = gradient_descent.gradient_descent(network, x, y, losses.HALF_SUM, start, step_size=5e-4, steps=20, compile=True)
     assert path.mode.startswith("eager: no-such-compiler: ")
 
 
 def test_records_are_spaced_as_asked():
-    assert descent.every(10, 4).tolist() == [0, 4, 8, 10]
-    assert descent.every(8, 4).tolist() == [0, 4, 8]
-    spaced = descent.log_spaced(1000, 10)
+    assert gradient_descent.every(10, 4).tolist() == [0, 4, 8, 10]
+    assert gradient_descent.every(8, 4).tolist() == [0, 4, 8]
+    spaced = gradient_descent.log_spaced(1000, 10)
     assert (spaced[0], spaced[1], spaced[-1]) == (0, 1, 1000)
     assert np.all(np.diff(spaced) > 0) and len(spaced) == 11
 
@@ -277,4 +283,4 @@ def test_bad_input_is_refused(change, message):
     x, y, start = problem(network, 3)
     options = {"x": x, "y": y, "start": start, "step_size": 1e-3, "steps": 10} | change
     with pytest.raises((ValueError, TypeCheckError), match=message):
-        descent.gradient_descent(network, loss=losses.MEAN, **options)
+        gradient_descent.gradient_descent(network, loss=losses.MEAN, **options)

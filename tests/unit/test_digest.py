@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from flowcheck import digest
-from flowcheck.digest import code_digest, dependencies
+from flowcheck.pipeline import digest
+from flowcheck.pipeline.digest import code_digest, dependencies
 
 SCRIPT = '''"""Docstring."""
 import numpy as np
@@ -163,7 +163,8 @@ def test_the_digest_does_not_depend_on_where_package_and_scripts_lie(code, monke
 
 def test_the_digest_is_the_same_in_every_process(code):
     command = (
-        "import sys; from pathlib import Path; from flowcheck.digest import code_digest; print(code_digest(Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from flowcheck.pipeline.digest import code_digest; "
+        "print(code_digest(Path(sys.argv[1])))"
     )
     path = code.root / SCRIPTS / "beside.py"
     runs = [

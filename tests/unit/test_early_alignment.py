@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import alignment_measures as measures
-from flowcheck import clarke
-from flowcheck import early_alignment as early
-from flowcheck.bounds import deep_homogeneous, two_homogeneous
-from flowcheck.correlation import largest_output
-from flowcheck.data import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.flow import loss_flow
+from flowcheck.alignment import reference
+from flowcheck.alignment import shadow as early
+from flowcheck.correlation import clarke
+from flowcheck.correlation.ascent import largest_output
+from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
-from flowcheck.networks import deep_linear, deep_relu, power_net, two_layer
+from flowcheck.networks.zoo import deep_linear, deep_relu, power_net, two_layer
+from flowcheck.papers.deep_homogeneous import bounds as deep_homogeneous
+from flowcheck.papers.homogeneous import alignment_metrics as measures
+from flowcheck.papers.two_homogeneous import bounds as two_homogeneous
 
 RNG = np.random.Generator(np.random.PCG64(31))
 ONE = torch.ones((1, 1), dtype=torch.float64)
@@ -22,15 +24,15 @@ ONE = torch.ones((1, 1), dtype=torch.float64)
 
 def test_one_cubed_unit_blows_up_and_aligns_as_the_closed_form_says():
     # H = max(0, w x)^3 with x = z = 1: u' = 3 u^2, u = 1 / (1 - 3 t), so T* = 1/3, and the direction never changes
-    ends = early.reference(power_net(1, 1, 3.0), ONE, ONE, ONE, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [early.DIRECTION]
+    ends = reference.reference(power_net(1, 1, 3.0), ONE, ONE, ONE, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [reference.DIRECTION]
     assert float(ends.blow_up) == pytest.approx(1 / 3, rel=1e-6)
     assert float(ends.norm_floor) == pytest.approx(1.0)
 
 
 def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_exceeds_it():
     x, start = torch.eye(3, dtype=torch.float64), torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
-    ends = early.reference(power_net(1, 3, 2.0), x, torch.tensor([[1.0, 2.0, 3.0]]).to(x), start, smallest_epsilon=0.01)
+    ends = reference.reference(power_net(1, 3, 2.0), x, torch.tensor([[1.0, 2.0, 3.0]]).to(x), start, smallest_epsilon=0.01)
     growth = ends.steps.log_growth[0]
     half = float(growth[-1]) / 2
     last = int(ends.below(half)[0])
@@ -40,8 +42,8 @@ def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_ex
 
 def test_a_flow_to_the_origin_is_followed_until_it_is_small():
     # H = (w x)^4 with z = -1: u' = -4 u^3, u = (1 + 8 t)^(-1/2)
-    ends = early.reference(power_net(1, 1, 4.0, slope=1.0), ONE, -ONE, ONE, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [early.COLLAPSE]
+    ends = reference.reference(power_net(1, 1, 4.0, slope=1.0), ONE, -ONE, ONE, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [reference.COLLAPSE]
     step = ends.moment(0.1)
     _, time = ends.at(step)
     assert float(ends.steps.log_growth[0, step].exp()) <= 0.1
@@ -52,8 +54,8 @@ def test_a_flow_to_the_origin_is_followed_until_it_is_small():
 def test_a_flow_without_an_active_unit_rests_where_it_is():
     x = half_space_inputs(np.random.Generator(np.random.PCG64(1)), 6, 3)
     start = torch.tensor([[-1.0, 0.0, 0.0]], dtype=torch.float64)
-    ends = early.reference(power_net(1, 3, 4.0), x, -torch.ones((1, 6), dtype=torch.float64), start, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [early.REST]
+    ends = reference.reference(power_net(1, 3, 4.0), x, -torch.ones((1, 6), dtype=torch.float64), start, smallest_epsilon=0.01)
+    assert ends.branch.tolist() == [reference.REST]
     assert float(ends.norm_floor) == pytest.approx(1.0)
 
 
@@ -169,6 +171,6 @@ def test_a_limit_on_a_kink_is_a_kkt_point_for_the_subdifferential_and_not_for_on
         direction = torch.from_numpy(np.append(u, np.sign(value)) / np.sqrt(2))
         gradient = network.pull(direction[None], inputs, vector)[0]
         sine = (gradient - (gradient @ direction) * direction).norm() / gradient.norm()
-        assert early._residual_on_kinks(network, inputs, vector, direction) < 1e-6
+        assert reference._residual_on_kinks(network, inputs, vector, direction) < 1e-6
         found += int(sine > 1e-3)
     assert found > 0

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowcheck import evidence as module
-from flowcheck.evidence import Evidence, Measurement, atomic_file, load_arrays, load_metrics, save_arrays, save_json
+from flowcheck.pipeline import evidence as module
+from flowcheck.pipeline.evidence import Evidence, Measurement, atomic_file, load_arrays, load_metrics, save_arrays, save_json
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_a_writer_killed_midway_leaves_nothing_that_looks_finished(tmp_path):
     code = """
         import sys, time
         from pathlib import Path
-        from flowcheck.evidence import atomic_file
+        from flowcheck.pipeline.evidence import atomic_file
         with atomic_file(Path(sys.argv[1]) / "cells" / "x.npz") as stream:
             stream.write(b"half"); stream.flush()
             print("writing", flush=True)

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from pydantic import Field
 
-from flowcheck import digest, experiment
-from flowcheck.evidence import Evidence, load_arrays
-from flowcheck.experiment import Context, ParametersModel, main
+from flowcheck.pipeline import digest, experiment
+from flowcheck.pipeline.evidence import Evidence, load_arrays
+from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 
 class Parameters(ParametersModel):
@@ -275,8 +275,8 @@ SCRIPT = '''
 """A slow study."""
 import time
 import numpy as np
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import ParametersModel, main
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import ParametersModel, main
 from pathlib import Path
 
 class Parameters(ParametersModel):

@@ -7,21 +7,33 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from flowcheck import flow, networks
-from flowcheck.evidence import HypothesisError
+from flowcheck.errors import HypothesisError
+from flowcheck.flows import flow
+from flowcheck.flows.events import (
+    angle_within,
+    growth_reaches,
+    log_norm_above,
+    log_norm_below,
+    loss_ratio_below,
+    norm_reaches,
+    tangential_below,
+    time_reaches,
+)
 from flowcheck.losses import HALF_SUM, LOGISTIC, LOGISTIC_DOUBLED
+from flowcheck.networks import sums, zoo
+from flowcheck.networks.network import Network
 
 torch.set_num_threads(1)
 
 ONE = torch.ones(1, dtype=torch.float64)
 POINT = torch.tensor([[0.6, 0.0, 0.8]], dtype=torch.float64)
 SMOOTH = [
-    networks.power_net(3, 3, 2.0, (1.0, 1.0, -1.0), slope=1.0),
-    networks.deep_linear([4, 3], 3),
-    networks.power_net(2, 3, 4.0, (1.0, -1.0)),
-    networks.squared_relu((4, 4), 3),
+    zoo.power_net(3, 3, 2.0, (1.0, 1.0, -1.0), slope=1.0),
+    zoo.deep_linear([4, 3], 3),
+    zoo.power_net(2, 3, 4.0, (1.0, -1.0)),
+    zoo.squared_relu((4, 4), 3),
 ]
-DEGREES = [networks.power_net(1, 3, power) for power in (2.5, 3.0, 4.0, 5.0, 7.0)]
+DEGREES = [zoo.power_net(1, 3, power) for power in (2.5, 3.0, 4.0, 5.0, 7.0)]
 
 
 def tensor(values):
@@ -39,7 +51,7 @@ def directions(size, count, seed=1):
     return w / w.norm(dim=1, keepdim=True)
 
 
-class Branching(networks.Network):
+class Branching(Network):
     """u1 |u2| times the only input: the branching example of two_homogeneous, Appendix E."""
 
     name, inputs, size, degree, has_lipschitz_gradient, blocks = "u1|u2|", 1, 2, 2, False, (slice(0, 2),)
@@ -68,10 +80,10 @@ def test_loss_flow_agrees_with_scipy_in_plain_time(network, loss):
 @pytest.mark.parametrize("delta", [1e-1, 1e-5])
 def test_the_rescaled_flow_solves_equation_8(delta):
     r"""$\dot s=\mathcal J(X;s)^\top(y-\delta^L\mathcal H(X;s))$ (deep_homogeneous, Eq. (8)), in both clocks."""
-    network, (x, y) = networks.squared_relu((4, 4), 3), data()
+    network, (x, y) = zoo.squared_relu((4, 4), 3), data()
     start = directions(network.size, 1)
     timed = flow.loss_flow(network, x, y, HALF_SUM, start, delta, length=0.3, rtol=1e-8, clock="time")
-    arced = flow.loss_flow(network, x, y, HALF_SUM, start, delta, until=[flow.time_reaches(0.3)], rtol=1e-8)
+    arced = flow.loss_flow(network, x, y, HALF_SUM, start, delta, until=[time_reaches(0.3)], rtol=1e-8)
 
     def velocity(_, s):
         s = torch.from_numpy(s)[None]
@@ -89,10 +101,10 @@ def test_from_a_kkt_point_the_flow_blows_up_along_it(network):
     r"""$u(t)=(1-ct)^{-1/(L-2)}u_0$ with $c=L(L-2)\mathcal N(u_0)$ (deep_homogeneous, Lemma B.2); N = z (x.u)^L, u_0 = x."""
     degree, z = float(network.degree), tensor([0.7])
     c = degree * (degree - 2) * 0.7
-    for kwargs in ({"length": 0.9 / c, "clock": "time"}, {"until": [flow.time_reaches(0.9 / c)]}):
+    for kwargs in ({"length": 0.9 / c, "clock": "time"}, {"until": [time_reaches(0.9 / c)]}):
         path = flow.correlation_flow(network, POINT, z, POINT, rtol=1e-11, **kwargs)
         torch.testing.assert_close(path.weights(), 0.1 ** (-1 / (degree - 2)) * POINT, rtol=1e-8, atol=1e-12)
-    far = flow.correlation_flow(network, POINT, z, POINT, until=[flow.log_norm_above(60.0)])
+    far = flow.correlation_flow(network, POINT, z, POINT, until=[log_norm_above(60.0)])
     time, error = flow.blow_up_time(far, network, POINT, z)
     torch.testing.assert_close(time, ONE / c, rtol=1e-8, atol=0)
     assert float(error) <= 1e-12 and torch.isfinite(far.direction).all()
@@ -100,33 +112,33 @@ def test_from_a_kkt_point_the_flow_blows_up_along_it(network):
 
 def test_blow_up_time_of_a_flow_that_turns():
     """For one unit and x = e1, a' = z p a^(p-1) and T* = a_0^(2-p) / (z p (p-2)). Stopped early, the bound holds."""
-    network, x, z = networks.power_net(1, 3, 4.0), tensor([[1.0, 0.0, 0.0]]), tensor([0.5])
+    network, x, z = zoo.power_net(1, 3, 4.0), tensor([[1.0, 0.0, 0.0]]), tensor([0.5])
     start = tensor([[0.3, 0.4, -0.5]])
     exact = ONE / (0.3**2 * 0.5 * 4 * 2)
     for reach, tolerance in ((2.0, 1e-2), (8.0, 1e-6)):
-        path = flow.correlation_flow(network, x, z, start, until=[flow.log_norm_above(reach)], rtol=1e-11)
+        path = flow.correlation_flow(network, x, z, start, until=[log_norm_above(reach)], rtol=1e-11)
         time, error = flow.blow_up_time(path, network, x, z)
         assert float((time - exact).abs()) <= float(error) + 1e-9 and float(error) < tolerance
     with pytest.raises(ValueError, match="does not blow up"):
-        flow.blow_up_time(path, networks.power_net(1, 3, 2.0), x, z)
+        flow.blow_up_time(path, zoo.power_net(1, 3, 2.0), x, z)
 
 
 def test_the_time_clock_does_not_pass_a_blow_up():
-    network = networks.power_net(1, 3, 4.0)
+    network = zoo.power_net(1, 3, 4.0)
     with pytest.raises(RuntimeError, match=r"trajectory 0 at s = 0\.1250"):
         flow.correlation_flow(network, POINT, ONE, POINT, length=1.0, clock="time", rtol=1e-5)
 
 
 def test_weights_that_leave_float64_are_an_error():
-    network = networks.power_net(1, 3, 4.0)
-    path = flow.correlation_flow(network, POINT, ONE, POINT, until=[flow.log_norm_above(1000.0)])
+    network = zoo.power_net(1, 3, 4.0)
+    path = flow.correlation_flow(network, POINT, ONE, POINT, until=[log_norm_above(1000.0)])
     assert float(path.log_norm()) == pytest.approx(1000) and torch.isfinite(path.time).all()
     with pytest.raises(OverflowError, match=r"e\^1000"):
         path.weights()
 
 
 def test_degree_two_grows_exponentially_from_a_kkt_point():
-    network, z = networks.power_net(1, 3, 2.0), tensor([0.7])
+    network, z = zoo.power_net(1, 3, 2.0), tensor([0.7])
     path = flow.correlation_flow(
         network, POINT, z, 3.0 * POINT, length=5.0, rtol=1e-11, record_at=torch.linspace(0, 5, 6).double()
     )
@@ -139,7 +151,7 @@ def test_degree_two_grows_exponentially_from_a_kkt_point():
 def test_a_network_of_ones_own_follows_its_closed_form_to_an_event():
     r"""u1 = z1 cosh t + |z2| sinh t, |u2| = z1 sinh t + |z2| cosh t (two_homogeneous, Appendix E), to the norm 4."""
     starts, times = tensor([[0.6, 0.8], [0.6, -0.8]]), np.linspace(0, 3, 3001)
-    path = flow.correlation_flow(Branching(), ONE[:, None], ONE, starts, until=[flow.norm_reaches(4.0)], rtol=1e-11)
+    path = flow.correlation_flow(Branching(), ONE[:, None], ONE, starts, until=[norm_reaches(4.0)], rtol=1e-11)
     t = float(path.time[0])
     u = tensor([0.6 * math.cosh(t) + 0.8 * math.sinh(t), 0.6 * math.sinh(t) + 0.8 * math.cosh(t)])
     torch.testing.assert_close(path.weights(), torch.stack([u, u * tensor([1.0, -1.0])]), rtol=0, atol=1e-9)
@@ -153,7 +165,7 @@ def test_evaluations_hardly_grow_with_the_smallness_of_the_start(network):
     start = directions(network.size, 2, seed=4)
     paths = [
         flow.loss_flow(
-            network, x, y, HALF_SUM, start, delta, rtol=1e-6, order=5, until=[flow.norm_reaches(0.5), flow.log_norm_below(-60.0)]
+            network, x, y, HALF_SUM, start, delta, rtol=1e-6, order=5, until=[norm_reaches(0.5), log_norm_below(-60.0)]
         )
         for delta in (1e-2, 1e-6)
     ]
@@ -162,16 +174,16 @@ def test_evaluations_hardly_grow_with_the_smallness_of_the_start(network):
 
 def test_scales_beyond_float64_powers_are_no_problem():
     """At delta = 1e-80, delta^7 is 0 in float64; direction and rescaled time agree with those at 1e-16."""
-    network, (x, y) = networks.power_net(2, 3, 7.0, (1.0, -1.0)), data()
+    network, (x, y) = zoo.power_net(2, 3, 7.0, (1.0, -1.0)), data()
     start = directions(network.size, 3)
-    end = [flow.growth_reaches(50.0), flow.log_norm_below(-1e4)]
+    end = [growth_reaches(50.0), log_norm_below(-1e4)]
     one, other = (flow.loss_flow(network, x, y, HALF_SUM, start, d, until=end, length=1e4, rtol=1e-7) for d in (1e-16, 1e-80))
     torch.testing.assert_close(one.direction, other.direction, rtol=0, atol=1e-12)
     torch.testing.assert_close(one.time, other.time, rtol=1e-12, atol=0)
 
 
 def test_a_trajectory_is_the_same_alone_and_in_a_batch_with_data_of_its_own():
-    network = networks.deep_linear([3, 3], 3)
+    network = zoo.deep_linear([3, 3], 3)
     xs, ys = (torch.stack(part) for part in zip(*(data(seed=seed) for seed in range(3)), strict=True))
     start, deltas = directions(network.size, 3), tensor([1e-1, 1e-3, 1e-6])
     together = flow.loss_flow(network, xs, ys, HALF_SUM, start, deltas, length=1.5, rtol=1e-7)
@@ -184,18 +196,18 @@ def test_a_trajectory_is_the_same_alone_and_in_a_batch_with_data_of_its_own():
 
 
 def test_each_event_ends_where_it_says():
-    network, (x, y) = networks.squared_relu((4, 4), 3), data()
+    network, (x, y) = zoo.squared_relu((4, 4), 3), data()
     start = directions(network.size, 1)
     far = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, length=6.0, rtol=1e-8)
     target = far.direction[0]
     events = {
-        "growth": flow.growth_reaches(1.5),
-        "loss": flow.loss_ratio_below(0.999),
-        "angle": flow.angle_within(2.0 * target, 0.1),
-        "kkt": flow.tangential_below(0.3),
+        "growth": growth_reaches(1.5),
+        "loss": loss_ratio_below(0.999),
+        "angle": angle_within(2.0 * target, 0.1),
+        "kkt": tangential_below(0.3),
     }
     for name, event in events.items():
-        path = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, length=6.0, rtol=1e-8, until=[flow.log_norm_above(9.0), event])
+        path = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, length=6.0, rtol=1e-8, until=[log_norm_above(9.0), event])
         assert path.ended_by.tolist() == [1]
         residual = y - network.forward(path.weights(), x)
         pull = network.pull(path.direction, x, residual)
@@ -207,21 +219,21 @@ def test_each_event_ends_where_it_says():
             "kkt": float((pull - radial).norm() / pull.norm()) - 0.3,
         }[name]
         assert abs(reached) < 1e-9, name
-    already = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, until=[flow.angle_within(start[0], 0.1)])
+    already = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, until=[angle_within(start[0], 0.1)])
     assert already.ended_by.tolist() == [0] and already.arc.tolist() == [0]
 
 
 def test_collapse_is_seen_in_the_logarithm_of_the_norm():
     """A single negative label: -u1^2 decays, and the loss flow follows w' = -2 w1 e1."""
-    network = networks.power_net(1, 1, 2.0, slope=1.0)
-    path = flow.loss_flow(network, ONE[:, None], -ONE, HALF_SUM, ONE[:, None], 1e-3, until=[flow.log_norm_below(-30.0)])
+    network = zoo.power_net(1, 1, 2.0, slope=1.0)
+    path = flow.loss_flow(network, ONE[:, None], -ONE, HALF_SUM, ONE[:, None], 1e-3, until=[log_norm_below(-30.0)])
     assert path.ended_by.tolist() == [0]
     torch.testing.assert_close(path.log_growth, path.log_norm() + math.log(1e3), rtol=1e-12, atol=0)
     torch.testing.assert_close(path.time, (30 * ONE + math.log(1e-3)) / 2, rtol=1e-5, atol=0)
 
 
 def test_recorded_states_agree_with_separate_runs_and_steps_are_kept():
-    network, (x, y) = networks.deep_linear([3, 3], 3), data()
+    network, (x, y) = zoo.deep_linear([3, 3], 3), data()
     start, points = directions(network.size, 2), tensor([0.5, 1.0, 2.5])
     path = flow.loss_flow(
         network, x, y, LOGISTIC_DOUBLED, start, 0.01, length=tensor([2.0, 3.0]), record_at=points, keep_steps=True
@@ -236,7 +248,7 @@ def test_recorded_states_agree_with_separate_runs_and_steps_are_kept():
 
 
 def test_two_tolerances_in_one_batch_give_an_error_estimate_that_bounds_the_error():
-    network, (x, y) = networks.deep_linear([4, 3], 3), data()
+    network, (x, y) = zoo.deep_linear([4, 3], 3), data()
     start = directions(network.size, 1).expand(2, -1)
 
     def run(rtol):
@@ -253,13 +265,13 @@ def test_two_tolerances_in_one_batch_give_an_error_estimate_that_bounds_the_erro
 
 def test_the_default_order_is_eight_for_smooth_networks_only():
     orders = [flow.default_order(network) for network in SMOOTH]
-    assert orders == [8, 8, 8, 5] and flow.default_order(Branching()) == flow.default_order(networks.two_layer(2, 2)) == 5
+    assert orders == [8, 8, 8, 5] and flow.default_order(Branching()) == flow.default_order(zoo.two_layer(2, 2)) == 5
 
 
 def test_bad_input_names_the_hypothesis_that_fails():
-    network, (x, y) = networks.squared_relu((4, 4), 3), data()
+    network, (x, y) = zoo.squared_relu((4, 4), 3), data()
     start = directions(network.size, 1)
-    control = networks.Mixture("mixed", ((1.0, networks.power_net(2, 3, 2.0)), (1.0, networks.power_net(2, 3, 4.0))), 4.0)
+    control = sums.Mixture("mixed", ((1.0, zoo.power_net(2, 3, 2.0)), (1.0, zoo.power_net(2, 3, 4.0))), 4.0)
     with pytest.raises(HypothesisError, match="not homogeneous of degree 4"):
         flow.loss_flow(control, x, y, HALF_SUM, directions(control.size, 1), 0.1, length=1.0)
     with pytest.raises(HypothesisError, match="scale delta"):
@@ -269,6 +281,6 @@ def test_bad_input_names_the_hypothesis_that_fails():
     with pytest.raises(ValueError, match="finite length or an event"):
         flow.loss_flow(network, x, y, HALF_SUM, start, 0.1)
     with pytest.raises(ValueError, match="has no loss"):
-        flow.correlation_flow(network, x, y, start, until=[flow.loss_ratio_below(0.5)])
+        flow.correlation_flow(network, x, y, start, until=[loss_ratio_below(0.5)])
     with pytest.raises(ValueError, match="give the time as length"):
-        flow.correlation_flow(network, x, y, start, clock="time", until=[flow.time_reaches(1.0)])
+        flow.correlation_flow(network, x, y, start, clock="time", until=[time_reaches(1.0)])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import gronwall, homogeneity, networks
+from flowcheck.networks import sums, zoo
+from flowcheck.papers.deep_homogeneous import euler_identities, gronwall
 
 
 def constant(value):
@@ -39,11 +40,11 @@ def test_gronwall_holds_on_random_functions(increasing):
 
 
 NETWORKS = [
-    networks.power_net(3, 3, 3),
-    networks.power_net(2, 3, 4, slope=1.0),
-    networks.squared_relu((3, 3), 3),
-    networks.deep_linear((2, 2, 2), 3),
-    networks.two_layer(2, 3, slope=0.2),
+    zoo.power_net(3, 3, 3),
+    zoo.power_net(2, 3, 4, slope=1.0),
+    zoo.squared_relu((3, 3), 3),
+    zoo.deep_linear((2, 2, 2), 3),
+    zoo.two_layer(2, 3, slope=0.2),
 ]
 
 
@@ -55,12 +56,12 @@ def sample(network, seed=0):
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_homogeneous_networks_have_no_defect(network):
-    assert max(asdict(homogeneity.defects(network, *sample(network))).values()) < 1e-12
+    assert max(asdict(euler_identities.defects(network, *sample(network))).values()) < 1e-12
 
 
 def test_a_wrong_degree_and_mixed_degrees_show():
-    three, four = (networks.power_net(2, 3, degree) for degree in (3, 4))
-    assert homogeneity.defects(four, *sample(four), degree=3).normalised_projection > 1e-2
-    mixture = networks.Mixture("mixture", ((1.0, three), (0.5, four)), 3)
-    found = homogeneity.defects(mixture, *sample(mixture))
+    three, four = (zoo.power_net(2, 3, degree) for degree in (3, 4))
+    assert euler_identities.defects(four, *sample(four), degree=3).normalised_projection > 1e-2
+    mixture = sums.Mixture("mixture", ((1.0, three), (0.5, four)), 3)
+    found = euler_identities.defects(mixture, *sample(mixture))
     assert min(found.gradient_scaling, found.gradient_euler, found.jacobian_scaling, found.jacobian_euler) > 1e-2

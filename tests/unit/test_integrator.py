@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.integrate import DOP853, RK45, solve_ivp
 
-from flowcheck.crossings import first_root
-from flowcheck.integrator import integrate
-from flowcheck.runge_kutta import RungeKutta
+from flowcheck.integration.adaptive import integrate
+from flowcheck.integration.crossings import first_root
+from flowcheck.integration.runge_kutta import RungeKutta
 
 torch.set_num_threads(1)
 

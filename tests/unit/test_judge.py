@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flowcheck.claims import Claim, Verdict
-from flowcheck.evidence import Measurement
-from flowcheck.judge import ERROR_FACTOR, confront, judge
+from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.evidence import Measurement
+from flowcheck.pipeline.judge import ERROR_FACTOR, confront, judge
 
 NAN, INF = math.nan, math.inf
 HUGE = sys.float_info.max

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import layers
-from flowcheck.networks import Activation, FeedForward, Layer, deep_linear, deep_relu, relu_power, squared_relu
+from flowcheck.networks import anatomy
+from flowcheck.networks.activation import Activation, relu_power
+from flowcheck.networks.feed_forward import FeedForward, Layer
+from flowcheck.networks.zoo import deep_linear, deep_relu, squared_relu
 
 RNG = np.random.default_rng(5)
 
@@ -18,7 +20,7 @@ def matrices(*shape):
 
 def test_the_weighted_row_cosine_is_the_weighted_mean_over_pairs():
     batch = matrices(3, 6, 4)
-    for matrix, value in zip(batch.numpy(), layers.weighted_row_cosine(batch), strict=True):
+    for matrix, value in zip(batch.numpy(), anatomy.weighted_row_cosine(batch), strict=True):
         pairs = list(itertools.combinations(matrix, 2))
         weights = [np.linalg.norm(a) * np.linalg.norm(b) for a, b in pairs]
         cosines = [abs(a @ b) / weight for (a, b), weight in zip(pairs, weights, strict=True)]
@@ -27,21 +29,21 @@ def test_the_weighted_row_cosine_is_the_weighted_mean_over_pairs():
 
 def test_a_matrix_of_rank_one_has_aligned_rows_whatever_their_signs():
     batch = matrices(4, 7, 1) @ matrices(4, 1, 5)
-    torch.testing.assert_close(layers.weighted_row_cosine(batch), torch.ones(4, dtype=torch.float64))
-    torch.testing.assert_close(layers.strong_row_cosine(batch, 0.0), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(anatomy.weighted_row_cosine(batch), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(anatomy.strong_row_cosine(batch, 0.0), torch.ones(4, dtype=torch.float64))
 
 
 def test_only_strong_rows_count_against_the_leading_singular_vector():
     matrix = torch.diag(torch.tensor([1.0, 0.2, 0.1], dtype=torch.float64))[None]
-    assert layers.strong_row_cosine(matrix, 0.3).item() == pytest.approx(1.0)
-    assert layers.strong_row_cosine(matrix, 0.15).item() == pytest.approx(0.0, abs=1e-12)
+    assert anatomy.strong_row_cosine(matrix, 0.3).item() == pytest.approx(1.0)
+    assert anatomy.strong_row_cosine(matrix, 0.15).item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_shares_of_the_layers_sum_to_one():
     network = deep_relu([4, 3, 2], 5)
     w = matrices(3, network.size)
     first, *_ = network.unpack(w)
-    found = layers.shares(network, w)
+    found = anatomy.shares(network, w)
     torch.testing.assert_close(found.sum(dim=-1), torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(found[:, 0], (first**2).sum(dim=(1, 2)) / (w**2).sum(dim=1))
 
@@ -59,8 +61,8 @@ def test_invariants_do_not_move_along_the_velocity_of_the_flow(network):
     w, x = matrices(5, network.size), matrices(20, 3)
     velocity = network.pull(w, x, matrices(20))
     # quadratic in w, so that the symmetric difference is the derivative
-    ahead, behind = (layers.invariants(network, w + sign * velocity) for sign in (1.0, -1.0))
-    turned = layers.invariants(network, w + velocity.flip(-1)) - layers.invariants(network, w - velocity.flip(-1))
+    ahead, behind = (anatomy.invariants(network, w + sign * velocity) for sign in (1.0, -1.0))
+    turned = anatomy.invariants(network, w + velocity.flip(-1)) - anatomy.invariants(network, w - velocity.flip(-1))
     scale = (w.norm(dim=-1) * velocity.norm(dim=-1)).max()
     assert (ahead - behind).abs().max() < 1e-12 * scale
     assert turned.abs().max() > 1e-2 * scale
@@ -68,4 +70,4 @@ def test_invariants_do_not_move_along_the_velocity_of_the_flow(network):
 
 def test_invariants_need_every_layer_trained():
     with pytest.raises(ValueError, match="every layer trained"):
-        layers.invariants(FeedForward("fixed", 3, (Layer(2), Layer.constant([[1.0, 1.0]]))), matrices(1, 6))
+        anatomy.invariants(FeedForward("fixed", 3, (Layer(2), Layer.constant([[1.0, 1.0]]))), matrices(1, 6))

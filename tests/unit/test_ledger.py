@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from flowcheck.config import Project
 from flowcheck.errors import ConfigError
-from flowcheck.evidence import Evidence
-from flowcheck.ledger import (
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.ledger import (
     CSV_COLUMNS,
     as_markdown,
     build_ledger,
@@ -19,6 +18,7 @@ from flowcheck.ledger import (
     tally,
     write_ledger,
 )
+from flowcheck.pipeline.project import Project
 
 MEASURED = {
     "decay": {"error_coarse": 0.02, "error_fine": 0.01, "error_wrong_rate": 0.2},

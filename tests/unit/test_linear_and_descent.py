@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import linear, population, population_descent, step_sums
-from flowcheck.bounds import spherical_data as bounds
-from flowcheck.enclosure import enclose_maximum
-from flowcheck.statistics import clopper_pearson, mean_interval, slope_interval
+from flowcheck.measures.enclosure import enclose_maximum
+from flowcheck.measures.statistics import clopper_pearson, mean_interval, slope_interval
+from flowcheck.networks import linear
+from flowcheck.papers.spherical_data import bounds, descent, population, step_sums
 
 CIRCLE = population.law("circle")
 
@@ -69,19 +69,19 @@ def test_a_zero_vector_cannot_be_balanced():
 def test_population_step_is_a_step_along_the_gradient_of_equation_2():
     v, w, eta = np.array([0.0, 1.0]), np.array([0.7, -1.1]), 3.0
     after = w - eta * population.law_gradient(CIRCLE, w, v)
-    along, across = population_descent.population_step(CIRCLE, np.array([w[1]]), np.array([w[0]]), np.array([eta]))
+    along, across = descent.population_step(CIRCLE, np.array([w[1]]), np.array([w[0]]), np.array([eta]))
     assert (across[0], along[0]) == pytest.approx(tuple(after), abs=1e-13)
 
 
 @pytest.mark.parametrize("eta", [0.0, -1.0])
 def test_steps_that_are_not_positive_are_refused(eta):
     with pytest.raises(ValueError, match="positive"):
-        population_descent.population_step(CIRCLE, np.ones(1), np.ones(1), np.array([eta]))
+        descent.population_step(CIRCLE, np.ones(1), np.ones(1), np.array([eta]))
 
 
 def sgd(weights, seeds, **changes):
     options = {"step_size": 0.05, "batch_size": 50, "steps": 130, "every": 10, "device": torch.device("cpu")} | changes
-    return population_descent.circle_sgd(weights, [np.random.default_rng(s) for s in seeds], **options)
+    return descent.circle_sgd(weights, [np.random.default_rng(s) for s in seeds], **options)
 
 
 def test_sgd_is_plain_sgd_on_the_network():

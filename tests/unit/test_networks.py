@@ -9,34 +9,38 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowcheck import data, networks
+from flowcheck.data import synthetic
 from flowcheck.losses import HALF_MEAN, HALF_SUM, LOGISTIC, LOGISTIC_DOUBLED, MEAN, Loss
-from flowcheck.networks import Activation, FeedForward, Layer, Mixture, Network, Separable
+from flowcheck.networks import zoo
+from flowcheck.networks.activation import Activation
+from flowcheck.networks.feed_forward import FeedForward, Layer
+from flowcheck.networks.network import Network
+from flowcheck.networks.sums import Mixture, Separable
 
 MIDDLE = [[0.5, -1.0, 0.25], [1.0, 1.0, -0.5]]
 
 # id: network, degree, number of blocks, Lipschitz gradient
 TABLE = {
-    "relu^2": (networks.power_net(4, 3, 2), 2, 4, True),
-    "relu^3 with signs": (networks.power_net(4, 3, 3, [1, -1, 1, -1]), 3, 4, True),
-    "relu^2.5": (networks.power_net(3, 3, 2.5), 2.5, 3, True),
-    "relu^1.5": (networks.power_net(3, 3, 1.5), 1.5, 3, False),
-    "leaky^2": (networks.power_net(3, 3, 2, slope=-0.4), 2, 3, True),
-    "polynomial^4": (networks.power_net(3, 3, 4, slope=1), 4, 3, True),
-    "two-layer leaky ReLU": (networks.two_layer(3, 3, 0.2), 2, 3, False),
-    "deep ReLU, two trained": (networks.relu_two_trainable([4, 3], 3, [1, -1, 0.5]), 2, 1, False),
+    "relu^2": (zoo.power_net(4, 3, 2), 2, 4, True),
+    "relu^3 with signs": (zoo.power_net(4, 3, 3, [1, -1, 1, -1]), 3, 4, True),
+    "relu^2.5": (zoo.power_net(3, 3, 2.5), 2.5, 3, True),
+    "relu^1.5": (zoo.power_net(3, 3, 1.5), 1.5, 3, False),
+    "leaky^2": (zoo.power_net(3, 3, 2, slope=-0.4), 2, 3, True),
+    "polynomial^4": (zoo.power_net(3, 3, 4, slope=1), 4, 3, True),
+    "two-layer leaky ReLU": (zoo.two_layer(3, 3, 0.2), 2, 3, False),
+    "deep ReLU, two trained": (zoo.relu_two_trainable([4, 3], 3, [1, -1, 0.5]), 2, 1, False),
     "fixed layer between": (
         FeedForward("fixed layer between", 3, (Layer(3, Activation()), Layer.constant(MIDDLE, Activation()), Layer(1))),
         2,
         1,
         False,
     ),
-    "squared ReLU": (networks.squared_relu([4, 3], 3), 4, 1, True),
+    "squared ReLU": (zoo.squared_relu([4, 3], 3), 4, 1, True),
     "powers inside": (FeedForward("powers inside", 3, (Layer(3, Activation(0, 2)), Layer(2, Activation(0, 2)))), 6, 1, True),
-    "deep ReLU": (networks.deep_relu([3, 4, 2], 3), 3, 1, False),
-    "linear^4": (networks.deep_linear([3, 2, 3], 3), 4, 1, True),
+    "deep ReLU": (zoo.deep_relu([3, 4, 2], 3), 3, 1, False),
+    "linear^4": (zoo.deep_linear([3, 2, 3], 3), 4, 1, True),
     "separable, unequal parts": (
-        Separable("separable", (networks.power_net(1, 3, 3), networks.power_net(2, 3, 3, [1, -1]))),
+        Separable("separable", (zoo.power_net(1, 3, 3), zoo.power_net(2, 3, 3, [1, -1]))),
         3,
         3,
         True,
@@ -49,7 +53,12 @@ SEEDS = st.integers(0, 10_000)
 def draw(name: str, seed: int, runs: int = 3, samples: int = 5):
     network = TABLE[name][0]
     rng = np.random.default_rng(seed)
-    return network, data.gaussian(rng, runs, network.size), data.sphere_inputs(rng, samples, 3), data.gaussian(rng, samples)
+    return (
+        network,
+        synthetic.gaussian(rng, runs, network.size),
+        synthetic.sphere_inputs(rng, samples, 3),
+        synthetic.gaussian(rng, samples),
+    )
 
 
 @NETWORKS
@@ -93,7 +102,7 @@ def test_the_pull_is_that_of_autograd_and_of_finite_differences(name, seed):
     h = 1e-6
     crossed = (network.preactivations(w, x).abs() < 1e-4).any()  # a difference across a kink is no derivative
     if not crossed:
-        direction = data.gaussian(np.random.default_rng(seed + 1), *w.shape)
+        direction = synthetic.gaussian(np.random.default_rng(seed + 1), *w.shape)
         difference = (network.forward(w + h * direction, x) - network.forward(w - h * direction, x)) @ z / (2 * h)
         assert torch.allclose((closed * direction).sum(dim=-1), difference, rtol=1e-6, atol=1e-6)
 
@@ -129,7 +138,7 @@ def test_blocks_are_those_of_the_jacobian(name):
 @NETWORKS
 def test_closed_bounds_hold_on_random_weights_and_where_ascent_ends(name):
     network, _, x, _ = draw(name, 6)
-    w = data.unit_vectors(np.random.default_rng(7), 200, network.size)
+    w = synthetic.unit_vectors(np.random.default_rng(7), 200, network.size)
     for _ in range(30):
         outputs, gradient = network.forward_and_pull(w, x, lambda h: h)
         assert outputs.norm(dim=-1).max() <= network.output_bound(x) * (1 + 1e-12)
@@ -143,7 +152,7 @@ def test_the_lipschitz_bound_of_the_jacobian_holds_between_random_points(name):
     network, _, x, _ = draw(name, 8)
     rng = np.random.default_rng(9)
     radius = 1.7
-    a, b = (radius * rng.random() ** 0.1 * data.unit_vectors(rng, 300, network.size) for _ in range(2))
+    a, b = (radius * rng.random() ** 0.1 * synthetic.unit_vectors(rng, 300, network.size) for _ in range(2))
     eye = torch.eye(len(x), dtype=a.dtype)
     difference = torch.stack([network.pull(a, x, row) - network.pull(b, x, row) for row in eye], dim=1)
     ratio = torch.linalg.matrix_norm(difference, ord=2) / (a - b).norm(dim=-1)
@@ -161,8 +170,8 @@ def test_a_network_without_a_closed_bound_says_so():
 
 def test_the_bound_of_the_squared_relu_network_is_the_derived_one():
     """deep_homogeneous: |W2 W1|_F <= (|W1|^2 + |W2|^2) / 2 gives sqrt(n) / 4 for unit inputs."""
-    x = data.sphere_inputs(np.random.default_rng(0), 16, 3)
-    assert networks.squared_relu([4, 3], 3).output_bound(x) == pytest.approx(1.0, rel=1e-12)
+    x = synthetic.sphere_inputs(np.random.default_rng(0), 16, 3)
+    assert zoo.squared_relu([4, 3], 3).output_bound(x) == pytest.approx(1.0, rel=1e-12)
 
 
 def test_the_subgradient_of_relu_at_zero_is_zero():
@@ -177,7 +186,7 @@ def test_the_subgradient_of_relu_at_zero_is_zero():
         (lambda: Activation(1.0, 2.5), "whole power"),
         (lambda: FeedForward("x", 2, (Layer.constant([[1.0, 2.0]]),)), "no layer is trainable"),
         (lambda: FeedForward("x", 3, (Layer.constant([[1.0, 2.0]]), Layer(1))), "needs 3 columns"),
-        (lambda: Separable("x", (networks.power_net(1, 2, 2), networks.power_net(1, 2, 3))), "differ in degree"),
+        (lambda: Separable("x", (zoo.power_net(1, 2, 2), zoo.power_net(1, 2, 3))), "differ in degree"),
         (lambda: Loss("logistic", "half_sum"), "not one of sum, mean"),
         (lambda: Loss("square", "sum", scale=0.0), "must be positive"),
     ],
@@ -194,12 +203,12 @@ LOSSES = {"half sum": HALF_SUM, "half mean": HALF_MEAN, "mean": MEAN, "logistic"
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_residual_is_minus_the_derivative_of_the_loss(name):
     loss, rng = LOSSES[name], np.random.default_rng(1)
-    y = data.gaussian(rng, 6) if loss.kind == "square" else torch.sign(data.gaussian(rng, 6))
-    outputs = data.gaussian(rng, 2, 6).requires_grad_(True)
+    y = synthetic.gaussian(rng, 6) if loss.kind == "square" else torch.sign(synthetic.gaussian(rng, 6))
+    outputs = synthetic.gaussian(rng, 2, 6).requires_grad_(True)
     (gradient,) = torch.autograd.grad(loss.value(outputs, y).sum(), outputs)
     assert torch.allclose(loss.residual(outputs.detach(), y), -gradient, rtol=1e-12, atol=1e-14)
     assert torch.allclose(loss.correlation_vector(y), loss.residual(torch.zeros(1, 6, dtype=y.dtype), y)[0], rtol=1e-14)
-    a, b = data.gaussian(rng, 50, 6), data.gaussian(rng, 50, 6)
+    a, b = synthetic.gaussian(rng, 50, 6), synthetic.gaussian(rng, 50, 6)
     ratio = (loss.residual(a, y) - loss.residual(b, y)).norm(dim=-1) / (a - b).norm(dim=-1)
     assert ratio.max() <= loss.derivative_lipschitz(y) * (1 + 1e-12)
 

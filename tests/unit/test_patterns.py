@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import networks
-from flowcheck.flow import correlation_flow, growth_reaches, loss_flow, tangential_below
+from flowcheck.flows.events import growth_reaches, tangential_below
+from flowcheck.flows.flow import correlation_flow, loss_flow
+from flowcheck.flows.sliding import Patterns, has_patterns
 from flowcheck.losses import HALF_SUM
-from flowcheck.patterns import Patterns, has_patterns
+from flowcheck.networks import zoo
 
 torch.set_num_threads(1)
 
 KINKED = [
-    networks.two_layer(3, 3),
-    networks.two_layer(3, 3, slope=0.3),
-    networks.relu_two_trainable((4, 3), 3, (1.0, -1.0, 1.0)),
-    networks.deep_relu((3, 3), 3),
+    zoo.two_layer(3, 3),
+    zoo.two_layer(3, 3, slope=0.3),
+    zoo.relu_two_trainable((4, 3), 3, (1.0, -1.0, 1.0)),
+    zoo.deep_relu((3, 3), 3),
 ]
 
 
@@ -61,7 +62,7 @@ def test_the_pull_of_any_pattern_agrees_with_autograd(network):
 
 
 def test_which_networks_have_patterns():
-    smooth = [networks.squared_relu((3, 3), 3), networks.deep_linear([3], 3), networks.power_net(2, 3, 1.5)]
+    smooth = [zoo.squared_relu((3, 3), 3), zoo.deep_linear([3], 3), zoo.power_net(2, 3, 1.5)]
     assert all(has_patterns(network) for network in KINKED)
     assert not any(has_patterns(network) for network in smooth)
 
@@ -100,7 +101,7 @@ def test_the_error_follows_the_tolerance_through_kinks_and_slides(network):
 
 def test_balance_and_energy_hold_through_kinks_and_slides():
     r"""Of each unit v^2 - |u|^2 is constant; $\mathcal N$ grows by the integral of the squared speed (two_homogeneous, A.1)."""
-    network, (x, z) = networks.two_layer(3, 3), data()
+    network, (x, z) = zoo.two_layer(3, 3), data()
     start = directions(network.size, 4)
     grid = torch.linspace(0, 1.5, 3001, dtype=torch.float64)
     path = correlation_flow(network, x, z, start, length=1.5, rtol=1e-7, record_at=grid)
@@ -133,7 +134,7 @@ def sliding_exactly(start, x, z, t):
 
 
 def test_a_solution_slides_along_a_kink_as_the_inclusion_says():
-    network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
+    network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     start = np.array([0.3, 0.5, 0.7])
     path = correlation_flow(network, x, z, tensor(start)[None], length=2.5, rtol=1e-9)
     np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
@@ -141,7 +142,7 @@ def test_a_solution_slides_along_a_kink_as_the_inclusion_says():
 
 
 def test_a_slide_ends_at_a_kkt_point_on_the_kink():
-    network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
+    network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     path = correlation_flow(network, x, z, tensor([[0.3, 0.5, 0.7]]), until=[tangential_below(1e-4)], rtol=1e-6)
     assert path.ended_by.tolist() == [0]
     torch.testing.assert_close(path.direction, tensor([[0.0, math.sqrt(0.5), math.sqrt(0.5)]]), rtol=0, atol=1e-4)
@@ -172,7 +173,7 @@ def test_explicit_euler_converges_to_it(network, mirrored):
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["parallel", "opposite"])
 def test_parallel_inputs_share_a_kink(sign):
     """A sample split into two of half its weight, or joined by its mirror image with no label, slides as before."""
-    network, x, z = networks.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
+    network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     doubled = torch.cat([x, 2 * sign * x[:1]]), tensor([-0.5, 1.0, -0.25]) if sign > 0 else tensor([-1.0, 1.0, -0.1])
     start = np.array([0.3, 0.5, 0.7])
     path = correlation_flow(network, *doubled, tensor(start)[None], length=2.5, rtol=1e-9)
@@ -182,7 +183,7 @@ def test_parallel_inputs_share_a_kink(sign):
 
 
 def test_small_scales_and_growth_with_kinks():
-    network, (x, y) = networks.two_layer(3, 3), data()
+    network, (x, y) = zoo.two_layer(3, 3), data()
     start = directions(network.size, 3)
     coarse, fine = (
         loss_flow(network, x, y, HALF_SUM, start, delta, until=[growth_reaches(3.0)], length=8.0, rtol=1e-5)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import flow, networks
-from flowcheck.clarke import neuron_kkt_points
-from flowcheck.piecewise_flow import chain_rule_gap, follow_unit, kkt_residual
+from flowcheck.correlation.clarke import neuron_kkt_points
+from flowcheck.flows import flow
+from flowcheck.flows.two_layer_unit import chain_rule_gap, follow_unit, kkt_residual
+from flowcheck.networks import zoo
 
 torch.set_num_threads(1)
 ONE = np.ones((1, 1))
@@ -51,7 +52,7 @@ def test_unit_agrees_with_the_adaptive_integrator_slides_included(seed, slope):
     x, z, start = problem(seed)
     path = follow_unit(x, z, slope, start[:-1], start[-1])
     end = 1.5 * path.begins[-1] + 0.5
-    network = networks.two_layer(1, 3, slope=slope)
+    network = zoo.two_layer(1, 3, slope=slope)
     numbers = [torch.from_numpy(part) for part in (x, z, start[None])]
     run = flow.correlation_flow(network, *numbers, rtol=1e-9, length=end)
     assert np.allclose(

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from flowcheck.correlation import Correlation, ascend
-from flowcheck.networks import power_net
-from flowcheck.planar_correlation import PlanarCorrelation, angular_distance, wrap
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.correlation.planar import PlanarCorrelation, angular_distance, wrap
+from flowcheck.networks.zoo import power_net
 
 NEURON = power_net(1, 2, 2)
 

@@ -8,9 +8,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from flowcheck import notebook_display, plotting
-from flowcheck.evidence import Evidence, Measurement
-from flowcheck.notebook import run_notebook
+from flowcheck.pipeline.evidence import Evidence, Measurement
+from flowcheck.pipeline.figures import display, plotting
+from flowcheck.pipeline.figures.notebook import run_notebook
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
@@ -70,10 +70,10 @@ def test_depths_differ_without_colour():
 
 def test_metrics_are_shown_with_error_interval_and_number():
     evidence = Evidence({"share": Measurement(0.5, 0.0, (0.25, 0.75), 16), "gap": Measurement(2.0, 1e-9)})
-    shown = notebook_display.show_metrics(evidence, ["share"]).data
+    shown = display.show_metrics(evidence, ["share"]).data
     assert "0 (exact)" in shown and "[0.25, 0.75]" in shown and "<td>16</td>" in shown and "gap" not in shown
     with pytest.raises(KeyError, match="no metric matches"):
-        notebook_display.show_metrics(evidence, ["absent*"])
+        display.show_metrics(evidence, ["absent*"])
 
 
 def write_claim(results, experiment):
@@ -114,11 +114,11 @@ def test_a_formatter_that_a_notebook_chose_stays(tmp_path):
 def test_claims_of_the_experiment_are_shown_in_mathml(tmp_path):
     write_claim(tmp_path, "one")
     write_claim(tmp_path, "other")
-    shown = notebook_display.show_claims(tmp_path / "paper" / "one").data
+    shown = display.show_claims(tmp_path / "paper" / "one").data
     assert shown.count('class="claim') == 1
     assert "<mfrac>" in shown and "formula-error" not in shown
     assert "supported" in shown and "slack 0.5" in shown and "it holds" in shown and "as printed" in shown
-    assert "No claim" in notebook_display.show_claims(tmp_path / "paper" / "two").data
+    assert "No claim" in display.show_claims(tmp_path / "paper" / "two").data
 
 
 def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
@@ -129,9 +129,9 @@ def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
         nbformat.v4.new_code_cell('folder = ""', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(
             "from pathlib import Path\n"
-            "from flowcheck import plotting\n"
-            "from flowcheck.evidence import Evidence\n"
-            "from flowcheck.notebook_display import show_claims, show_figure, show_metrics\n"
+            "from flowcheck.pipeline.figures import plotting\n"
+            "from flowcheck.pipeline.evidence import Evidence\n"
+            "from flowcheck.pipeline.figures.display import show_claims, show_figure, show_metrics\n"
             "evidence = Evidence.load(Path(folder))\n"
             "figure, (axis,) = plotting.figure()\n"
             "axis.plot(evidence.arrays['x'])\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowcheck import population
+from flowcheck.papers.spherical_data import population
 
 # Two quadratures of a smooth integrand in float64, in units of c0/pi, norms up to 30.
 QUADRATURE = 1e-12

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from flowcheck import linear, population, reduced_flow
+from flowcheck.networks import linear
+from flowcheck.papers.spherical_data import population, reduced_flow
 
 CIRCLE = population.law("circle")
 START = float(reduced_flow.clock(2 * math.atan(3.0)))  # w(0) = (0.6, -0.8), v = (0, 1)

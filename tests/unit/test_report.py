@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from flowcheck.claims import Verdict
-from flowcheck.config import Project
 from flowcheck.errors import ConfigError
-from flowcheck.mathml import FormulaError, Renderer, formulas, to_mathml
-from flowcheck.report import write_report
-from flowcheck.report.site import Site, control_outcome, duration, number
+from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.report.mathml import FormulaError, Renderer, formulas, to_mathml
+from flowcheck.pipeline.report.site import Site, control_outcome, duration, number
+from flowcheck.pipeline.report.write import write_report
 from report_fixture import ALPHA, BETA, SCALE, make_project, make_report, verdicts
 
 CLAIMS = [f"alpha/{entry['id']}" for entry in ALPHA] + [f"beta/{entry['id']}" for entry in BETA]

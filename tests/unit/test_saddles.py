@@ -9,12 +9,12 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from flowcheck import saddles
-from flowcheck.bounds import near_saddles
-from flowcheck.evidence import HypothesisError
-from flowcheck.networks import deep_linear, power_net, two_layer
-from flowcheck.saddles import Saddle
-from flowcheck.units import Units
+from flowcheck.errors import HypothesisError
+from flowcheck.networks.zoo import deep_linear, power_net, two_layer
+from flowcheck.saddles import constants as near_saddles
+from flowcheck.saddles import departure
+from flowcheck.saddles.saddle import Saddle, by_newton
+from flowcheck.saddles.units import Units
 
 
 def on_sphere(rng, n, d):
@@ -108,7 +108,7 @@ def newton_saddle(degree, seed=0):
         y = Units.of(power_net(3, 3, degree, signs=(1, 1, -1)), x).outputs(rng.standard_normal(9))
         return Units.of(power_net(1, 3, degree), x), Units.of(power_net(3, 3, degree), x), y
 
-    return saddles.by_newton(draw, np.random.default_rng(seed))
+    return by_newton(draw, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("degree", [2, 3, 4])
@@ -141,7 +141,7 @@ def test_flow_near_the_saddle_is_the_flow_of_the_weights(degree):
         lambda _, v: saddle.idle.pull(v, saddle.residual), (0, last), start_z, "DOP853", dense_output=True, rtol=1e-12, atol=1e-12
     )
     tau = np.linspace(0, last, 5)
-    path = saddles.follow(saddle, np.array([delta]), start_n, start_z, tau, u.sol)
+    path = departure.follow(saddle, np.array([delta]), start_n, start_z, tau, u.sol)
 
     def plain(_, w):
         rest = y - saddle.fitted.outputs(w[:3]) - saddle.idle.outputs(w[3:])
@@ -236,4 +236,4 @@ def test_largest_fall_is_what_the_best_length_of_the_idle_weights_takes_from_the
     saddle = Saddle(units, units, np.zeros(units.size), residual)
     lengths = np.linspace(-5, 5, 200_001)[:, None]
     losses = ((residual - lengths * units.outputs(w)) ** 2).sum(-1)
-    assert saddles.largest_fall(saddle, w) == pytest.approx(1 - losses.min() / (residual @ residual), abs=1e-8)
+    assert departure.largest_fall(saddle, w) == pytest.approx(1 - losses.min() / (residual @ residual), abs=1e-8)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from flowcheck.__main__ import main
-from flowcheck.config import json_schemas
+from flowcheck.pipeline.schema import json_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {"project": ROOT / "config", "toy": ROOT / "tests" / "toy" / "config"}

@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from flowcheck import losses, networks
-from flowcheck.stabilised import INTERVAL, integrate_stabilised, stabilised_flow, stages
+from flowcheck import losses
+from flowcheck.flows.stabilised import stabilised_flow
+from flowcheck.integration.chebyshev import INTERVAL, integrate_stabilised, stages
+from flowcheck.networks import zoo
 
 RATES = torch.tensor([1000.0, 30.0], dtype=torch.float64)
 
@@ -82,7 +84,7 @@ def test_a_trajectory_does_not_depend_on_its_batch_and_may_have_a_length_of_its_
 
 
 def test_the_flow_of_a_network_is_that_of_scipy():
-    network = networks.squared_relu((4, 3), 3)
+    network = zoo.squared_relu((4, 3), 3)
     rng = np.random.default_rng(1)
     x, y = torch.tensor(rng.standard_normal((12, 3))), torch.tensor(rng.uniform(0.5, 2, 12))
     start = torch.tensor(0.5 * rng.standard_normal((2, network.size)))

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from flowcheck import data, networks, stable_sets
-from flowcheck.correlation import Correlation, ascend, unit
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data import synthetic
+from flowcheck.geometry import unit
+from flowcheck.networks import zoo
+from flowcheck.papers.two_homogeneous import stable_sets
 
 torch.set_num_threads(1)
 
@@ -13,17 +17,17 @@ torch.set_num_threads(1)
 def quadratic(eigenvalues=(3.0, 1.0, -2.0)):
     """N(u) = sum of eigenvalue_i u_i^2: the polynomial x^2 on the coordinate vectors."""
     z = torch.tensor(eigenvalues, dtype=torch.float64)
-    return Correlation(networks.power_net(1, 3, 2.0, slope=1.0), torch.eye(3, dtype=torch.float64), z)
+    return Correlation(zoo.power_net(1, 3, 2.0, slope=1.0), torch.eye(3, dtype=torch.float64), z)
 
 
 def neuron(seed=3, n=10):
     rng = np.random.default_rng(seed)
-    x, z = data.sphere_inputs(rng, n, 3), data.gaussian(rng, n)
-    return Correlation(networks.power_net(1, 3, 2.0), x, z), rng
+    x, z = synthetic.sphere_inputs(rng, n, 3), synthetic.gaussian(rng, n)
+    return Correlation(zoo.power_net(1, 3, 2.0), x, z), rng
 
 
 def directions(count, seed=0):
-    return data.unit_vectors(np.random.default_rng(seed), count, 3)
+    return synthetic.unit_vectors(np.random.default_rng(seed), count, 3)
 
 
 def test_critical_points_of_a_quadratic_form_are_its_eigenvectors():
@@ -48,7 +52,7 @@ def test_maxima_minus_saddles_plus_minima_is_two_and_ascent_finds_the_same_maxim
     found = stable_sets.critical_points(ncf, directions(200))
     counts = [len(found.of_index(index)) for index in range(3)]
     assert counts[0] - counts[1] + counts[2] == 2  # the Euler characteristic of the sphere
-    ends = ascend(ncf, data.unit_vectors(rng, 200, 3))
+    ends = ascend(ncf, synthetic.unit_vectors(rng, 200, 3))
     number, distance = stable_sets.nearest(ends.points, found.of_index(0))
     assert float(distance.max()) < 1e-6
     assert len(number.unique()) == counts[0]

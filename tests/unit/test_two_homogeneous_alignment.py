@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from flowcheck.claims import Claim, Verdict
-from flowcheck.config import expand_braces
-from flowcheck.evidence import Evidence, HypothesisError
-from flowcheck.experiment import Context
-from flowcheck.judge import judge
+from flowcheck.errors import HypothesisError
+from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import Context
+from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.schema import expand_braces
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config/experiments/two_homogeneous.yaml").read_text())["experiments"]["alignment_flow"]

@@ -34,7 +34,7 @@ for _paper, _experiment in PROJECT:
             runtime=2,
         params:
             claims=claims_digest(_paper, _experiment),
-            code=module_code("ledger"),
+            code=module_code("pipeline/ledger"),
             paper=_paper,
             experiment=_experiment,
         message:

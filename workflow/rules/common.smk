@@ -4,7 +4,7 @@ import functools
 import os
 
 import snakemake.benchmark
-from flowcheck.digest import PACKAGE_FOLDER, code_digest
+from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest
 
 # seconds; Snakemake's own half a second reads the page tables of two large processes so often that it takes a tenth of two cores
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
@@ -122,4 +122,4 @@ def papers_text(wildcards):
 
 def report_templates():
     """Relative to the checkout, so that a moved or copied checkout is still up to date."""
-    return sorted(os.path.relpath(path) for path in (PACKAGE_FOLDER / "report" / "templates").iterdir())
+    return sorted(os.path.relpath(path) for path in (PACKAGE_FOLDER / "pipeline" / "report" / "templates").iterdir())

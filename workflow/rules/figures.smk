@@ -41,7 +41,7 @@ for _paper, _experiment in PROJECT:
             mem_mb=1500,
             runtime=5,
         params:
-            code=module_code("plotting", "notebook", "notebook_display"),
+            code=module_code("pipeline/figures/plotting", "pipeline/figures/notebook", "pipeline/figures/display"),
             folder=subpath(input.metrics, parent=True),
         message:
             f"{_paper}: notebook and figures of {_experiment}"

@@ -20,7 +20,7 @@ rule ledger:
         mem_mb=500,
         runtime=2,
     params:
-        code=module_code("ledger"),
+        code=module_code("pipeline/ledger"),
         papers=",".join(RUN.papers),
         about=papers_text,
     message:
@@ -47,7 +47,7 @@ rule report:
         mem_mb=500,
         runtime=2,
     params:
-        code=module_code("report/__init__"),
+        code=module_code("pipeline/report/write"),
         papers=",".join(RUN.papers),
         deviations=deviations_text,
     message:

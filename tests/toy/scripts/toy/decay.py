@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import ParametersModel, main
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import ParametersModel, main
 from flowcheck.toy_euler import errors
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import ParametersModel, main
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import ParametersModel, main
 
 
 class Parameters(ParametersModel):

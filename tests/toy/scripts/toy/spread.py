@@ -5,8 +5,8 @@ import pandas as pd
 from pydantic import Field
 from signs import signs
 
-from flowcheck.evidence import Evidence
-from flowcheck.experiment import ParametersModel, main
+from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.experiment import ParametersModel, main
 
 
 class Parameters(ParametersModel):

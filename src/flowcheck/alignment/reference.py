@@ -1,0 +1,160 @@
+"""References of early alignment: flows of the NCF to their ends, the moments of epsilon, the floor of the norm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from flowcheck.correlation import clarke
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data.synthetic import unit_vectors
+from flowcheck.flows.events import Event
+from flowcheck.flows.flow import blow_up_time, correlation_flow
+from flowcheck.flows.rescaled import FlowStates, Problem
+from flowcheck.geometry import misalignment, unit
+from flowcheck.networks.network import Network
+
+DIRECTION, COLLAPSE, REST = 0, 1, 2
+"""How an NCF flow ends: along a KKT point of positive value; at the origin; at a point other than it."""
+
+SETTLED = 1e-6
+"""Sine of the angle between direction and gradient below which the direction has converged."""
+
+ON_KINK, PIECES_SAMPLED = 1e-6, 500
+"""Preactivations at a limit direction that count as 0, and in how many random directions pieces beside them are looked for."""
+
+REFERENCE_RTOL = 1e-7
+"""Tolerance of the NCF flows that others are compared with."""
+
+AT_REST = 1e-10
+"""Length of the NCF gradient, relative to that of z, below which a flow that does not grow has come to rest."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    r"""NCF flows from unit vectors w_0, to their ends.
+
+    Attributes:
+        limit: $u_*$ [S, k], the final direction.
+        value, residual: $\mathcal N(u_*)$ and its KKT residual [S]: the sine between gradient and direction, or, where the flow
+            has come to rest ($\lambda_*=0$), the length of the gradient over that of z.
+        branch: DIRECTION, COLLAPSE or REST [S].
+        steps: every accepted step, [S, N], padded by NaN.
+        blow_up, blow_up_error: T* for L > 2, and a bound on its error; inf for flows that do not blow up, and for L = 2.
+        norm_floor: $\tilde\eta$ [S]: $\|u(t)\|\ge\tilde\eta$ from step `from_step` on, as Lemma C.7 (two_homogeneous) and
+            Lemma B.6 (deep_homogeneous) choose it; 0 for COLLAPSE.
+    """
+
+    limit: Float[Tensor, "s k"]
+    value: Float[Tensor, " s"]
+    residual: Float[Tensor, " s"]
+    branch: Int[Tensor, " s"]
+    steps: FlowStates
+    blow_up: Float[Tensor, " s"]
+    blow_up_error: Float[Tensor, " s"]
+    norm_floor: Float[Tensor, " s"]
+    from_step: Int[Tensor, " s"]
+
+    def moment(self, epsilon: float | Float[Tensor, " s"]) -> Int[Tensor, " s"]:
+        r"""First step from which on $\cos(u,u_*)\ge1-\epsilon$ and $\|u\|\ge\tilde\eta$, or, for COLLAPSE, $\|u\|\le\epsilon$.
+
+        Raises ValueError if a flow was not followed so far.
+        """
+        allowed = torch.as_tensor(epsilon, dtype=self.value.dtype, device=self.value.device).expand_as(self.value).unsqueeze(1)
+        distant = misalignment(self.steps.direction, self.limit.unsqueeze(1)) > allowed
+        large = self.steps.log_growth > allowed.log()
+        missing = torch.where((self.branch == COLLAPSE).unsqueeze(1), large, distant)
+        position = torch.arange(missing.shape[1], device=missing.device)
+        first = torch.maximum((missing * (position + 1)).amax(dim=1), self.from_step)
+        if bool((first >= (~torch.isnan(self.steps.arc)).sum(dim=1)).any()):
+            raise ValueError(f"a flow was not followed to epsilon = {float(allowed.min()):g}")
+        return first
+
+    def at(self, step: Int[Tensor, " s"]) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
+        r"""Arc and $\hat t$ of one step of each flow."""
+        column = step.unsqueeze(1)
+        return self.steps.arc.gather(1, column)[:, 0], self.steps.time.gather(1, column)[:, 0]
+
+    def before(self, time: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+        r"""Arc of the last step that is not later than $\hat t$ = `time`."""
+        last = (self.steps.time <= time.unsqueeze(1)).sum(dim=1) - 1
+        return self.at(last)[0]
+
+    def below(self, log_growth: float) -> Int[Tensor, " s"]:
+        r"""Last step before $\ln\|u\|$ first exceeds `log_growth`; the last of all where it never does."""
+        return (self.steps.log_growth <= log_growth).cumprod(dim=1).sum(dim=1) - 1
+
+    def largest_norm(self, step: Int[Tensor, " s"]) -> Float[Tensor, " s"]:
+        r"""$B_\epsilon$: the largest norm up to that step."""
+        beyond = torch.arange(self.steps.arc.shape[1], device=step.device) > step.unsqueeze(1)
+        return self.steps.log_growth.masked_fill(beyond, -torch.inf).amax(dim=1).exp()
+
+
+def reference(
+    network: Network,
+    x: Float[Tensor, "n d"],
+    z: Float[Tensor, "s n"],
+    starts: Float[Tensor, "s k"],
+    *,
+    smallest_epsilon: float,
+    rtol: float = REFERENCE_RTOL,
+) -> Reference:
+    r"""NCF flows $\dot u=\mathcal J(X;u)^\top z$ from the rows of `starts`, each with its own z.
+
+    A flow is followed until its direction has settled, and, where its NCF is negative, on to $\|u\|<$ `smallest_epsilon`; or
+    until it has come to rest. Raises HypothesisError as `correlation_flow` does.
+    """
+    size = z.norm(dim=-1)
+
+    def over(p: Problem, state: Tensor, index: Tensor) -> Tensor:
+        """Settled and, if it shrinks, small enough; or at rest."""
+        pull, direction = p.pull(state, index), unit(state[:, :-2])  # a step ends off the sphere before it is projected
+        radial, length = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
+        margin = SETTLED * length - (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
+        small = torch.where(radial < 0, math.log(smallest_epsilon) - 1 - state[:, -2], torch.inf)
+        return torch.maximum(torch.minimum(margin, small), AT_REST * size[index] - length)
+
+    path = correlation_flow(network, x, z, starts, rtol=rtol, until=[Event("over", over)], keep_steps=True)
+    gradient = network.pull(path.direction, x, z)
+    value = (network.forward(path.direction, x) * z).sum(dim=-1)
+    radial = (gradient * path.direction).sum(dim=-1, keepdim=True)
+    tangential = (gradient - radial * path.direction).norm(dim=-1)
+    rest = gradient.norm(dim=-1) <= 2 * AT_REST * size
+    residual = torch.where(rest, gradient.norm(dim=-1) / size, tangential / gradient.norm(dim=-1).clamp_min(1e-300))
+    branch = torch.where(rest, REST, torch.where(value > 0, DIRECTION, COLLAPSE))
+    for row in (residual > 2 * SETTLED).nonzero()[:, 0].tolist():  # on a kink one gradient is not the subdifferential
+        residual[row] = min(float(residual[row]), _residual_on_kinks(network, x, z[row], path.direction[row]))
+    steps = path.every_step
+    assert steps is not None
+    floor, from_step = _norm_floor(network, x, z, steps, branch)
+    if network.degree > 2:
+        blow_up, error = blow_up_time(path, network, x, z)
+    else:
+        blow_up = error = torch.full_like(value, torch.inf)
+    return Reference(path.direction, value, residual, branch, steps, blow_up, error, floor, from_step)
+
+
+def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> float:
+    """Distance of a direction from being a KKT point in Clarke's sense, from the pieces that meet within `ON_KINK`."""
+    around = unit_vectors(np.random.Generator(np.random.PCG64(0)), PIECES_SAMPLED, len(direction)).to(direction)
+    signs = clarke.nearby_signs(network, direction, x, around, tolerance=ON_KINK)
+    return clarke.clarke_residual(Correlation(network, x, z), direction, signs)
+
+
+def _norm_floor(
+    network: Network, x: Tensor, z: Tensor, steps: FlowStates, branch: Tensor
+) -> tuple[Float[Tensor, " s"], Int[Tensor, " s"]]:
+    """The norm where the NCF has become positive, which is where it starts to grow; at rest, the final norm from the start on."""
+    count, length, size = steps.direction.shape
+    outputs = network.forward(steps.direction.reshape(-1, size), x).view(count, length, -1)
+    positive = torch.einsum("spn,sn->sp", outputs, z) > 0
+    first = positive.to(torch.int64).argmax(dim=1)
+    at_first = steps.log_growth.gather(1, first.unsqueeze(1))[:, 0].exp()
+    last = torch.where(torch.isnan(steps.log_growth), torch.inf, steps.log_growth).amin(dim=1).exp()
+    floor = torch.where(branch == DIRECTION, at_first, torch.where(branch == REST, last, 0.0))
+    return floor, torch.where(branch == DIRECTION, first, 0)

@@ -1,1 +1,0 @@
-"""Explicit bounds of the papers, one module per paper."""

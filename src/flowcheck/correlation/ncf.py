@@ -1,0 +1,90 @@
+r"""The neural correlation function (NCF) $\mathcal N_{z,\mathcal H}(u)=z^\top\mathcal H(X;u)$ and its KKT points on the sphere.
+
+A unit vector u is a KKT point of $\max_{\|u\|=1}\mathcal N(u)$ if $\nabla\mathcal N(u)=\lambda u$; then $\lambda=L\mathcal N(u)$.
+It is non-negative if $\mathcal N(u)\ge0$.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from flowcheck.geometry import unit
+from flowcheck.networks.network import Network
+
+STALLED = 1e-300
+"""Gradients below this norm are zero: KKT points with multiplier 0, where no direction of ascent exists."""
+
+
+@dataclass(frozen=True)
+class Correlation:
+    r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k].
+
+    x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row.
+    """
+
+    network: Network
+    x: Float[Tensor, "*b n d"]
+    z: Float[Tensor, "*s n"]
+
+    def rows(self, chosen: Bool[Tensor, " s"]) -> Correlation:
+        """The correlation of the chosen rows of a batch."""
+        x, z = (self.x if self.x.dim() == 2 else self.x[chosen]), (self.z if self.z.dim() == 1 else self.z[chosen])
+        return Correlation(self.network, x, z)
+
+    def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        outputs = self.network.forward(u, self.x)
+        return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
+
+    def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+        """One element of the Clarke subdifferential: the gradient wherever there is one."""
+        return self.network.pull(u, self.x, self.z)
+
+    def normalised(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$."""
+        return self.value(unit(u))
+
+    def tangential(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+        r"""$(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)$: the velocity of the direction, and zero exactly at KKT points."""
+        direction = unit(u)
+        gradient = self.gradient(direction)
+        return gradient - (gradient * direction).sum(dim=-1, keepdim=True) * direction
+
+    def kkt_residual(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\|(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)\|/\|\nabla\mathcal N(\hat u)\|$, the sine of the angle between u
+        and the gradient; 0 where the gradient vanishes.
+        """
+        size = self.gradient(unit(u)).norm(dim=-1)
+        return torch.where(size > STALLED, self.tangential(u).norm(dim=-1) / size.clamp_min(STALLED), 0.0)
+
+    def cosine(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        r"""$\nabla\mathcal N(\hat u)^\top\hat u/\|\nabla\mathcal N(\hat u)\|$, as in the papers' figures; NaN where it is 0/0."""
+        direction = unit(u)
+        gradient = self.gradient(direction)
+        return (gradient * direction).sum(dim=-1) / gradient.norm(dim=-1)
+
+    def tangent_curvature(self, u: Float[Tensor, " k"]) -> Float[Tensor, " k-1"]:
+        r"""Eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
+
+        At a KKT point: all negative at a strict local maximum, one positive at a saddle. For networks whose gradient is
+        differentiable at u.
+        """
+        direction = unit(u[None])[0]
+
+        def value(v: Tensor) -> Tensor:
+            return self.network.forward(v[None], self.x)[0] @ self.z
+
+        # not torch.func: it imports the compiler of torch, a second
+        hessian = torch.autograd.functional.hessian(value, direction)  # type: ignore[no-untyped-call]
+        multiplier = self.gradient(direction[None])[0] @ direction
+        basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u)).to(u)], dim=1))[0][:, 1 : len(u)]
+        return torch.linalg.eigvalsh(basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1).to(u))
+
+    @functools.cached_property
+    def upper_bound(self) -> float:
+        r"""$\beta\|z\|\ge\max_{\|u\|=1}|\mathcal N(u)|$ from the network's closed bound; ValueError where there is none."""
+        return self.network.output_bound(self.x) * float(self.z.norm())

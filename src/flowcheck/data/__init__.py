@@ -1,0 +1,4 @@
+"""Data: inputs, labels, teachers.
+
+synthetic    spheres, half-spaces, teachers
+"""

@@ -1,0 +1,53 @@
+"""Training data: inputs on the unit sphere, labels from a teacher network. Float64 on the CPU, drawn with numpy generators."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowcheck.networks.network import Network
+
+
+def gaussian(rng: np.random.Generator, *shape: int) -> Tensor:
+    """Standard normal entries."""
+    return torch.from_numpy(rng.standard_normal(shape))
+
+
+def sphere_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
+    """N points, uniform on the unit sphere of R^d: Gaussian rows, normalised."""
+    x = gaussian(rng, n, d)
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def unit_vectors(rng: np.random.Generator, count: int, size: int) -> Float[Tensor, "count size"]:
+    """`count` unit vectors, uniform on the sphere: the directions w_0 of an initialisation."""
+    return sphere_inputs(rng, count, size)
+
+
+def half_space_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
+    """Unit vectors with a positive first entry, at least 0.3 before they are normalised."""
+    x = sphere_inputs(rng, n, d)
+    x[:, 0] = x[:, 0].abs() + 0.3
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def noisy_teacher_labels(
+    rng: np.random.Generator, teacher: Network, x: Float[Tensor, "n d"], count: int, noise: float
+) -> Float[Tensor, "count n"]:
+    """Outputs of `count` random teachers, each scaled to mean square 1, plus Gaussian noise of that standard deviation.
+
+    Teachers whose outputs all vanish, as those of ReLU networks may, are drawn again.
+    """
+    outputs = x.new_zeros((count, len(x)))
+    while bool((dead := (outputs == 0).all(dim=-1)).any()):
+        outputs[dead] = teacher.forward(unit_vectors(rng, int(dead.sum()), teacher.size), x)
+    return math.sqrt(len(x)) * outputs / outputs.norm(dim=-1, keepdim=True) + noise * gaussian(rng, count, len(x))
+
+
+def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " n"]:
+    """Outputs of a teacher with standard normal weights."""
+    return teacher.forward(gaussian(rng, 1, teacher.size), x)[0]

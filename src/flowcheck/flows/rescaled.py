@@ -1,0 +1,162 @@
+r"""The gradient flow of a homogeneous network in rescaled form: states, paths, and the right-hand side. See `flow`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from flowcheck.flows.sliding import Patterns
+from flowcheck.losses import Loss
+from flowcheck.networks.network import Network, Response
+
+Clock = Literal["arc", "time"]
+LARGEST_EXPONENT = 700.0
+"""exp overflows in float64 above 709."""
+
+
+@dataclass(frozen=True)
+class FlowStates:
+    r"""States of a flow; all have the same leading dimensions: [S], or [S, P] where several states are kept.
+
+    Attributes:
+        direction: $\theta=w/\|w\|$.
+        log_growth: $\hat\rho=\ln(\|w\|/\delta)$.
+        time: $\hat t=\delta^{L-2}t$.
+        arc: $s=\int\|w\|^{L-2}dt$.
+        log_delta: $\ln\delta$, 0 for the NCF flow.
+        degree: L.
+    """
+
+    direction: Float[Tensor, "*b k"]
+    log_growth: Float[Tensor, "*b"]
+    time: Float[Tensor, "*b"]
+    arc: Float[Tensor, "*b"]
+    log_delta: Float[Tensor, "*b"]
+    degree: float
+
+    def log_norm(self) -> Float[Tensor, "*b"]:
+        r"""$\ln\|w\|$."""
+        return self.log_growth + self.log_delta
+
+    def weights_over_delta(self) -> Float[Tensor, "*b k"]:
+        r"""$w/\delta$. Raises OverflowError where it leaves float64: use `direction` and `log_growth` there."""
+        return _exponential(self.log_growth).unsqueeze(-1) * self.direction
+
+    def weights(self) -> Float[Tensor, "*b k"]:
+        """The weights w. Raises OverflowError where they leave float64."""
+        return _exponential(self.log_norm()).unsqueeze(-1) * self.direction
+
+    def plain_time(self) -> Float[Tensor, "*b"]:
+        r"""$t=\hat t\,\delta^{-(L-2)}$. Raises OverflowError where it leaves float64."""
+        return _exponential(-(self.degree - 2) * self.log_delta) * self.time
+
+
+@dataclass(frozen=True)
+class FlowPath(FlowStates):
+    """Final states [S], how they came about, and the states on the way.
+
+    Attributes:
+        ended_by: position in `until` of the event that ended each trajectory, -1 for the end of its length.
+        evaluations, steps, kinks: right-hand sides, accepted steps and located kinks of each trajectory.
+        slides: on how many kinks the final state slides.
+        recorded: states at `record_at` [S, P], NaN beyond the end; None if not asked for.
+        every_step: all accepted steps [S, N] from the start on, padded by NaN; None if not asked for.
+    """
+
+    ended_by: Int[Tensor, " s"]
+    evaluations: Int[Tensor, " s"]
+    steps: Int[Tensor, " s"]
+    kinks: Int[Tensor, " s"]
+    slides: Int[Tensor, " s"]
+    recorded: FlowStates | None
+    every_step: FlowStates | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n].
+
+    Inputs are shared too, [n, d], or one set for each trajectory, [S, n, d].
+    """
+
+    network: Network
+    x: Float[Tensor, "*b n d"]
+    loss: Loss | None
+    targets: Float[Tensor, "*s n"]
+    start: Float[Tensor, "s k"]
+    log_growth: Float[Tensor, " s"]
+    log_delta: Float[Tensor, " s"]
+    locate_kinks: bool
+
+    def pull(self, state: Tensor, index: Tensor) -> Float[Tensor, "a k"]:
+        r"""$g=\mathcal J(X;\theta)^\top r$; on a kink along which the trajectory slides, the element that stays on it."""
+        if self.patterns is not None:
+            return self.patterns.pull(state, self.patterns.modes[index], index)
+        return self.network.forward_and_pull(state[:, :-2], self.inputs(index), self.response(state, index))[1]
+
+    def response(self, state: Tensor, index: Tensor) -> Response:
+        r"""$\mathcal H(X;\theta)\mapsto r$."""
+        targets, loss = self._targets(index), self.loss
+        if loss is None:
+            return lambda _: targets
+        factor = self._output_factor(state, index)
+        return lambda outputs: loss.residual(factor * outputs, targets)
+
+    def inputs(self, index: Tensor) -> Float[Tensor, "*a n d"]:
+        return self.x if self.x.dim() == 2 else self.x[index]
+
+    @functools.cached_property
+    def patterns(self) -> Patterns | None:
+        """The pieces of a piecewise-linear network; None where kinks are not to be located."""
+        return Patterns(self.network, self.inputs, self.response) if self.locate_kinks else None
+
+    def loss_value(self, state: Tensor, index: Tensor) -> Float[Tensor, " a"]:
+        """The loss of each state. Raises ValueError for the NCF flow, which has none."""
+        if self.loss is None:
+            raise ValueError("the NCF flow has no loss")
+        outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.inputs(index))
+        return self.loss.value(outputs, self._targets(index))
+
+    @functools.cached_property
+    def start_state(self) -> Float[Tensor, "s m"]:
+        """Direction, log-growth and the other clock."""
+        return torch.cat([self.start, self.log_growth[:, None], torch.zeros_like(self.log_growth)[:, None]], dim=-1)
+
+    @functools.cached_property
+    def start_loss(self) -> Float[Tensor, " s"]:
+        return self.loss_value(self.start_state, torch.arange(len(self.start), device=self.start.device))
+
+    def rhs(self, clock: Clock) -> Callable[..., Tensor]:
+        """Derivatives of direction, log-growth and the other clock with respect to `clock`."""
+        exponent = self.network.degree - 2
+
+        def rates(state: Tensor, *mode_and_index: Tensor) -> Tensor:
+            pull = self.pull(state, *mode_and_index) if self.patterns is None else self.patterns.pull(state, *mode_and_index)
+            direction, log_growth = state[:, :-2], state[:, -2:-1]
+            radial = torch.linalg.vecdot(direction, pull).unsqueeze(-1)
+            tangential = torch.addcmul(pull, direction, radial, value=-1)
+            if clock == "arc":
+                return torch.cat([tangential, radial, torch.exp(-exponent * log_growth)], dim=-1)
+            speed = torch.exp(exponent * log_growth)
+            return torch.cat([speed * tangential, speed * radial, speed], dim=-1)
+
+        return rates
+
+    def _targets(self, index: Tensor) -> Tensor:
+        return self.targets if self.targets.dim() == 1 else self.targets[index]
+
+    def _output_factor(self, state: Tensor, index: Tensor) -> Tensor:
+        r"""$e^{L\rho}$ [A, 1]; rounds to 0 below 1e-324, where the residual no longer feels the outputs."""
+        return torch.exp(self.network.degree * (state[:, -2] + self.log_delta.index_select(0, index))).unsqueeze(-1)
+
+
+def _exponential(exponent: Tensor) -> Tensor:
+    if bool((exponent > LARGEST_EXPONENT).any()):
+        raise OverflowError(f"e^{float(exponent.max()):.0f} leaves float64")
+    return torch.exp(exponent)

@@ -1,0 +1,364 @@
+r"""Explicit Runge-Kutta over a batch of autonomous systems y' = f(y), every trajectory with steps of its own.
+
+State [S, m] in float64; converges to the solution with the order of the pair (5: Dormand-Prince 5(4); 8: DOP853) as the
+tolerance goes to 0. The tableaux are those of scipy.integrate; trajectories that have ended leave the batch.
+
+Every callback takes the rows it is asked for and their numbers `index` [A] in the batch, last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from flowcheck.integration.crossings import Margin, Pieces, first_root
+from flowcheck.integration.runge_kutta import RungeKutta, Step
+
+Rhs = Callable[..., Tensor]
+"""f(state [A, m], index [A]) -> [A, m]; with kinks f(state, mode [A, M], index): the smooth extension of the piece `mode`."""
+ErrorNorm = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(error [A, m], state [A, m], index [A]) -> [A], at most 1 for a step to be accepted; homogeneous in the error."""
+
+SAFETY, LARGEST_FACTOR, SMALLEST_FACTOR = 0.9, 8.0, 0.2
+REJECTIONS = 40
+"""Rejections in a row before giving up: the step has then shrunk by 0.2^40 = 1e-28."""
+SAMPLES = (0.25, 0.5, 0.75, 1.0)
+"""Where a step is looked at for kinks; two crossings of one kink between two samples go unseen."""
+TOGETHER = 1e-9
+"""Kinks whose distance has shrunk by this factor when the first is met are met with it: they are one, up to a factor."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What `integrate` returns, one row per trajectory.
+
+    Attributes:
+        state, s: the final state [S, m] and where it was reached [S].
+        ended_by: position of the event that ended each trajectory, -1 for the end of its length.
+        evaluations, steps, kinks: right-hand sides, accepted steps and located kinks, [S] each.
+        recorded: states at `record_at` [S, P, m], NaN beyond a trajectory's end; None if not asked for.
+        step_s, step_state: every accepted step from the start on, [S, N] and [S, N, m], padded by NaN; None if not asked for.
+    """
+
+    state: Float[Tensor, "s m"]
+    s: Float[Tensor, " s"]
+    ended_by: Int[Tensor, " s"]
+    evaluations: Int[Tensor, " s"]
+    steps: Int[Tensor, " s"]
+    kinks: Int[Tensor, " s"]
+    recorded: Float[Tensor, "s p m"] | None = None
+    step_s: Float[Tensor, "s n"] | None = None
+    step_state: Float[Tensor, "s n m"] | None = None
+
+
+def integrate(
+    rhs: Rhs,
+    start: Float[Tensor, "s m"],
+    length: float | Float[Tensor, " s"],
+    *,
+    rtol: float = 1e-9,
+    atol: float | Float[Tensor, "#s #m"] = 0.0,
+    error_norm: ErrorNorm | None = None,
+    order: Literal[5, 8] = 5,
+    project: Callable[[Tensor], Tensor] | None = None,
+    events: Sequence[Margin] = (),
+    record_at: Float[Tensor, "*s p"] | None = None,
+    keep_steps: bool = False,
+    kinks: Margin | Pieces | None = None,
+    max_steps: int = 100_000,
+    max_kinks: int = 10_000,
+) -> Trajectories:
+    """Integrate y' = rhs(y) from `start` over s in [0, length], each trajectory to its own length (inf: until an event).
+
+    Args:
+        rtol, atol: a step is accepted if the root mean square of error / (atol + rtol |y|) is at most 1; atol is positive, may
+            differ by trajectory and component, and is to scale with the state. `error_norm` replaces this rule.
+        order: 5 or 8.
+        project: applied after each accepted step and to recorded states: puts them back on a manifold.
+        events: a trajectory ends where one rises through 0, located to rounding, the last step of full order. An event that
+            is not negative at the start ends the trajectory there.
+        record_at: increasing values of s, shared or one row per trajectory, filled by dense output.
+        kinks: functions whose signs tell the pieces of a piecewise smooth rhs apart, or `Pieces`. A step is cut where it leaves
+            its piece, so every step sees one smooth piece and keeps its order.
+        max_steps: attempted steps per trajectory.
+        max_kinks: located kinks per trajectory: a solution that slides along a kink crosses it for ever.
+
+    Raises:
+        ValueError: neither a positive atol nor an error norm.
+        RuntimeError: naming trajectory and s, if a guard is hit, the step underflows, or rhs is not finite.
+    """
+    lengths = torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(start.shape[0]).clone()
+    if error_norm is None:
+        scale = torch.as_tensor(atol, dtype=start.dtype, device=start.device).expand(start.shape)
+        if not bool((scale > 0).all()):
+            raise ValueError("atol must be positive: a component that is 0 has no relative error")
+
+        def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
+            return (error / (scale[index] + rtol * state.abs())).square().mean(dim=-1).sqrt()
+
+    points = None if record_at is None else record_at.to(start).expand(start.shape[0], -1)
+    pieces = kinks if kinks is None or isinstance(kinks, Pieces) else Pieces(kinks)
+    run = _Run(rhs, error_norm, RungeKutta(order, start), project, events, pieces, lengths, points)
+    run.begin(start, keep_steps)
+    while len(run.index):
+        run.attempt(max_steps, max_kinks)
+    return run.result()
+
+
+COUNTS = ("evaluations", "steps", "kinks")
+
+
+class _Run:
+    """The loop of `integrate`. Arrays have a row for each trajectory of `index`, those that still run; results for all."""
+
+    def __init__(
+        self,
+        rhs: Rhs,
+        norm: ErrorNorm,
+        method: RungeKutta,
+        project: Callable[[Tensor], Tensor] | None,
+        events: Sequence[Margin],
+        pieces: Pieces | None,
+        lengths: Tensor,
+        points: Tensor | None,
+    ) -> None:
+        self.rhs, self.norm, self.method, self.project = rhs, norm, method, project
+        self.events, self.pieces, self.lengths, self.points = events, pieces, lengths, points
+
+    def begin(self, start: Tensor, keep_steps: bool) -> None:
+        count = start.shape[0]
+        self.index = torch.arange(count, device=start.device)
+        self.y, self.s = start.clone(), start.new_zeros(count)
+        self.mode = None if self.pieces is None else self.pieces.begin(self.y, self.index)
+        self.evaluations, self.steps, self.kinks = (torch.zeros_like(self.index) for _ in range(3))
+        self.attempts, self.rejections = torch.zeros_like(self.index), torch.zeros_like(self.index)
+        self.last_error = torch.ones_like(self.s)
+        self.slope = self._f(self.index, self.mode)(self.y)
+        self._check_finite(self.slope)
+        self.h = self._first_step()
+        self.evaluations += 2
+        self.margins = self._margins(self.y, self.index)
+        self.final = Trajectories(
+            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), *(torch.zeros_like(self.index) for _ in COUNTS)
+        )
+        self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
+        if self.points is not None and self.recorded is not None:
+            at_start = self.points == 0
+            self.recorded[at_start] = start[at_start.nonzero()[:, 0]]
+        self.kept = [(self.index, self.steps.clone(), self.s, self.y)] if keep_steps else None
+        first = (self.margins >= 0).to(torch.int64).argmax(dim=-1) if self.events else torch.zeros_like(self.index)
+        ended = torch.where((self.margins >= 0).any(dim=-1), first, -1)
+        self._drop((ended >= 0) | (self.lengths <= 0), ended)
+
+    def attempt(self, max_steps: int, max_kinks: int) -> None:
+        """One step of every running row; rejected rows come again with a smaller one."""
+        remaining = self.lengths - self.s
+        h = torch.where(self.h >= remaining * (1 - 1e-12), remaining, self.h)
+        step = self.method.advance(self._f(self.index, self.mode), self.y, self.slope, h)
+        self.evaluations += self.method.evaluations
+        error = self.method.error(step, lambda raw, state: self.norm(raw, state, self.index))
+        finite = torch.isfinite(error) & torch.isfinite(step.end_slope).all(dim=-1)
+        accepted = finite & (error <= 1)
+        self._control(h, error, finite, accepted)
+        self._guard(finite, max_steps)
+        whole_batch = bool(accepted.all())  # the usual case, in which nothing need be gathered and scattered
+        if not (whole_batch or bool(accepted.any())):
+            return
+        rows = accepted.nonzero()[:, 0]
+        step = step if whole_batch else step.take(rows)
+        left = None
+        if self.pieces is not None:
+            step, left = self._cut_at_kinks(step, rows)
+        step, margins, ended = self._cut_at_events(step, rows)
+        reached = self.s[rows] + step.h
+        self._record(step, rows, reached)
+        end = step.end
+        if self.pieces is not None and self.mode is not None:
+            end = self.pieces.settle(end, self.mode[rows], self.index[rows])
+        end = end if self.project is None else self.project(end)
+        complete = (step.h == remaining[rows]) & (ended < 0)
+        reached = torch.where(complete, self.lengths[rows], reached)
+        if whole_batch:
+            self.y, self.slope, self.s, self.margins = end, step.end_slope, reached, margins
+        else:
+            self.y[rows], self.slope[rows], self.s[rows], self.margins[rows] = end, step.end_slope, reached, margins
+        self.steps += accepted
+        if left is not None:
+            self._switch(rows, left & (ended < 0).unsqueeze(-1), max_kinks)
+        if self.kept is not None:
+            self.kept.append((self.index[rows], self.steps[rows], self.s[rows], self.y[rows]))
+        over = (ended >= 0) | (reached >= self.lengths[rows])
+        if bool(over.any()):
+            every = torch.full_like(self.index, -1).index_copy(0, rows, ended)
+            self._drop(torch.zeros_like(accepted).index_copy(0, rows, over), every)
+
+    def result(self) -> Trajectories:
+        final = replace(self.final, recorded=self.recorded)
+        if self.kept is None:
+            return final
+        index, position, s, state = (torch.cat(part) for part in zip(*self.kept, strict=True))
+        shape = (len(final.steps), int(final.steps.max()) + 1)
+        step_s, step_state = s.new_full(shape, torch.nan), s.new_full((*shape, state.shape[1]), torch.nan)
+        step_s[index, position], step_state[index, position] = s, state
+        return replace(final, step_s=step_s, step_state=step_state)
+
+    def _f(self, index: Tensor, mode: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The right-hand side of some rows."""
+        return (lambda state: self.rhs(state, index)) if mode is None else (lambda state: self.rhs(state, mode, index))
+
+    def _rows(self, rows: Tensor, evaluations: int) -> Callable[[Tensor], Tensor]:
+        """The right-hand side of some running rows, which will be called so many times."""
+        self.evaluations[rows] += evaluations
+        return self._f(self.index[rows], None if self.mode is None else self.mode[rows])
+
+    def _first_step(self) -> Tensor:
+        """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, Section II.4, row by row."""
+        d0, d1 = self.norm(self.y, self.y, self.index), self.norm(self.slope, self.y, self.index)
+        h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / d1)
+        ahead = self._f(self.index, self.mode)(torch.addcmul(self.y, h0.unsqueeze(-1), self.slope))
+        d2 = self.norm(ahead - self.slope, self.y, self.index) / h0
+        steepest = torch.maximum(d1, d2)
+        h1 = torch.where(steepest <= 1e-15, (1e-3 * h0).clamp_min(1e-6), (0.01 / steepest) ** (1 / (self.method.order + 1)))
+        h = torch.minimum(100 * h0, h1)
+        return torch.where(torch.isfinite(h), h, h0)
+
+    def _control(self, h: Tensor, error: Tensor, finite: Tensor, accepted: Tensor) -> None:
+        """PI controller (Hairer and Wanner II, Section IV.2); no growth directly after a rejection."""
+        k = self.method.exponent
+        size = error.clamp_min(1e-10)
+        proportional = SAFETY * size ** (-0.7 / k) * self.last_error ** (0.4 / k)
+        grown = proportional.clamp(SMALLEST_FACTOR, LARGEST_FACTOR)
+        grown = torch.where(self.rejections > 0, grown.clamp_max(1.0), grown)
+        shrunk = (SAFETY * size ** (-1 / k)).clamp(SMALLEST_FACTOR, SAFETY)
+        self.h = h * torch.where(accepted, grown, torch.where(finite, shrunk, SMALLEST_FACTOR))
+        self.last_error = torch.where(accepted, size, self.last_error)
+        self.rejections = torch.where(accepted, 0, self.rejections + 1)
+        self.attempts += 1
+
+    def _guard(self, finite: Tensor, max_steps: int) -> None:
+        stuck, underflow, late = self.rejections >= REJECTIONS, self.s + self.h == self.s, self.attempts > max_steps
+        if not bool((stuck | underflow | late).any()):
+            return
+        for bad, reason in (
+            (stuck, "the step was rejected too often in a row"),
+            (underflow, "the step underflows"),
+            (late, f"more than {max_steps} steps"),
+        ):
+            if bool(bad.any()):
+                row = int(bad.nonzero()[0])
+                cause = reason if bool(finite[row]) else f"{reason}: the right-hand side is not finite"
+                raise RuntimeError(f"trajectory {int(self.index[row])} at s = {float(self.s[row]):.17g}: {cause}")
+
+    def _check_finite(self, slope: Tensor) -> None:
+        bad = ~torch.isfinite(slope).all(dim=-1)
+        if bool(bad.any()):
+            raise RuntimeError(f"trajectory {int(bad.nonzero()[0])} at s = 0: the right-hand side is not finite")
+
+    def _margins(self, state: Tensor, index: Tensor) -> Tensor:
+        if not self.events:
+            return state.new_zeros((len(index), 0))
+        return torch.stack([event(state, index) for event in self.events], dim=-1)
+
+    def _cut_at_events(self, step: Step, rows: Tensor) -> tuple[Step, Tensor, Tensor]:
+        """Steps that end at the first event inside them; margins at the end; the event that ended each row, or -1."""
+        index = self.index[rows]
+        margins = self._margins(step.end, index)
+        rising = (self.margins[rows] < 0) & (margins >= 0)
+        ended = torch.full_like(index, -1)
+        hit = rising.any(dim=-1).nonzero()[:, 0]
+        if not len(hit):
+            return step, margins, ended
+
+        def before(state: Tensor) -> Tensor:
+            """Positive before the first of the events that happen in this step."""
+            return -self._margins(state, index[hit]).masked_fill(~rising[hit], -torch.inf).amax(dim=-1)
+
+        cut = self._cut(step.take(hit), rows[hit], before, torch.zeros_like(step.h[hit]), torch.ones_like(step.h[hit]))
+        step = step.put(hit, cut)
+        reached = self._margins(cut.end, index[hit])
+        ended[hit] = reached.masked_fill(~rising[hit], -torch.inf).argmax(dim=-1)
+        return step, margins.index_copy(0, hit, reached), ended
+
+    def _cut_at_kinks(self, step: Step, rows: Tensor) -> tuple[Step, Tensor]:
+        """Steps that end where they first leave their piece, and through which kinks [A, M] they do."""
+        assert self.pieces is not None and self.mode is not None
+        pieces, index, mode = self.pieces, self.index[rows], self.mode[rows]
+        dense = self.method.interpolant(self._rows(rows, self.method.dense_evaluations), step)
+        count = len(SAMPLES)
+        states = torch.cat([dense(torch.full_like(step.h, sample)) for sample in SAMPLES])
+        beyond = (pieces.inside(states, mode.repeat(count, 1), index.repeat(count)) < 0).view(count, *mode.shape)
+        found, first = beyond.any(dim=-1).max(dim=0)
+        left = beyond[first, torch.arange(len(index), device=index.device)]
+        hit = found.nonzero()[:, 0]
+        if not len(hit):
+            return step, left
+        samples = step.h.new_tensor((0.0, *SAMPLES))
+        low, high = samples[first], samples[first + 1]
+
+        def inside(state: Tensor) -> Tensor:
+            """Positive inside the piece, as far as the kinks that this step goes through bound it."""
+            return pieces.inside(state, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf).amin(dim=-1)
+
+        cut = self._cut(step.take(hit), rows[hit], inside, low[hit], high[hit])
+        values = pieces.inside(cut.end, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf)
+        before = pieces.inside(step.start[hit], mode[hit], index[hit]).abs()
+        reached = values <= torch.maximum(values.amin(dim=-1, keepdim=True).clamp_min(0), TOGETHER * before)
+        return step.put(hit, cut), left.index_copy(0, hit, reached)
+
+    def _cut(self, step: Step, rows: Tensor, phi: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Step:
+        """The steps to the first zero of phi: found on the dense output, redone as one step, corrected once by the secant."""
+        f = self._rows(rows, self.method.dense_evaluations + 2 * self.method.evaluations)
+        dense = self.method.interpolant(f, step)
+        fraction = first_root(lambda x: phi(dense(x)), low, high)
+        cut = self.method.advance(f, step.start, step.slope, fraction * step.h)
+        nearby = (fraction - 1e-4).clamp_min(0)
+        slope = (phi(dense(fraction)) - phi(dense(nearby))) / (fraction - nearby)
+        correction = phi(cut.end) / slope
+        usable = torch.isfinite(correction) & (correction.abs() < 1e-2)
+        fraction = torch.where(usable, (fraction - correction).clamp(0, 1), fraction)
+        return self.method.advance(f, step.start, step.slope, fraction * step.h)
+
+    def _switch(self, rows: Tensor, left: Tensor, max_kinks: int) -> None:
+        """Rows that reached a kink go on in the next piece."""
+        assert self.pieces is not None and self.mode is not None
+        hit = left.any(dim=-1)
+        if not bool(hit.any()):
+            return
+        rows, left = rows[hit], left[hit]
+        self.mode[rows] = self.pieces.switch(self.y[rows], self.mode[rows], left, self.index[rows])
+        self.kinks[rows] += left.sum(dim=-1)
+        self.slope[rows] = self._rows(rows, 1)(self.y[rows])
+        many = self.kinks > max_kinks
+        if bool(many.any()):
+            row = int(many.nonzero()[0])
+            place = f"trajectory {int(self.index[row])} at s = {float(self.s[row]):.17g}"
+            raise RuntimeError(f"{place}: more than {max_kinks} kinks; the solution slides along a kink")
+
+    def _record(self, step: Step, rows: Tensor, reached: Tensor) -> None:
+        if self.points is None or self.recorded is None:
+            return
+        points, s = self.points[self.index[rows]], self.s[rows].unsqueeze(-1)
+        due = (points > s) & (points <= reached.unsqueeze(-1))
+        own, column = due.nonzero(as_tuple=True)
+        if not len(own):
+            return
+        some, position = torch.unique(own, return_inverse=True)
+        dense = self.method.interpolant(self._rows(rows[some], self.method.dense_evaluations), step.take(some))
+        states = dense((points[own, column] - self.s[rows[own]]) / step.h[own], position)
+        self.recorded[self.index[rows[own]], column] = states if self.project is None else self.project(states)
+
+    def _drop(self, over: Tensor, ended: Tensor) -> None:
+        """Store the rows that are over, keep the others."""
+        rows, keep = over.nonzero()[:, 0], (~over).nonzero()[:, 0]
+        done = self.index[rows]
+        self.final.state[done], self.final.s[done], self.final.ended_by[done] = self.y[rows], self.s[rows], ended[rows]
+        for name in COUNTS:
+            getattr(self.final, name)[done] = getattr(self, name)[rows]
+        for name in (*COUNTS, "index", "lengths", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins"):
+            setattr(self, name, getattr(self, name)[keep])
+        self.mode = None if self.mode is None else self.mode[keep]

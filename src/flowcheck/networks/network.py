@@ -1,0 +1,68 @@
+"""The contract that every homogeneous network keeps: forward, forward and pull, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Response = Callable[[Tensor], Tensor]
+"""Outputs [S, n] -> the vector z [S, n] or [n] that the Jacobian is multiplied with."""
+
+
+class Network:
+    """A network of declared degree. Subclasses give `forward`; where they know more, they override the rest.
+
+    Attributes:
+        name: for tables and test ids.
+        inputs, size: d and k.
+        degree: the declared L. `hypotheses.require_degree` measures whether it is true.
+        has_lipschitz_gradient: whether the gradient with respect to the weights is locally Lipschitz.
+        blocks: slices of w on which a separable network acts one by one; one slice where it is not separable.
+    """
+
+    name: str
+    inputs: int
+    size: int
+    degree: float
+    has_lipschitz_gradient: bool
+    blocks: tuple[slice, ...]
+
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+        raise NotImplementedError
+
+    def forward_and_pull(
+        self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
+    ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
+        r"""Outputs and $\mathcal J(X;w)^\top z$ with z = response(outputs), in one pass. Autograd; no graph is kept."""
+        with torch.enable_grad():
+            leaf = w.detach().requires_grad_(True)
+            outputs = self.forward(leaf, x)
+            z = response(outputs.detach()).expand_as(outputs)
+            (pulled,) = torch.autograd.grad(outputs, leaf, z)
+        return outputs.detach(), pulled
+
+    def pull(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s n"]) -> Float[Tensor, "s k"]:
+        r"""$\mathcal J(X;w)^\top z$: the gradient of the neural correlation function for z."""
+        return self.forward_and_pull(w, x, lambda _: z)[1]
+
+    def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
+        """What changes sign where the gradient jumps: one column per unit and sample; no columns for a smooth network."""
+        return w.new_zeros((w.shape[0], 0))
+
+    def output_bound(self, x: Float[Tensor, "n d"]) -> float:
+        r"""Upper bound of $\beta=\sup_{\|w\|=1}\|\mathcal H(X;w)\|_2$ in closed form. Raises ValueError where there is none."""
+        raise ValueError(f"{self.name} has no closed upper bound of its outputs")
+
+    def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float:
+        r"""Upper bound of $\alpha=\sup_{\|w\|=1}\|\mathcal J(X;w)\|_2$ in closed form. Raises ValueError where there is none.
+
+        With one input it bounds $\chi$ of that input (two_homogeneous, Appendix J).
+        """
+        raise ValueError(f"{self.name} has no closed upper bound of its Jacobian")
+
+    def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float:
+        r"""Upper bound of the Lipschitz constant of $\mathcal J(X;\cdot)$ on $\|w\|\le$ radius; ValueError if there is none."""
+        raise ValueError(f"{self.name} has no closed Lipschitz bound of its Jacobian")

@@ -1,0 +1,46 @@
+"""The networks that the papers name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowcheck.networks.activation import RELU, Activation, relu_power
+from flowcheck.networks.feed_forward import FeedForward, Layer
+from flowcheck.networks.sums import Separable
+
+
+def power_net(units: int, inputs: int, power: float, signs: Sequence[float] = (), slope: float = 0.0) -> FeedForward:
+    r"""$\sum_j v_j\max(w_j^\top x, a\,w_j^\top x)^p$ with fixed signs v_j (default all 1): degree p, separable."""
+    layers = [Layer(units, Activation(slope, power))]
+    if signs:
+        layers.append(Layer.constant([signs]))
+    kind = "polynomial" if slope == 1 else "relu" if slope == 0 else "leaky"
+    return FeedForward(f"{kind}^{power:g}", inputs, tuple(layers))
+
+
+def two_layer(units: int, inputs: int, slope: float = 0.0) -> Separable:
+    r"""$\sum_k v_k\sigma(x^\top u_k)$, (leaky) ReLU, both layers trained: degree 2, separable into the pairs (u_k, v_k)."""
+    unit = FeedForward("unit", inputs, (Layer(1, Activation(slope)), Layer(1)))
+    return Separable("two-layer ReLU" if slope == 0 else "two-layer leaky ReLU", (unit,) * units)
+
+
+def relu_two_trainable(widths: Sequence[int], inputs: int, output: Sequence[float]) -> FeedForward:
+    r"""$v^\top\sigma(W_2\sigma(W_1x))$ with v fixed: degree 2, not separable (two_homogeneous, Section 2)."""
+    first, second = widths
+    return FeedForward("deep ReLU, two trained", inputs, (Layer(first, RELU), Layer(second, RELU), Layer.constant([output])))
+
+
+def squared_relu(widths: Sequence[int], inputs: int) -> FeedForward:
+    r"""$\mathbf1^\top\max(W_2W_1x,0)^2$: degree 4, the inner layer linear (deep_homogeneous, Section 5.1.2)."""
+    first, second = widths
+    return FeedForward("squared ReLU", inputs, (Layer(first), Layer(second, relu_power(2))))
+
+
+def deep_relu(widths: Sequence[int], inputs: int) -> FeedForward:
+    r"""$\mathbf1^\top\sigma(W_N\cdots\sigma(W_1x))$, ReLU after the last layer too (deep_homogeneous, Section 5.1.3)."""
+    return FeedForward("deep ReLU", inputs, tuple(Layer(width, RELU) for width in widths))
+
+
+def deep_linear(widths: Sequence[int], inputs: int) -> FeedForward:
+    """W_N ... W_1 x with scalar output; `widths` are the hidden ones. Degree N."""
+    return FeedForward(f"linear^{len(widths) + 1}", inputs, tuple(Layer(width) for width in [*widths, 1]))

@@ -1,0 +1,1 @@
+"""What one paper alone says, a room for each; ``homogeneous`` is what both homogeneous papers say."""

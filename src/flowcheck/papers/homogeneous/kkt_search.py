@@ -1,0 +1,132 @@
+r"""KKT points of constrained NCFs, found by ascent and without any flow, for the random problems of a family.
+
+The ascents run on one unit, in few dimensions; its KKT points become KKT points of the whole network by placing the unit in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from flowcheck.correlation.ascent import ascend
+from flowcheck.correlation.clarke import neuron_kkt_points
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.data.synthetic import unit_vectors
+from flowcheck.geometry import unit
+from flowcheck.networks import feed_forward, zoo
+from flowcheck.networks.network import Network
+from flowcheck.papers.homogeneous.exact_trajectories import unit_of
+from flowcheck.papers.homogeneous.families import Family
+
+TOLERANCE = 1e-8
+"""KKT residual at which an ascent ends; one that does not reach ten times this does not count."""
+SMALL = 1e-3
+"""Share of a unit in the norm of a direction below which it is on its way to 0."""
+POSITIVE = 1e-6
+"""N(u) over its bound from which a KKT point is a limit of growing flows."""
+
+
+@dataclass(frozen=True)
+class FoundPoints:
+    r"""Where the ascents of each row ended, as unit weights of the family's network.
+
+    Attributes:
+        weights, outputs: u and $\mathcal H(X;u)$ on the row's inputs.
+        value: N(u) over the bound of the row.
+        defect: $\|\nabla\mathcal N(u)-L\mathcal N(u)u\|$ over the bound.
+        usable: whether the ascent converged, to N(u) > 0.
+    """
+
+    family: Family
+    weights: Float[Tensor, "s p k"]
+    outputs: Float[Tensor, "s p n"]
+    value: Float[Tensor, "s p"]
+    defect: Float[Tensor, "s p"]
+    usable: Bool[Tensor, "s p"]
+
+    def nearest(self, directions: Float[Tensor, "s k"]) -> tuple[Float[np.ndarray, " s"], ...]:
+        r"""$\|\mathcal H(X;\theta)-\mathcal H(X;u)\|/\|\mathcal H(X;u)\|$, value and defect at the usable u nearest to each θ.
+
+        Measured on the outputs because networks have symmetries, which leave the outputs alone. inf where no point is usable.
+        """
+        outputs = self.family.network.forward(directions, self.family.x)
+        distance = (self.outputs - outputs[:, None]).norm(dim=-1) / self.outputs.norm(dim=-1).clamp_min(1e-300)
+        at = torch.where(self.usable, distance, torch.inf).argmin(dim=1, keepdim=True)
+        some = self.usable.any(dim=1)
+        return tuple(
+            torch.where(some, values.gather(1, at)[:, 0], torch.inf).numpy() for values in (distance, self.value, self.defect)
+        )
+
+    def as_starts(self) -> Family:
+        """The family with each row started at its KKT point of largest value; rows where none was found are left out."""
+        best = torch.where(self.usable, self.value, -torch.inf).argmax(dim=1)
+        rows = torch.nonzero(self.usable.any(dim=1))[:, 0]
+        return replace(self.family, x=self.family.x[rows], z=self.family.z[rows], starts=self.weights[rows, best[rows]])
+
+
+def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints:
+    """Ascend from `starts` random vectors per row."""
+    x, z = (data.repeat_interleave(starts, dim=0) for data in (family.x, family.z))
+    one, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
+    points = ascend(one, unit_vectors(rng, len(z), one.network.size), tolerance=TOLERANCE, iterations=3000)
+    weights, shape = lifted(family, points.points), (len(family.starts), starts)
+    value = whole.value(weights).view(shape) / family.bound[:, None]
+    return FoundPoints(
+        family,
+        weights.view(*shape, -1),
+        family.network.forward(weights, x).view(*shape, -1),
+        value,
+        whole.tangential(weights).norm(dim=-1).view(shape) / family.bound[:, None],
+        points.converged.view(shape) & (value > POSITIVE),
+    )
+
+
+def unit_distance(family: Family, directions: Float[Tensor, "s k"]) -> Float[np.ndarray, " s"]:
+    r"""Two-layer nets in three dimensions: distance of the units' $u/\|u\|$ to the KKT points of one unit, all of which are
+    listed, kinks included. Largest over the units that are not small; inf where there is no KKT point.
+    """
+    slope, width = unit_of(family.network)
+    distances = []
+    for x, z, direction in zip(family.x.numpy(), family.z.numpy(), directions.numpy(), strict=True):
+        points, units = neuron_kkt_points(x, z, slope), direction.reshape(-1, width)
+        u = unit(torch.from_numpy(units[np.linalg.norm(units, axis=1) > SMALL, :-1])).numpy()
+        apart = np.linalg.norm(u[:, None] - points, axis=2) if len(points) else np.full((len(u), 1), np.inf)
+        distances.append(apart.min(axis=1).max())
+    return np.array(distances)
+
+
+def unit_network(family: Family) -> Network:
+    """The network of one unit whose KKT points `lifted` turns into KKT points of the family's network."""
+    dimension = family.network.inputs
+    if family.kind == "two_relu":
+        return zoo.two_layer(1, dimension)
+    if family.kind == "squared":
+        return zoo.power_net(1, dimension, 2)
+    if family.kind in ("power", "polynomial"):
+        return zoo.power_net(1, dimension, family.degree, slope=float(family.kind == "polynomial"))
+    return family.network
+
+
+def lifted(family: Family, units: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
+    r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
+
+    $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
+    layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
+    """
+    if units.shape[1] == family.network.size:
+        return units
+    weights = torch.zeros(len(units), family.network.size, dtype=units.dtype)
+    if family.kind in ("power", "polynomial"):
+        weights[:, : units.shape[1]] = units
+        return weights
+    assert isinstance(family.network, feed_forward.FeedForward)
+    first, second = family.network.unpack(weights)
+    if family.kind == "squared":
+        first[:, 0], second[:, 0, 0] = units * 0.5**0.5, 0.5**0.5
+    else:
+        first[:, 0], second[:, :, 0] = units[:, :-1], units[:, -1:].abs() / second.shape[1] ** 0.5
+    return weights

@@ -1,0 +1,1 @@
+"""Lin, Sun and Zhang, Faster Directional Convergence of Linear Neural Networks under Spherically Symmetric Data."""

@@ -1,0 +1,135 @@
+r"""Gradient descent on the population loss of spherical data, and stochastic gradient descent on fresh samples.
+
+The population step stays in the plane of w and v. With $\mathbf w=w_\parallel\mathbf v+w_\perp\mathbf z$,
+
+$$w_\parallel^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\parallel+\frac{\eta c_0}{\pi},\qquad
+w_\perp^+=\Bigl(1-\eta\frac{\kappa(r)}r\Bigr)w_\perp ,$$
+
+so the angle to v keeps its relative precision however small it gets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from flowcheck.networks.linear import end_to_end, layer_gradients
+from flowcheck.papers.spherical_data.population import Array, SphericalLaw
+
+if TYPE_CHECKING:
+    import torch
+
+Wrap = Callable[[Any], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class DescentPath:
+    """Iterates of S runs, n = 0 ... steps: components along v and across it, arrays [S, steps + 1]."""
+
+    along: Float[Array, "s n"]
+    across: Float[Array, "s n"]
+
+    @property
+    def norm(self) -> Float[Array, "s n"]:
+        return np.hypot(self.along, self.across)
+
+    @property
+    def cosine(self) -> Float[Array, "s n"]:
+        return self.along / self.norm
+
+    @property
+    def one_minus_cos(self) -> Float[Array, "s n"]:
+        """2 sin²(θ/2), without cancellation."""
+        return 2.0 * np.sin(0.5 * np.arctan2(np.abs(self.across), self.along)) ** 2
+
+
+def population_step(law: SphericalLaw, along: Array, across: Array, step_size: Array) -> tuple[Array, Array]:
+    """One exact step of gradient descent on L from (along, across). Raises ValueError if a step size is not positive."""
+    if np.any(np.asarray(step_size) <= 0):
+        raise ValueError("step sizes must be positive")
+    r = np.hypot(along, across)
+    shrink = 1.0 - step_size * np.divide(law.kappa(r), r, out=np.full_like(r, 0.25 * law.coordinate_second_moment), where=r > 0)
+    return shrink * along + step_size * law.c0 / math.pi, shrink * across
+
+
+def population_descent(
+    law: SphericalLaw,
+    norm0: Float[Array, " s"],
+    angle0: Float[Array, " s"],
+    step_sizes: Float[Array, "s n"],
+    progress: Wrap = iter,
+) -> DescentPath:
+    """Gradient descent from (norm0, angle0) with the given step sizes, all runs in one batch."""
+    along = np.empty((len(norm0), step_sizes.shape[1] + 1))
+    across = np.empty_like(along)
+    along[:, 0], across[:, 0] = norm0 * np.cos(angle0), norm0 * np.sin(angle0)
+    for n in progress(range(step_sizes.shape[1])):
+        along[:, n + 1], across[:, n + 1] = population_step(law, along[:, n], across[:, n], step_sizes[:, n])
+    return DescentPath(along, across)
+
+
+@dataclass(frozen=True)
+class SgdPath:
+    """S stochastic runs recorded every `every` steps: arrays [S, P] and [S, P, 2]; the last weights of each layer."""
+
+    steps: Float[Array, " p"]
+    w_e: Float[Array, "s p 2"]
+    batch_loss: Float[Array, "s p"]
+    final_weights: list[Array]
+
+
+def circle_sgd(
+    weights: Sequence[Array],
+    streams: Sequence[np.random.Generator],
+    *,
+    step_size: float,
+    batch_size: int,
+    steps: int,
+    every: int,
+    device: torch.device,
+    progress: Wrap = iter,
+) -> SgdPath:
+    """SGD of a (deep) linear network on fresh points of the circle with labels sgn(x_2), float64 (Section 5, Figure 1).
+
+    `weights` are shared starts without the batch dimension; each run has a stream of its own, so runs do not depend on how they
+    are batched, nor on the device. The batch loss is recorded before the step. Raises ValueError if a size is not positive.
+    """
+    if step_size <= 0 or batch_size <= 0 or steps <= 0 or every <= 0:
+        raise ValueError("step size, batch size, number of steps and recording interval must be positive")
+    import torch  # the rest of the module serves experiments that need no tensors
+
+    runs, chunk = len(streams), 64
+    layers = [torch.tensor(w, dtype=torch.float64, device=device).expand(runs, *w.shape).clone() for w in weights]
+    recorded, losses = [], []
+    for first in progress(range(0, steps + 1, chunk)):
+        count = min(chunk, steps + 1 - first)
+        draws = np.stack([stream.random((count, batch_size)) for stream in streams], axis=1)
+        angle = torch.from_numpy(draws).to(device).mul_(2.0 * math.pi)
+        # y x, all that the loss sees of a labelled point; each component [count, S, B]
+        across, along = torch.cos(angle), torch.sin(angle)
+        across *= torch.where(along >= 0, 1.0, -1.0)
+        along = along.abs_()
+        for offset in range(count):
+            n = first + offset
+            w_e = end_to_end(layers)
+            margin = torch.addcmul(across[offset] * w_e[:, :1], along[offset], w_e[:, 1:])
+            if n % every == 0:
+                recorded.append(w_e.cpu().numpy().copy())
+                losses.append(torch.nn.functional.softplus(-margin).mean(dim=-1).cpu().numpy())
+            if n == steps:
+                break
+            pull = torch.sigmoid(margin.neg_())
+            gradient = torch.stack([(pull * across[offset]).sum(-1), (pull * along[offset]).sum(-1)], dim=-1) / -batch_size
+            for layer, change in zip(layers, layer_gradients(layers, gradient), strict=True):
+                layer.sub_(change, alpha=step_size)
+    return SgdPath(
+        steps=np.arange(0, steps + 1, every, dtype=float),
+        w_e=np.stack(recorded, axis=1),
+        batch_loss=np.stack(losses, axis=1),
+        final_weights=[layer.cpu().numpy() for layer in layers],
+    )

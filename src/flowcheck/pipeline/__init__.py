@@ -1,0 +1,8 @@
+"""The machinery: configuration, evidence, judge, ledger; it knows no network and no flow.
+
+settings, schema, strict_yaml, project   what is to be run, read and validated
+digest                                   the digest of the code an experiment runs
+evidence, experiment                     what a run leaves; the command line of a script
+claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
+figures/, report/                        notebooks and figures; the static site
+"""

@@ -1,0 +1,88 @@
+"""Digest of the code an experiment runs: its script and the modules it imports, transitively.
+
+Snakemake sees a changed script but not a changed module behind it. Rules take this digest as a parameter, so a change in the
+mathematics re-runs what depends on it and nothing else. Comments, docstrings and formatting do not count: the digest is taken
+over the syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = "flowcheck"
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_digest(*entry_points: Path) -> str:
+    """Digest (16 hex digits) of the given files and of every `flowcheck` or sibling module they import, transitively."""
+    digest = hashlib.sha256()
+    for text in sorted(f"{path.name}\n{_read(path)[0]}" for path in dependencies(*entry_points)):  # wherever the checkout lies
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def dependencies(*entry_points: Path) -> set[Path]:
+    """The given files and all `flowcheck` modules and siblings they reach by import statements (anywhere in the file)."""
+    reached: set[Path] = set()
+    waiting = [path.resolve() for path in entry_points]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting.extend(_read(path)[1])
+    return reached
+
+
+@functools.cache
+def _read(path: Path) -> tuple[str, frozenset[Path]]:
+    """The file's syntax tree without docstrings, as text, and the files it imports."""
+    tree, found = ast.parse(path.read_text(), filename=str(path)), set[Path]()
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found.update(_files(alias.name, path))
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ImportError(f"{path}: relative imports are not used in this project")
+            module = node.module or ""
+            found.update(_files(module, path))
+            for alias in node.names:
+                found.update(_files(f"{module}.{alias.name}", path))
+        elif isinstance(node, WITH_DOCSTRING) and node.body and _is_docstring(node.body[0]):
+            node.body = node.body[1:]
+    return ast.dump(tree), frozenset(found)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all statements in it, depth first; expressions hold no imports and are most of a tree."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _statements(child)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _files(module: str, importer: Path) -> Iterator[Path]:
+    """Files behind a dotted name: inside the package, or beside the importing script. Packages on the way count."""
+    head, *rest = module.split(".")
+    if head == PACKAGE:
+        folder = PACKAGE_FOLDER
+        for name in rest:
+            if (folder / "__init__.py").is_file():
+                yield folder / "__init__.py"
+            if (folder / f"{name}.py").is_file():
+                yield folder / f"{name}.py"
+                return
+            folder = folder / name
+        if (folder / "__init__.py").is_file():
+            yield folder / "__init__.py"
+    elif not rest and (sibling := importer.parent / f"{head}.py").is_file() and PACKAGE_FOLDER not in importer.parents:
+        yield sibling.resolve()

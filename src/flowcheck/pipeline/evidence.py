@@ -1,0 +1,196 @@
+"""Evidence: what an experiment measured, on disk.
+
+An experiment leaves three files: ``metrics.json`` (flat, named numbers with their errors), ``arrays.npz`` (curves for the
+figures) and ``runs.parquet`` (one row per run). They are written atomically, ``metrics.json`` last: where it exists, the
+rest is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+from flowcheck.errors import HypothesisError
+
+PROVENANCE = "provenance"
+UNMET = "hypothesis_not_met"
+"""Entry of the provenance that says which hypothesis ended the run; the figures are then empty."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured number.
+
+    Attributes:
+        value: the number; NaN says that it was measured and is not a number.
+        error: bound on its numerical error, in the unit of the value; 0 for counts and exact answers.
+        interval: confidence interval of a statistical statement, or None.
+        n: how many runs, seeds or samples stand behind it, or None.
+    """
+
+    value: float
+    error: float = 0.0
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+
+    def to_json(self) -> Any:
+        """The contract of ``metrics.json``: a number, or an object with its error. Non-finite numbers become null."""
+        record: dict[str, Any] = {"value": _finite(self.value), "error": _finite(self.error)}
+        if self.interval is not None:
+            record["interval"] = [_finite(end) for end in self.interval]
+        if self.n is not None:
+            record["n"] = self.n
+        return record
+
+    @classmethod
+    def from_json(cls, record: Any) -> Measurement:
+        """Inverse of `to_json`. Accepts a bare number (exact). Raises ValueError on any other shape."""
+        if record is None or (isinstance(record, (int, float)) and not isinstance(record, bool)):
+            return cls(_number(record))
+        if not isinstance(record, Mapping) or "value" not in record:
+            raise ValueError(f"a metric is a number or an object with a 'value', not {record!r}")
+        interval, n = record.get("interval"), record.get("n")
+        if n is not None and (not isinstance(n, int) or isinstance(n, bool)):
+            raise ValueError(f"the 'n' of a metric is a whole number, not {n!r}")
+        return cls(
+            value=_number(record["value"]),
+            error=_number(record.get("error", 0.0)),
+            interval=None if interval is None else (_number(interval[0]), _number(interval[1])),
+            n=n,
+        )
+
+
+class Evidence:
+    """Everything one experiment measured: named numbers, arrays for its figures, one table of its runs.
+
+    `runs` may be the path of a table, which then is read when it is asked for: importing pandas takes longer than judging.
+    """
+
+    def __init__(
+        self,
+        metrics: dict[str, Measurement] | None = None,
+        arrays: dict[str, np.ndarray] | None = None,
+        runs: pd.DataFrame | Path | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.metrics, self.arrays, self.provenance = metrics or {}, arrays or {}, provenance or {}
+        self._runs = runs
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per run."""
+        if self._runs is None or isinstance(self._runs, Path):
+            import pandas as pd
+
+            self._runs = pd.DataFrame() if self._runs is None else pd.read_parquet(self._runs)
+        return self._runs
+
+    @runs.setter
+    def runs(self, table: pd.DataFrame) -> None:
+        self._runs = table
+
+    def measure(
+        self,
+        name: str,
+        value: float,
+        *,
+        error: float,
+        interval: tuple[float, float] | None = None,
+        n: int | None = None,
+    ) -> None:
+        """Record one number. The error is not optional: 0.0 is for counts. Raises ValueError if the name is taken."""
+        if name in self.metrics or name == PROVENANCE:
+            raise ValueError(f"metric {name!r} is recorded twice")
+        self.metrics[name] = Measurement(float(value), float(error), interval, None if n is None else int(n))
+
+    def save(self, folder: Path) -> None:
+        """Write the three files into `folder`, ``metrics.json`` last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").unlink(missing_ok=True)  # numbers of an earlier run must not stand beside new arrays
+        save_arrays(folder / "arrays.npz", self.arrays)
+        with atomic_file(folder / "runs.parquet") as stream:
+            self.runs.to_parquet(stream, index=False)
+        flat: dict[str, Any] = {name: m.to_json() for name, m in sorted(self.metrics.items())}
+        save_json(folder / "metrics.json", flat | {PROVENANCE: self.provenance})
+
+    @classmethod
+    def of_unmet_hypothesis(cls, unmet: HypothesisError, promised: Iterable[str]) -> Evidence:
+        """The measured hypothesis, and NaN for every other promised number: claims on it become `hypothesis-not-met`."""
+        evidence = cls(provenance={UNMET: str(unmet)})
+        for name in sorted({*promised, unmet.metric}):
+            evidence.measure(name, unmet.measured if name == unmet.metric else math.nan, error=0.0)
+        return evidence
+
+    @classmethod
+    def load(cls, folder: Path) -> Evidence:
+        """Read what `save` wrote. Raises FileNotFoundError if the evidence is not complete."""
+        metrics, provenance = load_metrics(folder / "metrics.json")
+        (folder / "runs.parquet").stat()
+        return cls(metrics, load_arrays(folder / "arrays.npz"), folder / "runs.parquet", provenance)
+
+
+def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
+    """Metrics and provenance of a ``metrics.json``. Raises FileNotFoundError or ValueError (malformed)."""
+    flat = json.loads(path.read_text())
+    provenance = flat.pop(PROVENANCE, {})
+    return {name: Measurement.from_json(record) for name, record in flat.items()}, provenance
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file that appears under its name only when it is complete: a killed or out-of-disk writer leaves nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, mode) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Write JSON atomically. Raises ValueError on NaN or infinity, which JSON does not have."""
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    with atomic_file(path, "w") as stream:
+        stream.write(text + "\n")
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as ``.npz`` without pickles, atomically. Raises TypeError on object arrays."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"array {name!r} holds Python objects; evidence is plain numbers and text")
+    with atomic_file(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an ``.npz`` completely; pickles are refused."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _finite(number: float) -> float | None:
+    number = float(number)
+    return number if math.isfinite(number) else None
+
+
+def _number(record: Any) -> float:
+    return math.nan if record is None else float(record)

@@ -1,0 +1,298 @@
+"""The command line that every experiment script shares: parameters in, evidence out; device, progress, resume.
+
+A script defines `Parameters` (pydantic), `cell` (one grid point -> arrays) and `gather` (all cells -> Evidence), and ends with
+``main(Parameters, cell, gather)``. Without `--cell` or `--gather` it runs whatever cells are missing and gathers them, so a
+killed run loses at most the cell it was in.
+"""
+
+# ruff: noqa: E402 - the environment is set before the numerical libraries are imported
+from __future__ import annotations
+
+import os
+
+# One thread per process (DESIGN section 5); the numerical libraries read these when they are first imported.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import argparse
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tqdm import tqdm
+
+from flowcheck.errors import HypothesisError
+from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.evidence import UNMET, Evidence, load_arrays, save_arrays
+from flowcheck.pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+Arrays = Mapping[str, np.ndarray]
+Item = TypeVar("Item")
+STAMP = "stamp"
+SECONDS = "wall_time_s"
+
+
+class ParametersModel(BaseModel):
+    """Base of every script's `Parameters`: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass
+class Context:
+    """What a cell or a gathering step may use besides its parameters."""
+
+    seed: int
+    requested_device: str = "cpu"
+    label: str = ""
+    upstream: Mapping[str, Evidence] = field(default_factory=dict)
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """A PCG64 stream of its own for these names, spawned from the experiment's root seed; independent of the device."""
+        key = tuple(zlib.crc32(str(name).encode()) for name in names)
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key)))
+
+    @functools.cached_property
+    def device(self) -> torch.device:
+        """The torch device: what was asked for, or under ``auto`` the GPU where there is one. Sets one thread."""
+        import torch
+
+        torch.set_num_threads(1)
+        if self.requested_device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.requested_device)
+
+    @property
+    def device_used(self) -> str:
+        """The device's name, for the provenance; scripts that never ask for a device run on the CPU."""
+        return str(self.device) if "device" in self.__dict__ else "cpu"
+
+    def progress(self, items: Iterable[Item], total: int | None = None, what: str = "") -> Iterator[Item]:
+        """Iterate with a progress bar on a terminal, or a line every five seconds in a log file."""
+        stream = sys.stderr
+        interactive = stream.isatty()
+        bar = tqdm(
+            items,
+            total=total,
+            desc=f"{self.label} {what}".strip(),
+            file=stream if interactive else _Lines(stream),
+            mininterval=0.2 if interactive else 5.0,
+            ascii=not interactive,
+            dynamic_ncols=interactive,
+        )
+        return iter(bar)
+
+
+class _Lines:
+    """A stream that turns a progress bar's redrawing into lines."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        text = text.replace("\r", "").strip("\n ")
+        if text:
+            self.stream.write(text + "\n")
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+P = TypeVar("P", bound=ParametersModel)
+Cell = Callable[[P, Context], Arrays]
+Gather = Callable[[P, Mapping[str, dict[str, np.ndarray]], Context], Evidence]
+
+
+@dataclass
+class _Run:
+    """One experiment in one output folder."""
+
+    settings: Settings
+    parameters_model: type[ParametersModel]
+    folder: Path
+    device: str
+    script: Path
+    upstream: Mapping[str, Path]
+
+    def cell_file(self, name: str) -> Path:
+        return self.folder / "cells" / f"{name}.npz"
+
+    def parameters(self, point: Mapping[str, Any]) -> ParametersModel:
+        return self.parameters_model.model_validate(self.settings.parameters | dict(point))
+
+    @functools.cached_property
+    def stamp(self) -> str:
+        """What a cached cell must have been made with to count as finished."""
+        relevant = self.settings.model_dump(include={"seed", "parameters"})
+        read = {name: (folder / "metrics.json").read_text() for name, folder in sorted(self.upstream.items())}
+        return hashlib.sha256(f"{relevant}{read}{code_digest(self.script)}".encode()).hexdigest()[:16]
+
+    def context(self, label: str) -> Context:
+        upstream = {name: Evidence.load(folder) for name, folder in self.upstream.items()}
+        return Context(self.settings.seed, self.device, label, upstream)
+
+    def is_finished(self, name: str) -> bool:
+        try:
+            with np.load(self.cell_file(name), allow_pickle=False) as archive:
+                return str(archive.get(STAMP, "")) == self.stamp
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):  # not there, or damaged after it was written
+            return False
+
+    def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
+        context, stamp = self.context(f"{self.settings.experiment} {name}"), self.stamp  # the stamp of the code that runs now
+        print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
+        started = time.perf_counter()
+        try:
+            arrays = dict(cell(self.parameters(point), context))
+        except HypothesisError as unmet:
+            print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
+            arrays = {UNMET: np.array([unmet.metric, unmet.sentence]), "measured": np.array(unmet.measured)}
+        seconds = time.perf_counter() - started
+        extra = {STAMP: np.array(stamp), SECONDS: np.array(seconds), "device": np.array(context.device_used)}
+        save_arrays(self.cell_file(name), arrays | extra)
+        print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
+
+    def run_gather(self, gather: Gather[Any]) -> None:
+        unfinished = [name for name in self.settings.cells() if not self.is_finished(name)]
+        if unfinished:
+            raise SystemExit(f"{self.script}: nothing to gather, unfinished or outdated cells: {', '.join(unfinished)}")
+        context = self.context(f"{self.settings.experiment} gather")
+        cells = {name: load_arrays(self.cell_file(name)) for name in self.settings.cells()}
+        started = time.perf_counter()
+        try:
+            for arrays in cells.values():
+                if UNMET in arrays:
+                    metric, sentence = arrays[UNMET].tolist()
+                    raise HypothesisError(metric, float(arrays["measured"]), sentence)
+            evidence = gather(self.parameters(next(iter(self.settings.cells().values()))), cells, context)
+        except HypothesisError as unmet:
+            evidence = Evidence.of_unmet_hypothesis(unmet, self.settings.metrics or ())
+        self._check_promise(evidence)
+        cell_seconds = sum(float(arrays[SECONDS]) for arrays in cells.values())
+        devices = sorted({str(arrays["device"]) for arrays in cells.values()})
+        evidence.provenance |= provenance(self.settings, devices) | {
+            "script": _relative(self.script),
+            "cells": len(cells),
+            "wall_time_s": round(cell_seconds + time.perf_counter() - started, 3),
+        }
+        evidence.save(self.folder)
+
+    def _check_promise(self, evidence: Evidence) -> None:
+        promised = self.settings.metrics
+        if promised is None:
+            return
+        written, expected = set(evidence.metrics), set(promised)
+        if written != expected:
+            raise SystemExit(
+                f"{self.script}: metrics written and promised in the config differ: "
+                f"not promised: {sorted(written - expected)}; not written: {sorted(expected - written)}"
+            )
+
+
+def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P], argv: list[str] | None = None) -> None:
+    """Run an experiment script. Exits with one sentence, and status 2, on bad input."""
+    script = Path(sys.argv[0])
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__, prog=script.name)
+    parser.add_argument("--parameters", type=Path, required=True, help="settings of the experiment (YAML)")
+    parser.add_argument("--output", type=Path, required=True, help="folder for cells and evidence")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--seed", type=int, help="root seed, in place of the one in the parameter file")
+    parser.add_argument("--upstream", action="append", default=[], metavar="NAME=DIR", help="evidence of another experiment")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--cell", help="run this cell only")
+    only.add_argument("--gather", action="store_true", help="only gather cells that are finished")
+    arguments = parser.parse_args(argv)
+
+    def stop(sentence: str) -> NoReturn:
+        parser.exit(2, f"{parser.prog}: error: {sentence}\n")
+
+    try:
+        settings = Settings.model_validate(yaml.safe_load(arguments.parameters.read_text()))
+        if arguments.seed is not None:
+            settings = Settings.model_validate(settings.model_dump() | {"seed": arguments.seed})
+        cells = settings.cells()
+        for point in cells.values():
+            parameters_model.model_validate(settings.parameters | point)
+    except OSError as error:
+        stop(f"{arguments.parameters}: {error.strerror}")
+    except yaml.YAMLError as error:
+        stop(f"{arguments.parameters}: malformed YAML: {' '.join(str(error).split())}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+        stop(f"{arguments.parameters}: key '{key}': {first['msg']}, found {first['input']!r}")
+    except ValueError as error:  # not text, or a grid with two points of one name
+        stop(f"{arguments.parameters}: {error}")
+    if arguments.cell is not None and arguments.cell not in cells:
+        stop(f"--cell: unknown cell {arguments.cell!r}; allowed: {', '.join(cells)}")
+    if arguments.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            stop("--device: 'cuda' was asked for and torch finds no GPU; allowed here: auto, cpu")
+    upstream = {name: Path(folder) for name, _, folder in (item.partition("=") for item in arguments.upstream)}
+    for name, folder in upstream.items():
+        if not (folder / "metrics.json").is_file():
+            stop(f"--upstream {name}={folder}: no evidence (metrics.json) there")
+    run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream)
+    if arguments.cell is not None:
+        run.run_cell(cell, arguments.cell, cells[arguments.cell])
+        return
+    if not arguments.gather:
+        for name, point in cells.items():
+            if run.is_finished(name):
+                print(f"cell {name}: finished earlier", file=sys.stderr)
+            else:
+                run.run_cell(cell, name, point)
+    run.run_gather(gather)
+
+
+def provenance(settings: Settings, devices: list[str]) -> dict[str, Any]:
+    """Where numbers come from: commit, settings, seed, versions, device, machine, time."""
+    versions = {name: importlib.metadata.version(name) for name in ("flowcheck", "numpy", "scipy", "torch", "sympy")}
+    return {
+        "paper": settings.paper,
+        "experiment": settings.experiment,
+        "scale": settings.scale,
+        "seed": settings.seed,
+        "grid": settings.grid,
+        "parameters": settings.parameters,
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | versions,
+        "device": ", ".join(devices),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def commit() -> str:
+    """The checkout's commit, with ``-dirty`` if tracked files differ, or ``unknown`` outside git."""
+    try:
+        shown = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return shown.stdout.strip()
+
+
+def _relative(path: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else path.name

@@ -1,0 +1,77 @@
+"""Executing a notebook on an experiment's results with papermill, and its HTML.
+
+A notebook that fails leaves its traceback, and itself as far as it got, under ``logs/``; nothing that looks finished appears
+among the results. Where a hypothesis was not met there are no curves: the notebook and its figures then say so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import nbconvert
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from flowcheck.pipeline.evidence import UNMET, atomic_file, load_metrics
+
+
+def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
+    """Execute `source` with the parameter ``folder``; write ``notebook.ipynb`` and ``notebook.html`` there.
+
+    `figures` gives the names that the experiment promises, where no notebook draws them. Raises SystemExit with the traceback
+    of a cell that fails.
+    """
+    unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
+    notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)
+    exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
+    exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
+    exporter.require_js_url = ""
+    exporter.jquery_url = ""
+    exporter.mermaid_js_url = "data:text/javascript,export default { initialize() {} }"  # the template imports it in any case
+    html, _ = exporter.from_notebook_node(notebook)
+    with atomic_file(folder / "notebook.html", "w") as stream:
+        stream.write(html)
+    with atomic_file(folder / "notebook.ipynb", "w") as stream:
+        nbformat.write(notebook, stream)
+
+
+def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
+    failed = log.with_suffix(".failed.ipynb")
+    failed.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        executed = Path(scratch) / "notebook.ipynb"
+        try:
+            papermill.execute_notebook(
+                source,
+                executed,
+                {"folder": str(folder)},
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                request_save_on_cell_execute=False,  # with every figure so far, twice a cell
+            )
+        except PapermillExecutionError as error:
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(executed, failed)
+            print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)
+            raise SystemExit(str(error)) from None
+        return nbformat.read(executed, as_version=4)
+
+
+def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[str]) -> nbformat.NotebookNode:
+    """A notebook and figures that show nothing but the sentence `unmet`."""
+    from flowcheck.pipeline.figures.plotting import figure, save_figure
+
+    sentence = f"Hypothesis not met: {unmet}"
+    for name in figures:
+        drawn, (axis,) = figure(height=1.2)
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, textwrap.fill(sentence, 90), ha="center", va="center")
+        save_figure(drawn, folder, name)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(sentence, id="unmet")])

@@ -1,0 +1,200 @@
+"""The judge: claim and evidence in, verdict out. A pure function; it reads no file and runs no experiment.
+
+Order of the questions (DESIGN section 4): is there evidence; are the hypotheses met; do the controls fail; is the margin
+resolved against numerical error and confidence interval; does every predicate hold; does it hold trivially.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from flowcheck.pipeline.claims import Claim, Condition, Verdict
+from flowcheck.pipeline.evidence import Measurement
+
+ERROR_FACTOR = 10.0
+"""A margin counts as resolved when it is at least this many times the number's own error (DESIGN section 4)."""
+
+Outcome = Literal["holds", "fails", "undecided", "missing"]
+
+
+class Finding(BaseModel):
+    """One condition confronted with its measurement. `margin` > 0 on the side that satisfies the condition."""
+
+    role: Literal["predicate", "control", "hypothesis"]
+    name: str = ""
+    metric: str
+    comparison: str
+    threshold: float
+    why: str = ""
+    against: str | None = None
+    outcome: Outcome
+    reason: str
+    value: float | None = None
+    error: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    margin: float | None = None
+
+
+class Ruling(BaseModel):
+    """The verdict on one claim, with everything it rests on. `slack` is the margin of `tightest`."""
+
+    verdict: Verdict
+    reason: str
+    slack: float | None
+    error: float | None
+    n: int | None
+    predicates: list[Finding]
+    controls: list[Finding]
+    hypotheses: list[Finding]
+
+
+def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
+    """Judge one claim on the metrics of its experiment; `None` or an empty mapping says that it was not run."""
+    metrics = metrics or {}
+    predicates = [confront(p, metrics, "predicate", why=p.why) for p in claim.predicates]
+    hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
+    controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
+    verdict, reason = _decide(claim, metrics, predicates, hypotheses, controls)
+    nearest = tightest(predicates)
+    return Ruling(
+        verdict=verdict,
+        reason=reason,
+        slack=nearest.margin if nearest else None,
+        error=nearest.error if nearest else None,
+        n=nearest.n if nearest else None,
+        predicates=predicates,
+        controls=controls,
+        hypotheses=hypotheses,
+    )
+
+
+def tightest(predicates: list[Finding]) -> Finding | None:
+    """The predicate with the smallest margin, or None if nothing was measured.
+
+    A count that meets its limit exactly (no violations among n) says nothing about slack, so it is passed over where there is
+    another predicate.
+    """
+    measured = [(f.margin, f) for f in predicates if f.margin is not None]
+    telling = [(m, f) for m, f in measured if m != 0 or f.error or f.interval or f.outcome != "holds"]
+    return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
+
+
+def _decide(
+    claim: Claim,
+    metrics: Mapping[str, Measurement],
+    predicates: list[Finding],
+    hypotheses: list[Finding],
+    controls: list[Finding],
+) -> tuple[Verdict, str]:
+    if not metrics:
+        return Verdict.NOT_RUN, "there is no evidence: an empty set of measurements proves nothing"
+    for finding in [*hypotheses, *predicates]:
+        if finding.outcome == "missing":
+            return Verdict.NOT_RUN, finding.reason
+    # a run that one hypothesis ended has no number for the others: the measured one is the reason
+    for finding in sorted(hypotheses, key=lambda finding: finding.outcome != "fails"):
+        if finding.outcome != "holds":
+            return Verdict.HYPOTHESIS_NOT_MET, f"{finding.why}: {finding.reason}"
+    for finding in controls:
+        # a control condition states that the broken claim misses; anything but a resolved miss leaves the check toothless
+        if finding.outcome != "holds":
+            return Verdict.INCONCLUSIVE, f"the check has no teeth, control '{finding.name}' does not fail: {finding.reason}"
+    # a conjunction with one resolved failure is false whatever the other parts are
+    for finding in predicates:
+        if finding.outcome == "fails":
+            return Verdict.CONTRADICTED, finding.reason
+    for finding in predicates:
+        if finding.outcome == "undecided":
+            return Verdict.INCONCLUSIVE, finding.reason
+    nearest = tightest(predicates)
+    if claim.vacuous_above is not None and nearest and nearest.margin is not None and nearest.margin > claim.vacuous_above:
+        return Verdict.VACUOUS, f"holds only trivially: slack {nearest.margin:.3g} is above {claim.vacuous_above:g}"
+    return Verdict.SUPPORTED, f"all {len(predicates)} predicates hold, all {len(controls)} controls fail"
+
+
+def confront(
+    condition: Condition,
+    metrics: Mapping[str, Measurement],
+    role: Literal["predicate", "control", "hypothesis"],
+    *,
+    name: str = "",
+    why: str = "",
+    against: str | None = None,
+) -> Finding:
+    """Compare one condition with its measurement, taking numerical error and confidence interval into account."""
+    measurement = metrics.get(condition.metric)
+    outcome, reason, margin = _compare(condition, measurement)
+    known: dict[str, Any] = {}
+    if measurement is not None:
+        known = {
+            "value": _finite(measurement.value),
+            "error": _finite(measurement.error),
+            "interval": measurement.interval if _all_finite(measurement.interval) else None,
+            "n": measurement.n,
+        }
+    return Finding(
+        role=role,
+        name=name,
+        metric=condition.metric,
+        comparison=condition.comparison,
+        threshold=condition.value,
+        why=why,
+        against=against,
+        outcome=outcome,
+        reason=reason,
+        margin=margin,
+        **known,
+    )
+
+
+def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Outcome, str, float | None]:
+    text = f"{condition.metric} {condition.comparison} {condition.value:g}"
+    if measurement is None:
+        return "missing", f"metric {condition.metric} was not measured", None
+    if measurement.n is not None and measurement.n <= 0:
+        return "missing", f"{text}: measured on an empty set", None
+    if not math.isfinite(measurement.value) or not math.isfinite(measurement.error) or measurement.error < 0:
+        return "undecided", f"{text}: the measurement is not a finite number with a finite error", None
+    margin = _margin(condition, measurement.value)
+    if measurement.interval is not None:
+        if not _all_finite(measurement.interval) or measurement.interval[0] > measurement.interval[1]:
+            return "undecided", f"{text}: the confidence interval is not an interval", margin
+        low, high = measurement.interval
+        sides = {_holds(condition, low), _holds(condition, high), _holds(condition, measurement.value)}
+        if len(sides) > 1:
+            return "undecided", f"{text}: the interval [{low:.4g}, {high:.4g}] straddles the threshold", margin
+        # the interval's nearer end decides, so the numerical error is held against that end too
+        margin = min(margin, _margin(condition, low), _margin(condition, high), key=abs)
+    if abs(margin) < ERROR_FACTOR * measurement.error:
+        return (
+            "undecided",
+            f"{text}: measured {measurement.value:.6g}, margin {margin:.2g} is below {ERROR_FACTOR:g} times the error "
+            f"{measurement.error:.2g}",
+            margin,
+        )
+    outcome: Outcome = "holds" if _holds(condition, measurement.value) else "fails"
+    return outcome, f"{text} {outcome}: measured {measurement.value:.6g}, margin {margin:.3g}", margin
+
+
+def _margin(condition: Condition, value: float) -> float:
+    margin = condition.value - value if condition.comparison in ("<=", "<") else value - condition.value
+    return max(-sys.float_info.max, min(sys.float_info.max, margin))  # an overflow is no number, and JSON has none for it
+
+
+def _holds(condition: Condition, value: float) -> bool:
+    margin = _margin(condition, value)
+    return margin >= 0 if "=" in condition.comparison else margin > 0
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _all_finite(interval: tuple[float, float] | None) -> bool:
+    return interval is not None and all(math.isfinite(end) for end in interval)

@@ -1,0 +1,180 @@
+"""The ledger: every claim of every paper with its verdict, evidence, slack and controls.
+
+One JSON record per claim (written by the judge's job), and all of them together as JSON (a contract for other tools), CSV and
+Markdown. Verdicts are compared with the recorded ones: a changed verdict is what fails CI, a contradicted claim is not.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowcheck.errors import ConfigError
+from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.evidence import atomic_file, load_metrics, save_json
+from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.schema import Experiment
+
+Record = dict[str, Any]
+CSV_COLUMNS = (
+    *("id", "label", "kind", "class", "priority", "variant", "origin"),
+    *("verdict", "slack", "error", "n", "strength", "reason"),
+)
+MARKDOWN_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
+
+
+def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
+    """Judge all claims of one experiment and write one verdict file each. Evidence that is missing gives `not-run`."""
+    entry = project.experiment(paper, experiment)
+    try:
+        metrics, provenance = load_metrics(metrics_file)
+    except FileNotFoundError:
+        metrics, provenance = {}, {}
+    records = []
+    for claim in project.claims_of(paper, experiment).values():
+        related = [d.id for d in project.deviations[paper] if claim.id in d.claims]
+        ruling = judge(claim, metrics)
+        record = describe(claim, paper, scale, entry) | ruling.model_dump(mode="json")
+        record |= {"deviations": related, "provenance": provenance}
+        for finding in [*record["predicates"], *record["controls"], *record["hypotheses"]]:
+            finding["description"] = entry.promised_metrics.get(finding["metric"], "")
+        save_json(project.root / verdict_file(scale, paper, claim.id), record)
+        records.append(record)
+    return records
+
+
+def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
+    """What the ledger says of a claim before it is judged."""
+    path = verdict_file(scale, paper, claim.id)
+    return {
+        "id": f"{paper}/{claim.id}",
+        "paper": paper,
+        "label": claim.label,
+        "title": claim.title,
+        "location": claim.location,
+        "kind": claim.kind,
+        "class": claim.claim_class,
+        "priority": claim.priority,
+        "variant": claim.variant,
+        "origin": claim.origin,
+        "strength": claim.strength,
+        "statement": claim.statement,
+        "note": claim.note,
+        "no_control": claim.no_control,
+        "vacuous_above": claim.vacuous_above,
+        "experiment": claim.experiment,
+        "experiment_title": entry.title,
+        "figures": claim.figures,
+        "command": f"snakemake --cores 2 {path}",
+    }
+
+
+def verdict_file(scale: str, paper: str, claim: str) -> Path:
+    return Path("results") / scale / "claims" / paper / f"{claim}.json"
+
+
+def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
+    """Collect the verdict files of the papers into the ledger, marking verdicts that differ from the recorded ones."""
+    papers = list(papers)
+    expected = load_expected(project, scale)
+    claims = []
+    for paper in papers:
+        for name in project.claims[paper]:
+            record = json.loads((project.root / verdict_file(scale, paper, name)).read_text())
+            recorded = expected.get(record["id"])
+            record["expected"] = recorded
+            record["changed"] = recorded is not None and recorded != record["verdict"]
+            claims.append(record)
+    commits = sorted({c["provenance"].get("commit", "unknown") for c in claims})
+    return {
+        "scale": scale,
+        "provenance": {
+            "commits": commits,
+            "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "papers": {name: project.papers[name].model_dump(exclude={"experiments"}) for name in papers},
+            "wall_time_s": round(sum(_experiment_times(claims).values()), 1),
+        },
+        "claims": claims,
+    }
+
+
+def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
+    """Write ``ledger.json``, ``ledger.csv`` and ``ledger.md``."""
+    save_json(folder / "ledger.json", ledger)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(ledger["claims"])
+    with atomic_file(folder / "ledger.csv", "w") as stream:
+        stream.write(table.getvalue())
+    with atomic_file(folder / "ledger.md", "w") as stream:
+        stream.write(as_markdown(ledger))
+
+
+def as_markdown(ledger: Mapping[str, Any]) -> str:
+    """The ledger as one Markdown table per paper, for pull requests and closing notes."""
+    lines = [f"# Ledger, {ledger['scale']} scale", ""]
+    for paper in ledger["provenance"]["papers"]:
+        claims = [c for c in ledger["claims"] if c["paper"] == paper]
+        lines += [f"## {paper}: {tally(claims)}", "", *MARKDOWN_HEADER]
+        for c in claims:
+            numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
+            mark = f" (recorded: {c['expected']})" if c["changed"] else ""
+            name = f"{c['label']}: {c['title']}".replace("|", "\\|")
+            lines.append(f"| {name} | {c['variant']} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def tally(claims: Iterable[Mapping[str, Any]]) -> str:
+    """``12 supported, 3 contradicted`` in the fixed order of the verdicts."""
+    counts = Counter(claim["verdict"] for claim in claims)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+
+
+def load_expected(project: Project, scale: str) -> dict[str, str]:
+    """Recorded verdicts of one scale, by claim id; empty if none were recorded."""
+    path = project.root / "config" / "expected" / f"{scale}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
+    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff."""
+    path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
+    known = load_expected(project, ledger["scale"])
+    save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in ledger["claims"]}).items())))
+    return path
+
+
+def changes(ledger: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:
+    """One sentence per verdict that is new, changed or gone against the recorded ones."""
+    found = {c["id"]: c["verdict"] for c in ledger["claims"]}
+    papers = set(ledger["provenance"]["papers"])
+    sentences = []
+    for name, verdict in found.items():
+        if name not in expected:
+            sentences.append(f"{name}: {verdict}, and no verdict was recorded")
+        elif expected[name] != verdict:
+            sentences.append(f"{name}: {verdict}, recorded was {expected[name]}")
+    sentences += [f"{name}: recorded and not judged" for name in expected if name.split("/")[0] in papers and name not in found]
+    return sentences
+
+
+def read_ledger(project: Project, scale: str) -> Record:
+    """The ledger of one scale. Raises ConfigError if it was not made."""
+    path = project.root / "results" / scale / "ledger.json"
+    if not path.is_file():
+        raise ConfigError(f"{path}: not there; make it with: snakemake --cores all --config scale={scale}")
+    content: Record = json.loads(path.read_text())
+    return content
+
+
+def _experiment_times(claims: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    return {(c["paper"], c["experiment"]): c["provenance"].get("wall_time_s", 0.0) for c in claims}

@@ -1,0 +1,248 @@
+"""The configuration: papers, experiments, claims, deviations; read, validated, and resolved for one scale.
+
+Everything wrong with it is reported before any job starts, as one sentence that names the file, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from flowcheck.errors import ConfigError
+from flowcheck.pipeline.claims import Claim, Deviation
+from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig
+from flowcheck.pipeline.settings import SCALES, Settings
+from flowcheck.pipeline.strict_yaml import closest, known, listing, read_list, read_yaml, validate
+
+
+class Project:
+    """A checkout: its configuration, read once and validated as a whole. Raises ConfigError on the first defect."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = Path(root)
+        self.papers: dict[str, Paper] = {}
+        self.claims: dict[str, dict[str, Claim]] = {}
+        self.deviations: dict[str, list[Deviation]] = {}
+        folder = self.root / "config"
+        for path in sorted((folder / "experiments").glob("*.yaml")):
+            name = path.stem
+            self.papers[name] = validate(TypeAdapter(Paper), read_yaml(path), path)
+            self.claims[name] = self._read_claims(folder / "claims" / f"{name}.yaml", name)
+            self.deviations[name] = self._read_deviations(folder / "deviations" / f"{name}.yaml", name)
+        if not self.papers:
+            raise ConfigError(f"{folder / 'experiments'}: no experiment file found; expected one <paper>.yaml per paper")
+        for kind in ("claims", "deviations"):
+            for path in (folder / kind).glob("*.yaml"):
+                if path.stem not in self.papers:
+                    raise ConfigError(f"{path}: unknown paper {path.stem!r}; allowed: {listing(self.papers)}")
+        for paper in self.papers:
+            self._check_experiments(paper)
+
+    def run_config(self, overrides: Mapping[str, Any]) -> RunConfig:
+        """`config/config.yaml` with the command line's overrides. Raises ConfigError (unknown scale, paper, device, key)."""
+        path = self.root / "config" / "config.yaml"
+        content = read_yaml(path)
+        content = content | dict(overrides) if isinstance(content, dict) else content
+        run: RunConfig = validate(TypeAdapter(RunConfig), content, path)
+        names = list(self.papers) if run.papers == "all" else [run.papers] if isinstance(run.papers, str) else run.papers
+        for name in names:
+            if name not in self.papers:
+                raise ConfigError(f"{path}: key 'papers': unknown paper {name!r}; allowed: 'all', {listing(self.papers)}")
+        if run.device == "cuda" and not _cuda_is_there():
+            raise ConfigError(f"{path}: key 'device': 'cuda' was asked for and torch finds no GPU; allowed here: 'auto', 'cpu'")
+        return run.model_copy(update={"papers": list(dict.fromkeys(names))})
+
+    def experiment(self, paper: str, experiment: str) -> Experiment:
+        """One experiment. Raises ConfigError if the paper or the experiment is unknown."""
+        if paper not in self.papers:
+            raise ConfigError(f"unknown paper {paper!r}; allowed: {listing(self.papers)}")
+        experiments = self.papers[paper].experiments
+        if experiment not in experiments:
+            raise ConfigError(f"unknown experiment {experiment!r} of {paper}; allowed: {listing(experiments)}")
+        return experiments[experiment]
+
+    def settings(self, paper: str, experiment: str, scale: str) -> Settings:
+        """One experiment resolved for one scale."""
+        if scale not in SCALES:
+            raise ConfigError(f"unknown scale {scale!r}; allowed: {listing(SCALES)}")
+        entry = self.experiment(paper, experiment)
+        changes = entry.scales.get(scale, Overrides())  # type: ignore[call-overload]
+        return Settings(
+            paper=paper,
+            experiment=experiment,
+            scale=scale,
+            seed=entry.seed,
+            grid=entry.grid | changes.grid,
+            parameters=entry.parameters | changes.parameters,
+            metrics=sorted(entry.promised_metrics),
+        )
+
+    def check_target(self, target: str) -> None:
+        """Raise ConfigError if a file under ``results/`` names a scale, paper, experiment or claim that does not exist."""
+        match Path(target).parts:
+            case ("results", scale, "claims", paper, file):
+                known(target, "scale", scale, SCALES)
+                known(target, "paper", paper, self.papers)
+                known(target, f"claim of {paper}", file.removesuffix(".json"), self.claims[paper])
+            case ("results", scale, "report", _, *_):
+                known(target, "scale", scale, SCALES)
+            case ("results", scale, paper, experiment, _, *_):
+                known(target, "scale", scale, SCALES)
+                known(target, "paper", paper, self.papers)
+                known(target, f"experiment of {paper}", experiment, self.papers[paper].experiments)
+
+    def claims_of(self, paper: str, experiment: str) -> dict[str, Claim]:
+        """The claims that one experiment decides."""
+        return {name: claim for name, claim in self.claims[paper].items() if claim.experiment == experiment}
+
+    def script(self, paper: str, experiment: str) -> Path:
+        return self.root / "scripts" / paper / f"{experiment}.py"
+
+    def notebook(self, paper: str, experiment: str) -> Path:
+        return self.root / "notebooks" / paper / f"{experiment}.ipynb"
+
+    def check_parameters(self) -> None:
+        """Validate each experiment's parameters, at every scale, against its script's `Parameters` model.
+
+        Importing the scripts costs seconds, so what was found valid is remembered under a digest of the code and the settings.
+        Raises ConfigError.
+        """
+        memory = self.root / ".cache" / "parameters-valid"
+        known = set(memory.read_text().split()) if memory.is_file() else set()
+        seen: set[str] = set()
+        for paper, experiment in self:
+            path = self.script(paper, experiment)
+            settings = [self.settings(paper, experiment, scale) for scale in SCALES]
+            try:
+                digest = code_digest(path)
+            except (SyntaxError, ImportError) as error:
+                raise ConfigError(f"{path}: cannot be read: {type(error).__name__}: {error}") from None
+            text = digest + "".join(s.model_dump_json() for s in settings)
+            stamp = hashlib.sha256(text.encode()).hexdigest()
+            seen.add(stamp)
+            if stamp not in known:
+                model = _load_script(path).Parameters
+                for resolved in settings:
+                    self._check_parameters_of(model, resolved)
+        if seen != known:
+            memory.parent.mkdir(exist_ok=True)
+            memory.write_text("\n".join(sorted(seen)) + "\n")
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """All (paper, experiment) pairs."""
+        for paper, content in self.papers.items():
+            for experiment in content.experiments:
+                yield paper, experiment
+
+    def _check_parameters_of(self, model: Any, settings: Settings) -> None:
+        file = self.root / "config" / "experiments" / f"{settings.paper}.yaml"
+        for point in settings.cells().values():
+            where = f"experiment '{settings.experiment}' at scale '{settings.scale}', parameters"
+            validate(TypeAdapter(model), settings.parameters | point, file, where)
+
+    def _read_claims(self, path: Path, paper: str) -> dict[str, Claim]:
+        claims: dict[str, Claim] = {}
+        for index, record in enumerate(read_list(path)):
+            name = record.get("id", f"number {index + 1}") if isinstance(record, dict) else f"number {index + 1}"
+            claim = validate(TypeAdapter(Claim), record, path, f"claim '{name}'")
+            if claim.id in claims:
+                raise ConfigError(f"{path}: claim '{name}', key 'id': used twice; ids are unique within a paper")
+            experiments = self.papers[paper].experiments
+            if claim.experiment not in experiments:
+                raise ConfigError(
+                    f"{path}: claim '{name}', key 'experiment': unknown experiment {claim.experiment!r}; "
+                    f"allowed: {listing(experiments)}"
+                )
+            entry = experiments[claim.experiment]
+            for metric in sorted(claim.metrics() - set(entry.promised_metrics)):
+                raise ConfigError(
+                    f"{path}: claim '{name}': experiment '{claim.experiment}' never writes metric {metric!r}; "
+                    f"closest: {listing(closest(metric, entry.promised_metrics))}"
+                )
+            for figure in claim.figures:
+                if figure not in entry.figures:
+                    raise ConfigError(
+                        f"{path}: claim '{name}', key 'figures': experiment '{claim.experiment}' draws no figure {figure!r}; "
+                        f"allowed: {listing(entry.figures)}"
+                    )
+            claims[claim.id] = claim
+        return claims
+
+    def _read_deviations(self, path: Path, paper: str) -> list[Deviation]:
+        deviations = []
+        for index, record in enumerate(read_list(path) if path.is_file() else []):
+            name = record.get("id", f"number {index + 1}") if isinstance(record, dict) else f"number {index + 1}"
+            deviation = validate(TypeAdapter(Deviation), record, path, f"entry '{name}'")
+            for claim in deviation.claims:
+                if claim not in self.claims[paper]:
+                    raise ConfigError(
+                        f"{path}: entry '{name}', key 'claims': unknown claim {claim!r}; "
+                        f"closest: {listing(closest(claim, self.claims[paper]))}"
+                    )
+            deviations.append(deviation)
+        return deviations
+
+    def _check_experiments(self, paper: str) -> None:
+        path = self.root / "config" / "experiments" / f"{paper}.yaml"
+        experiments = self.papers[paper].experiments
+        for name, entry in experiments.items():
+            for needed in entry.upstream:
+                if needed not in experiments or needed == name:
+                    raise ConfigError(
+                        f"{path}: experiment '{name}', key 'upstream': unknown experiment {needed!r}; "
+                        f"allowed: {listing(e for e in experiments if e != name)}"
+                    )
+            for file in (self.script(paper, name), self.notebook(paper, name)):
+                if not file.is_file():
+                    raise ConfigError(f"{path}: experiment '{name}' needs the file {file}, which is not there")
+            for scale, changes in entry.scales.items():
+                for key in set(changes.grid) - set(entry.grid):
+                    raise ConfigError(
+                        f"{path}: experiment '{name}', key 'scales.{scale}.grid.{key}': not a grid axis; "
+                        f"allowed: {listing(entry.grid)}"
+                    )
+            for size in SCALES:
+                try:
+                    self.settings(paper, name, size).cells()
+                except ValueError as error:
+                    raise ConfigError(f"{path}: experiment '{name}', key 'grid' at scale '{size}': {error}") from None
+        try:
+            TopologicalSorter({name: entry.upstream for name, entry in experiments.items()}).prepare()
+        except CycleError as error:
+            raise ConfigError(f"{path}: key 'upstream': experiments wait for each other: {' <- '.join(error.args[1])}") from None
+
+
+def _load_script(path: Path) -> Any:
+    """Import a script without running it; its folder is importable meanwhile, as it is when the script is run."""
+    specification = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
+    assert specification is not None and specification.loader is not None
+    module, folder, before = importlib.util.module_from_spec(specification), path.parent.absolute(), set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        sys.modules[specification.name] = module
+        specification.loader.exec_module(module)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{path}: cannot be imported: {reason}") from error
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before - {specification.name}:
+            if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
+                del sys.modules[name]  # another paper may have a module of the same name beside its scripts
+    if not hasattr(module, "Parameters"):
+        raise ConfigError(f"{path}: defines no 'Parameters' model; every experiment script does")
+    return module
+
+
+def _cuda_is_there() -> bool:
+    import torch  # seconds to import, and asked for only with device=cuda
+
+    return torch.cuda.is_available()

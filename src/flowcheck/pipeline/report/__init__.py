@@ -1,0 +1,4 @@
+"""The report: a static site around the ledger, complete in one folder, readable from ``file://`` without network or server.
+
+write    the whole site, index last          site    its pages          mathml    formulas
+"""

@@ -1,0 +1,232 @@
+"""The pages of the report: what the templates are given, and the files that travel with them."""
+
+from __future__ import annotations
+
+import operator
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.ledger import Record, load_expected, tally
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.report.mathml import Renderer
+
+ASSETS = ("report.css", "report.js")
+LARGEST_SVG = 1_500_000  # bytes; browsers are slow on larger drawings, which are shown as PNG
+HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
+
+VERDICTS = {
+    Verdict.SUPPORTED: (
+        "✓",
+        "Every predicate holds by more than its numerical error can explain, and every control there is fails.",
+    ),
+    Verdict.CONTRADICTED: (
+        "✗",
+        "A predicate fails by more than its numerical error can explain, and every control there is fails.",
+    ),
+    Verdict.INCONCLUSIVE: ("?", "A margin is not resolved, or a control passes, so that the check has no teeth."),
+    Verdict.VACUOUS: ("○", "The claim holds trivially: the slack is above the limit that the claim itself sets."),
+    Verdict.HYPOTHESIS_NOT_MET: (
+        "⊘",
+        "A hypothesis of the claim fails on the measured run, so the claim does not apply.",
+    ),
+    Verdict.NOT_RUN: ("–", "There is no evidence at this scale. An empty set of measurements never passes."),
+}
+KINDS = {
+    "deviation": "A choice of ours that differs from what the paper prints.",
+    "clarification": "Fills in what the paper leaves open.",
+    "erratum": "A printed statement that is wrong, with a proof or a counterexample.",
+    "extraction": "Damage of the text we read, not of the paper: its own proof uses the right form.",
+}
+SCALES = {
+    "smoke": "the whole pipeline in minutes, at reduced sizes",
+    "laptop": "sized for one CPU machine",
+    "paper": "the papers' own settings, nothing reduced",
+}
+OUTCOMES = {
+    "predicate": {"holds": "✓ holds", "fails": "✗ fails", "undecided": "? undecided", "missing": "– not measured"},
+    "hypothesis": {"holds": "✓ met", "fails": "✗ not met", "undecided": "? undecided", "missing": "– not measured"},
+}
+
+
+class Site:
+    """One report folder: renders pages, copies figures and notebooks into it, remembers every file that belongs there."""
+
+    def __init__(self, project: Project, ledger: Mapping[str, Any], papers: list[str], folder: Path) -> None:
+        self.project, self.ledger, self.papers, self.folder = project, ledger, papers, folder
+        self.results = folder.parent
+        self.claims: list[Record] = [claim for claim in ledger["claims"] if claim["paper"] in papers]
+        self.by_id = {claim["id"]: claim for claim in self.claims}
+        self.markdown = Renderer()
+        self.files: set[Path] = {folder / "index.html"}
+        self.templates = Environment(
+            loader=PackageLoader("flowcheck.pipeline.report"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.templates.filters |= {
+            "block": self.markdown.block,
+            "inline": self.markdown.inline,
+            "number": number,
+            "duration": duration,
+            "yaml": lambda content: yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100).strip(),
+        }
+        self.templates.globals |= {
+            "site": self,
+            "verdicts": VERDICTS,
+            "kinds": KINDS,
+            "scales": SCALES,
+            "outcomes": OUTCOMES,
+            "signs": SIGNS,
+            "control_outcome": control_outcome,
+            "tally": tally,
+            "count": lambda number, one: f"{number} {one}{'' if number == 1 else 's'}",
+        }
+
+    def render(self, template: str, page: str, **context: Any) -> str:
+        root = "../" * page.count("/")
+        return self.templates.get_template(template).render(root=root, page=page, ledger=self.ledger, **context)
+
+    def write(self, template: str, page: str, **context: Any) -> None:
+        self._file(page).write_text(self.render(template, page, **context), encoding="utf-8")
+
+    def page_of(self, claim: Mapping[str, Any]) -> str:
+        return f"claims/{claim['id']}.html"
+
+    def claims_of(self, paper: str, experiment: str | None = None) -> list[Record]:
+        return [c for c in self.claims if c["paper"] == paper and experiment in (None, c["experiment"])]
+
+    def counts(self, paper: str | None = None) -> Counter[str]:
+        """How many claims have each verdict, of one paper or of all."""
+        return Counter(c["verdict"] for c in self.claims if paper in (None, c["paper"]))
+
+    def values(self, key: str) -> list[str]:
+        """What the claims say under one key, for the filters, in order of appearance."""
+        return list(dict.fromkeys(claim[key] for claim in self.claims))
+
+    def counterparts(self, claim: Mapping[str, Any]) -> list[Record]:
+        """Corrected claims of a printed one, and the other way round: same id up to ``-printed``, else a shared deviation."""
+        others = [c for c in self.claims if c["paper"] == claim["paper"] and c["variant"] != claim["variant"]]
+        stem = claim["id"].split("-printed")[0]
+        same = [c for c in others if c["id"].split("-printed")[0] == stem]
+        return same or [c for c in others if set(c["deviations"]) & set(claim["deviations"])]
+
+    def comparison(self) -> dict[str, Any]:
+        """Verdicts against the recorded ones: changed, never recorded, recorded and gone."""
+        recorded = load_expected(self.project, self.ledger["scale"])
+        return {
+            "any": bool(recorded),
+            "changed": [claim for claim in self.claims if claim["changed"]],
+            "new": [claim for claim in self.claims if claim["expected"] is None],
+            "gone": [name for name in recorded if name.split("/")[0] in self.papers and name not in self.by_id],
+        }
+
+    def figure(self, paper: str, experiment: str, name: str) -> dict[str, str]:
+        """Copies a figure into the report. Returns caption, files by suffix, and under `shown` the file to display."""
+        source = self.results / paper / experiment / "figures"
+        found = {"name": name, "caption": self.project.papers[paper].experiments[experiment].figures.get(name, "")}
+        for suffix in ("png", "svg", "pdf"):
+            if (source / f"{name}.{suffix}").is_file():
+                found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
+        small = "svg" in found and (source / f"{name}.svg").stat().st_size <= LARGEST_SVG
+        if shown := found.get("svg" if small else "png", found.get("svg")):
+            found["shown"] = shown
+        return found
+
+    def example(self, paper: str) -> tuple[dict[str, str] | None, Record | None, str]:
+        """The first figure of a paper that is there, one of a claim if possible; with that claim and its experiment."""
+        of_claims = [(claim, claim["experiment"], name) for claim in self.claims_of(paper) for name in claim["figures"]]
+        experiments = self.project.papers[paper].experiments
+        for claim, experiment, name in [*of_claims, *((None, key, name) for key, e in experiments.items() for name in e.figures)]:
+            if "shown" in (figure := self.figure(paper, experiment, name)):
+                return figure, claim, experiment
+        return None, None, ""
+
+    def notebook(self, paper: str, experiment: str) -> str | None:
+        """Copies an executed notebook into the report; None if it was not executed."""
+        source = self.results / paper / experiment / "notebook.html"
+        return self._copy(source, f"notebooks/{paper}/{experiment}.html") if source.is_file() else None
+
+    def command(self) -> str:
+        """What regenerates all of this."""
+        chosen = "" if set(self.papers) == set(self.project.papers) else f" 'papers=[{','.join(self.papers)}]'"
+        return f"snakemake --cores all --config scale={self.ledger['scale']}{chosen}"
+
+    def copy_assets(self) -> None:
+        """Style, script and the ledger's own files."""
+        for name in ASSETS:
+            self._file(name).write_text(self.templates.loader.get_source(self.templates, name)[0])  # type: ignore[union-attr]
+        for name in ("ledger.json", "ledger.csv", "ledger.md"):
+            if (self.results / name).is_file():
+                self._copy(self.results / name, name)
+
+    def has(self, name: str) -> bool:
+        return self.folder / name in self.files
+
+    def remove_stale(self) -> None:
+        """Remove what an earlier build left and this one did not write."""
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in self.files:
+                path.unlink()
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.files.add(path)
+        return path
+
+    def _copy(self, source: Path, name: str) -> str:
+        if self.folder / name not in self.files:
+            shutil.copyfile(source, self._file(name))
+        return name
+
+
+def control_outcome(control: Mapping[str, Any], claim: Mapping[str, Any]) -> tuple[str, str]:
+    """What a control's measurement means, as a class (good, bad, open) and a sentence."""
+    if control["outcome"] == "holds":
+        return "good", "✓ the control fails, as it must"
+    if control["outcome"] == "missing":
+        return "open", "– not measured: nothing shows that the check has teeth"
+    if control["outcome"] == "undecided":
+        return "open", "? not resolved against its error: nothing shows that the check has teeth"
+    sides = [p for p in claim["predicates"] if p["metric"] == control["against"]]
+    if all(HOLDS[p["comparison"]](control["value"], p["threshold"]) for p in sides):
+        return "bad", "✗ the control passes: the check has no teeth"
+    return "bad", "✗ the control fails, but by less than it must: the check has no teeth"
+
+
+def number(value: float | None, digits: int = 6, apart_from: float | None = None) -> Markup:
+    """A number with so many digits, more where it would look equal to `apart_from` and is not; all of them on hovering."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    while apart_from is not None and value != apart_from and digits < 17 and f"{value:.{digits}g}" == f"{apart_from:.{digits}g}":
+        digits += 1
+    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    shown = escape(mantissa.replace("-", "−"))
+    if exponent:
+        times = "" if mantissa == "1" else f"{shown}\u202f×\u202f"
+        shown = Markup("{}10<sup>{}</sup>").format(times, str(int(exponent)).replace("-", "−"))
+    return Markup('<span class="number" title="{}">{}</span>').format(repr(value), shown)
+
+
+def duration(seconds: float | None) -> str:
+    """3725.2 -> ``1 h 2 min``; below a minute with one decimal."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

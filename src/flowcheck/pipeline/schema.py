@@ -1,0 +1,96 @@
+"""The models of the configuration files: papers, experiments, resources, the run; and their JSON schemas."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from flowcheck.pipeline.claims import Claim, Deviation
+from flowcheck.pipeline.settings import Scalar
+
+
+class Overrides(BaseModel):
+    """What one scale changes in an experiment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    parameters: dict[str, Any] = {}
+
+
+class Resources(BaseModel):
+    """Resources of one cell, for the scheduler."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mem_mb: int = Field(default=1500, gt=0)
+    runtime: int = Field(default=10, gt=0, description="minutes")
+    gpu: int = Field(default=0, ge=0)
+
+
+class Experiment(BaseModel):
+    """One study of one paper: its grid of cells, its parameters, the metrics it promises and the figures it draws."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    summary: str
+    seed: int = Field(ge=0)
+    grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    parameters: dict[str, Any] = {}
+    scales: dict[Literal["smoke", "laptop", "paper"], Overrides] = {}
+    upstream: list[str] = []
+    metrics: dict[str, str] = Field(min_length=1)
+    figures: dict[str, str] = Field(min_length=1)
+    resources: Resources = Resources()
+
+    @cached_property
+    def promised_metrics(self) -> dict[str, str]:
+        """Every metric name with its description; ``name_{1,2}`` in the file stands for ``name_1`` and ``name_2``."""
+        return {name: text for pattern, text in self.metrics.items() for name in expand_braces(pattern)}
+
+
+class Paper(BaseModel):
+    """One paper and its experiments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    authors: str
+    reference: str
+    about: str
+    experiments: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Experiment]
+
+
+class RunConfig(BaseModel):
+    """`config/config.yaml`, and what `--config` overrides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scale: Literal["smoke", "laptop", "paper"] = Field(default="laptop", description="how much is run")
+    papers: Literal["all"] | Annotated[list[str], Field(min_length=1)] | str = Field(
+        default="all", description="'all', one paper or a list of papers"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where torch runs")
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """``a_{1,2}`` -> ``a_1``, ``a_2``; several groups multiply; no nesting."""
+    parts = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+    return ["".join(choice).replace(" ", "") for choice in itertools.product(*choices)]
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schemas of the configuration files, by file name, generated from the models."""
+    models: dict[str, TypeAdapter[Any]] = {
+        "config": TypeAdapter(RunConfig),
+        "experiments": TypeAdapter(Paper),
+        "claims": TypeAdapter(list[Claim]),
+        "deviations": TypeAdapter(list[Deviation]),
+    }
+    return {f"{name}.schema.json": adapter.json_schema(by_alias=True) for name, adapter in models.items()}
