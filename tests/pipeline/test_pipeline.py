@@ -100,7 +100,7 @@ CHANGES = {
     "the description of a metric": (TOY_CONFIG, "mean: sample mean", "mean: the mean", rejudged("spread")),
     "the title of the paper": (TOY_CONFIG, "title: Euler's method on a line", "title: Euler", {"ledger": 1, "report": 1}),
     "a script": ("scripts/toy/spread.py", "probability=0.9", "probability=0.8", SPREAD_AGAIN),
-    "a module beside a script": ("scripts/toy/signs.py", "1, -1)", "1.0, -1.0)", SPREAD_AGAIN),
+    "a module of one script": ("src/flowcheck/toy_signs.py", "1, -1)", "1.0, -1.0)", SPREAD_AGAIN),
     "a module of the package": ("src/flowcheck/toy_euler.py", "1 - step_size", "1.0 - step_size", DECAY_AGAIN),
     "a module behind a module": ("src/flowcheck/toy_exact.py", "-rate * t", "-t * rate", DECAY_AGAIN),
     "the judge": ("src/flowcheck/pipeline/judge.py", "ERROR_FACTOR = 10.0", "ERROR_FACTOR = 20.0", rejudged(*EXPERIMENTS)),

@@ -488,6 +488,7 @@ def test_parameters_that_their_script_does_not_know_are_one_sentence(simple):
 BAD_SCRIPTS = {
     "no Parameters": ("x = 1\n", "defines no 'Parameters' model; every experiment script does"),
     "syntax error": ("def f(:\n", "cannot be read: SyntaxError"),
+    "a file beside it": ("import spread\n", "cannot be read: ImportError"),
     "relative import": ("from . import signs\n", "cannot be read: ImportError"),
     "unknown import": ("import no_such_module\n", "cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"),
     "raises": ("raise RuntimeError('first\\nsecond')\n", "cannot be imported: RuntimeError: first second"),
@@ -530,12 +531,6 @@ def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple
     assert check() == []
     script.write_text(SCRIPT + "\nlimit = 3\n")
     assert check() == ["spread"]
-    script.write_text("import beside\n" + SCRIPT)
-    (simple.root / "scripts/toy/beside.py").write_text("x = 1\n")
-    assert check() == ["spread"]
-    (simple.root / "scripts/toy/beside.py").write_text("x = 2\n")
-    assert check() == ["spread"]
-    assert check() == []
     (simple.root / ".cache/parameters-valid").write_text("garbage \0")
     assert check() == ["decay", "order", "spread"]
 
@@ -546,26 +541,23 @@ def test_what_was_found_invalid_is_not_remembered(simple):
         assert "key 'horizon'" in sentence(Project(simple.root).check_parameters)
 
 
-def test_modules_beside_the_scripts_of_two_papers_may_share_a_name(simple):
+def test_scripts_of_two_papers_may_share_a_name(simple):
     for paper, field in (("toy", "first"), ("twin", "second")):
         for folder in ("scripts", "notebooks"):
             if paper == "twin":
                 shutil.copytree(simple.root / folder / "toy", simple.root / folder / "twin")
-        (simple.root / "scripts" / paper / "beside.py").write_text(
-            f"from pydantic import create_model\nModel = create_model('M', {field}=(int, 1))"
-        )
         (simple.root / "scripts" / paper / "decay.py").write_text(
-            "from beside import Model\nclass Parameters(Model): step_size: float = 1"
+            f"from pydantic import create_model\nParameters = create_model('M', {field}=(int, 1))"
         )
         if paper == "twin":
             for kind in ("experiments", "claims"):
                 shutil.copy(simple.path(kind), simple.path(kind).with_name("twin.yaml"))
-    path_before = list(sys.path)
+    path_before, modules_before = list(sys.path), set(sys.modules)
     project = Project(simple.root)
     models = [config._load_script(project.script(paper, "decay")).Parameters for paper in ("toy", "twin")]
     assert [next(iter(model.model_fields)) for model in models] == ["first", "second"]
     assert sys.path == path_before
-    assert "beside" not in sys.modules
+    assert set(sys.modules) == modules_before
 
 
 # ------------------------------------------------------------------------------------------------------------- settings

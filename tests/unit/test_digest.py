@@ -1,7 +1,10 @@
 """The digest of an experiment's code: it changes with the code that runs, and with nothing else."""
 
+import shutil
 import subprocess
 import sys
+from modulefinder import ModuleFinder
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from flowcheck.pipeline.digest import code_digest, dependencies
 
 SCRIPT = '''"""Docstring."""
 import numpy as np
-import beside
+from flowcheck import beside
 from flowcheck.linear import product
 
 def run(x):
@@ -32,8 +35,8 @@ def code(tmp_path, monkeypatch):
         package / "bounds" / "rates.py": "RATE = 1\n",
         package / "unrelated.py": "x = 1\n",
         scripts / "study.py": SCRIPT,
-        scripts / "beside.py": "from further import offset\n",
-        scripts / "further.py": "offset = 1\n",
+        package / "beside.py": "from flowcheck.further import offset\n",
+        package / "further.py": "offset = 1\n",
         scripts / "other.py": "x = 1\n",
     }
     for path, text in files.items():
@@ -66,9 +69,9 @@ def code(tmp_path, monkeypatch):
 STUDY, PACKAGE, SCRIPTS = "scripts/toy/study.py", "src/flowcheck/", "scripts/toy/"
 
 
-def test_dependencies_are_the_script_its_siblings_and_the_modules_they_import_transitively(code):
-    modules = {PACKAGE + name for name in ("__init__.py", "linear.py", "algebra.py")}
-    assert code.reached() == modules | {SCRIPTS + name for name in ("study.py", "beside.py", "further.py")}
+def test_dependencies_are_the_script_and_the_modules_it_imports_transitively(code):
+    modules = {PACKAGE + name for name in ("__init__.py", "linear.py", "algebra.py", "beside.py", "further.py")}
+    assert code.reached() == modules | {STUDY}
 
 
 @pytest.mark.parametrize(
@@ -107,11 +110,11 @@ def test_the_digest_stays_when_what_runs_stays(code, file, old, new):
         (PACKAGE + "linear.py", "dot(x, x)", "dot(x, 1)"),
         (PACKAGE + "algebra.py", "x * y", "x + y"),
         (PACKAGE + "__init__.py", "", "x = 1"),
-        (SCRIPTS + "beside.py", "offset", "offset as offset"),
-        (SCRIPTS + "further.py", "1", "2"),
-        (STUDY, "import beside", "import beside, flowcheck.unrelated"),
+        (PACKAGE + "beside.py", "offset", "offset as offset"),
+        (PACKAGE + "further.py", "1", "2"),
+        (STUDY, "from flowcheck import beside", "from flowcheck import beside, unrelated"),
     ],
-    ids=["script", "module", "module behind it", "package", "sibling", "sibling behind it", "new import"],
+    ids=["script", "module", "module behind it", "package", "module by its package", "module behind that", "new import"],
 )
 def test_the_digest_changes_when_what_runs_changes(code, file, old, new):
     before = code.digest()
@@ -152,6 +155,17 @@ def test_relative_imports_are_refused(code):
         code.digest()
 
 
+@pytest.mark.parametrize(
+    "statement", ["import other", "from other import x", "import numpy, other", "def f():\n    import other"]
+)
+def test_a_script_that_imports_a_file_beside_it_is_refused(code, statement):
+    (code.root / STUDY).write_text(statement + "\n")
+    with pytest.raises(
+        ImportError, match=r"study\.py: imports 'other' from beside it; what a script needs is a module of flowcheck"
+    ):
+        code.digest()
+
+
 def test_the_digest_does_not_depend_on_where_package_and_scripts_lie(code, monkeypatch):
     before = code.digest()
     moved = code.root / "zzz" / "flowcheck"
@@ -166,7 +180,7 @@ def test_the_digest_is_the_same_in_every_process(code):
         "import sys; from pathlib import Path; from flowcheck.pipeline.digest import code_digest; "
         "print(code_digest(Path(sys.argv[1])))"
     )
-    path = code.root / SCRIPTS / "beside.py"
+    path = code.root / SCRIPTS / "other.py"
     runs = [
         subprocess.run(
             [sys.executable, "-c", command, str(path)],
@@ -179,3 +193,65 @@ def test_the_digest_is_the_same_in_every_process(code):
     ]
     assert runs[0].stdout == runs[1].stdout
     assert len(runs[0].stdout.strip()) == 16
+
+
+# ------------------------------------------------------------------------------------------------- the project's own experiments
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "scripts").glob("*/*.py"))
+WINGS = {
+    *("networks/feed_forward", "networks/linear", "data/synthetic", "correlation/ncf", "correlation/clarke", "descent/native"),
+    *("integration/adaptive", "flows/events", "flows/sliding", "alignment/reference", "saddles/departure", "losses", "geometry"),
+    *("measures/statistics", "measures/enclosure", "papers/homogeneous/families", "papers/two_homogeneous/bounds", "errors"),
+    *("papers/deep_homogeneous/bounds", "papers/spherical_data/bounds", "pipeline/evidence", "pipeline/experiment", "__init__"),
+    *("pipeline/judge", "pipeline/report/site", "pipeline/figures/plotting", "networks/__init__", "papers/homogeneous/__init__"),
+}
+"""One module or more of every wing and room."""
+
+
+@pytest.fixture(scope="module")
+def found_by_another():
+    """For each experiment the modules of the package it can reach, as the standard library's modulefinder sees it in bytecode."""
+    reached = {}
+    for script in EXPERIMENTS:
+        finder = ModuleFinder(path=[str(ROOT / "src")])
+        finder.run_script(str(ROOT / script))
+        files = {Path(module.__file__) for name, module in finder.modules.items() if name.startswith("flowcheck")}
+        reached[script] = {str(file.relative_to(ROOT / "src/flowcheck").with_suffix("")) for file in files}
+    return reached
+
+
+def test_the_digest_reaches_the_modules_that_another_finder_reaches(found_by_another):
+    for script, modules in found_by_another.items():
+        paths = dependencies(ROOT / script) - {ROOT / script}
+        assert {str(path.relative_to(ROOT / "src/flowcheck").with_suffix("")) for path in paths} == modules
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the package and the scripts, to be touched, and the digests of the experiments in it."""
+    root = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "src" / "flowcheck", root / "src" / "flowcheck", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "scripts", root / "scripts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digest, "PACKAGE_FOLDER", root / "src" / "flowcheck")
+        yield root, {script: code_digest(root / script) for script in EXPERIMENTS}
+    digest._read.cache_clear()
+
+
+@pytest.mark.parametrize("module", sorted(WINGS))
+def test_a_touched_module_changes_the_digest_of_the_experiments_that_reach_it(module, found_by_another, copy):
+    root, before = copy
+    path = root / "src" / "flowcheck" / f"{module}.py"
+    text = path.read_text()
+    path.write_text(text + "\ntouched = True\n")
+    digest._read.cache_clear()
+    changed = {script for script in EXPERIMENTS if code_digest(root / script) != before[script]}
+    path.write_text(text)
+    assert changed == {script for script, modules in found_by_another.items() if module in modules}
+
+
+def test_every_wing_and_room_has_a_module_that_is_touched():
+    package = ROOT / "src" / "flowcheck"
+    rooms = {str(path.parent.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert {str(Path(module).parent) for module in WINGS} == rooms

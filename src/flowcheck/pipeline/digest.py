@@ -19,7 +19,7 @@ WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDe
 
 
 def code_digest(*entry_points: Path) -> str:
-    """Digest (16 hex digits) of the given files and of every `flowcheck` or sibling module they import, transitively."""
+    """Digest (16 hex digits) of the given files and of every `flowcheck` module they import, transitively."""
     digest = hashlib.sha256()
     for text in sorted(f"{path.name}\n{_read(path)[0]}" for path in dependencies(*entry_points)):  # wherever the checkout lies
         digest.update(text.encode())
@@ -27,7 +27,11 @@ def code_digest(*entry_points: Path) -> str:
 
 
 def dependencies(*entry_points: Path) -> set[Path]:
-    """The given files and all `flowcheck` modules and siblings they reach by import statements (anywhere in the file)."""
+    """The given files and all `flowcheck` modules they reach by import statements (anywhere in the file).
+
+    Raises ImportError for a relative import, and where a file outside the package imports one that lies beside it: a helper of a
+    script is a module of the package, where types and shapes are checked and tests reach it.
+    """
     reached: set[Path] = set()
     waiting = [path.resolve() for path in entry_points]
     while waiting:
@@ -71,7 +75,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _files(module: str, importer: Path) -> Iterator[Path]:
-    """Files behind a dotted name: inside the package, or beside the importing script. Packages on the way count."""
+    """Files of the package behind a dotted name. Packages on the way count."""
     head, *rest = module.split(".")
     if head == PACKAGE:
         folder = PACKAGE_FOLDER
@@ -84,5 +88,5 @@ def _files(module: str, importer: Path) -> Iterator[Path]:
             folder = folder / name
         if (folder / "__init__.py").is_file():
             yield folder / "__init__.py"
-    elif not rest and (sibling := importer.parent / f"{head}.py").is_file() and PACKAGE_FOLDER not in importer.parents:
-        yield sibling.resolve()
+    elif (importer.parent / f"{head}.py").is_file() and PACKAGE_FOLDER not in importer.parents:
+        raise ImportError(f"{importer}: imports {module!r} from beside it; what a script needs is a module of {PACKAGE}")

@@ -221,22 +221,19 @@ class Project:
 
 
 def _load_script(path: Path) -> Any:
-    """Import a script without running it; its folder is importable meanwhile, as it is when the script is run."""
+    """Import a script without running it."""
     specification = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
-    assert specification is not None and specification.loader is not None
-    module, folder, before = importlib.util.module_from_spec(specification), path.parent.absolute(), set(sys.modules)
-    sys.path.insert(0, str(folder))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
     try:
-        sys.modules[specification.name] = module
+        sys.modules[specification.name] = module  # dataclasses look their module up
         specification.loader.exec_module(module)
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ConfigError(f"{path}: cannot be imported: {reason}") from error
     finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before - {specification.name}:
-            if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
-                del sys.modules[name]  # another paper may have a module of the same name beside its scripts
+        del sys.modules[specification.name]
     if not hasattr(module, "Parameters"):
         raise ConfigError(f"{path}: defines no 'Parameters' model; every experiment script does")
     return module

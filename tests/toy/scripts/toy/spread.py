@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from signs import signs
 
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import ParametersModel, main
+from flowcheck.toy_signs import signs
 
 
 class Parameters(ParametersModel):
