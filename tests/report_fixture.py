@@ -125,12 +125,12 @@ METRICS = {
     },
     ("alpha", "flow"): {"drift": Measurement(1e-3, 1e-9), "conserved": Measurement(1e-9, 1e-12)},
     ("beta", "rates"): {
-        "error_max": Measurement(0.0),
-        "error_doubled": Measurement(1.0),
+        "error_max": Measurement(0.0, 0.0),
+        "error_doubled": Measurement(1.0, 0.0),
         "bound": Measurement(1.5e6, 2.0),
         "bound_flipped": Measurement(-1.5e6, 2.0),
         "wrong": Measurement(1.00000004, 1e-12),
-        "wrong_more": Measurement(3.0),
+        "wrong_more": Measurement(3.0, 0.0),
     },
 }
 PROMISED = {

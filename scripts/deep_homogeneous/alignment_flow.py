@@ -7,6 +7,7 @@ the flow as it stands, in plain time.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -180,7 +181,7 @@ def gradient_norms(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     return arrays
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale([*p.sweep, *p.escape_deltas, *p.curve_deltas, *p.rescaled_deltas, p.large_delta])
     drawn = {name: draw(p, name, context) for name in NETWORKS}
     parts = {
@@ -201,11 +202,11 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             parts[f"rescaling_{name}"] = rescaling(p, name, study)
         if wrong is not None:
             parts["control"], parts["curve"] = controls(p, study, wrong), study.curves(p.curve_deltas)
-    return {f"{part}/{key}": value for part, arrays in parts.items() for key, value in arrays.items()}
+    return Evidence(arrays={f"{part}/{key}": value for part, arrays in parts.items() for key, value in arrays.items()})
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, parts = Evidence(), measures.parts_of(cells["all"])
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, parts = Evidence(), measures.parts_of(cells["all"].arrays)
     evidence.measure("degree_defect", parts["hypotheses"]["degree_defect"].max(), error=0.0, n=len(NETWORKS))
     evidence.measure("signal", parts["hypotheses"]["signal"].min(), error=0.0, n=len(parts["hypotheses"]["signal"]))
     evidence.measure("scale_min", min(p.sweep), error=0.0)

@@ -5,6 +5,8 @@ ReLU networks. Each is followed from delta w_0 until its loss has fallen by a hu
 gradient of the NCF is read, as in Figure 1(b).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -72,15 +74,15 @@ def escapes(p: Parameters, name: str, network: Network, context: Context) -> dic
     return arrays
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale(p.deltas)
     every = {f"{family}/{name}": network for family, networks in NETWORKS.items() for name, network in networks.items()}
     found = {key: escapes(p, key.partition("/")[2], every[key], context) for key in context.progress(every, what="networks")}
-    return {f"{network}/{key}": value for network, arrays in found.items() for key, value in arrays.items()}
+    return Evidence(arrays={f"{network}/{key}": value for network, arrays in found.items() for key, value in arrays.items()})
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, whole = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, whole = Evidence(), cells["all"].arrays
     evidence.measure("degree_defect", max(float(v) for k, v in whole.items() if k.endswith("/degree_defect")), error=0.0)
     evidence.measure("signal", min(float(v.min()) for k, v in whole.items() if k.endswith("/signal")), error=0.0)
     evidence.measure("scale_min", min(p.deltas), error=0.0)

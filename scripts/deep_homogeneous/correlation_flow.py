@@ -5,7 +5,7 @@ direction, vanished, or come to rest; flows that start at KKT points; flows of d
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -39,8 +39,8 @@ class Parameters(experiment.Parameters):
     gronwall_steps: int = Field(ge=2)
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
-    return experiment.cell(p, context) | from_kkt_points(p, context) | degree_two(p, context) | tools(p, context)
+def cell(p: Parameters, context: Context) -> Evidence:
+    return Evidence(arrays=experiment.cell(p, context) | from_kkt_points(p, context) | degree_two(p, context) | tools(p, context))
 
 
 def from_kkt_points(p: Parameters, context: Context) -> dict[str, np.ndarray]:
@@ -132,7 +132,7 @@ def gronwalls(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     }
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence, runs, arrays = experiment.gather(cells)
     experiment.common_metrics(evidence, p, runs, arrays)
     blow_up_metrics(evidence, runs)

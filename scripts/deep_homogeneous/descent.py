@@ -8,6 +8,7 @@ step size that makes its predicted escape come at the end: a fixed step size sho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ def displayed_starts(p: Parameters, draws: Draws, context: Context) -> Draws:
     return Draws(number, same.x, same.y, torch.cat(starts))
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     recipe, effort, everything = p.recipes[p.network], p.efforts[p.network], draw(p, context)
     label = everything.y.mean(dim=-1).numpy()
     draws = everything.take(label > p.silent_label)
@@ -78,21 +79,23 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     some = draws.take(chosen)
     measured = hypotheses(p, some)
     times, starts = escape_times(p, draws, context), displayed_starts(p, draws, context)
-    return {
-        **measured,
-        "label_mean": label,
-        "number": draws.number,
-        "accepted": accepted,
-        "chosen": chosen,
-        "time": times.numpy(),
-        "start_number": starts.number,
-        "start_time": escape_times(p, starts, context).numpy(),
-        **tuned_runs(p, some, times[chosen]),
-        **displayed_run(p, starts.take(starts.number == recipe.displayed_start)),
-        **printed_run(p, some, times[chosen]),
-        **control_run(p, some.take(slice(p.control_seeds))),
-        **trend(p, some.take(slice(effort.trend_seeds))),
-    }
+    return Evidence(
+        arrays={
+            **measured,
+            "label_mean": label,
+            "number": draws.number,
+            "accepted": accepted,
+            "chosen": chosen,
+            "time": times.numpy(),
+            "start_number": starts.number,
+            "start_time": escape_times(p, starts, context).numpy(),
+            **tuned_runs(p, some, times[chosen]),
+            **displayed_run(p, starts.take(starts.number == recipe.displayed_start)),
+            **printed_run(p, some, times[chosen]),
+            **control_run(p, some.take(slice(p.control_seeds))),
+            **trend(p, some.take(slice(effort.trend_seeds))),
+        }
+    )
 
 
 def hypotheses(p: Parameters, draws: Draws) -> dict[str, np.ndarray]:
@@ -293,9 +296,9 @@ def trend(p: Parameters, draws: Draws) -> dict[str, np.ndarray]:
     return found
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence, tables = Evidence(), []
-    for name, arrays in cells.items():
+    for name, arrays in ((name, cell.arrays) for name, cell in cells.items()):
         cell = reading.Cell(name.removeprefix("network-"), arrays)
         reading.measure_criteria(p, evidence, cell)
         reading.measure_steps(p, evidence, cell)
@@ -304,9 +307,9 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
         reading.measure_trend(p, evidence, cell)
         tables.append(reading.run_table(p, cell))
         evidence.arrays |= {f"{cell.network}_{key}": value for key, value in arrays.items() if value.dtype.kind in "fib"}
-    evidence.measure("degree_defect", max(float(c["degree_defect"]) for c in cells.values()), error=1e-15)
-    evidence.measure("scale_min", min(float(c["scale_min"]) for c in cells.values()), error=0.0)
-    evidence.measure("signal", min(float(c["signal"]) for c in cells.values()), error=1e-15)
+    evidence.measure("degree_defect", max(float(c.arrays["degree_defect"]) for c in cells.values()), error=1e-15)
+    evidence.measure("scale_min", min(float(c.arrays["scale_min"]) for c in cells.values()), error=0.0)
+    evidence.measure("signal", min(float(c.arrays["signal"]) for c in cells.values()), error=1e-15)
     evidence.runs = pd.concat(tables, ignore_index=True)
     return evidence
 

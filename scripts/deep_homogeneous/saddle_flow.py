@@ -6,7 +6,7 @@ constants of its proof, Lemma 5.4, the rates behind them, and what happens where
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -201,7 +201,7 @@ def equation_66(saddle: Saddle, rng: np.random.Generator) -> dict[str, float]:
     return found
 
 
-def cell(p: Parameters, context: Context) -> Arrays:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale(p.scales)
     table, shown, hypotheses, rejected = [], {}, [], 0
     epsilons = np.array(p.epsilons)
@@ -237,11 +237,11 @@ def cell(p: Parameters, context: Context) -> Arrays:
     arrays |= shown | {key: np.array(value) for key, value in symbolic_failures().items()}
     arrays |= {"valley_inward": valley_inward_rates()}
     arrays |= {"split_inward": inward_radius(split, directions)[1], "radii": RADII}
-    return arrays | {"hypotheses": np.array(hypotheses), "rejected": np.array(rejected)}
+    return Evidence(arrays=arrays | {"hypotheses": np.array(hypotheses), "rejected": np.array(rejected)})
 
 
-def gather(p: Parameters, cells: dict[str, Arrays], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, arrays = Evidence(), cells["all"].arrays
     frame = pd.DataFrame({key.removeprefix("run_"): value for key, value in arrays.items() if key.startswith("run_")})
     aligned, collapsed = frame[~frame.collapses], frame[frame.collapses]
 

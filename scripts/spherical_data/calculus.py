@@ -5,6 +5,7 @@ changed constant.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -79,23 +80,25 @@ def is_zero(residual: sp.Expr) -> bool:
     return sp.simplify(sp.powsimp(sp.expand(flat), force=True)) == 0
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     names, holds, broken = [], [], []
     for name, (left, right, changed) in context.progress(statements().items(), what="identities"):
         names.append(name)
         holds.append(is_zero(left - right))
         broken.append(is_zero(left - changed))
     cap, boxes = enclose_maximum(lambda x, exp: x / (1 + exp(x)), 0.0, 40.0, p.enclosure_width)
-    return {
-        "names": np.array(names),
-        "holds": np.array(holds),
-        "broken": np.array(broken),
-        "cap": np.array(cap),
-        "boxes": np.array(boxes),
-        **lemma10(p, context),
-        **lemma11(p, context),
-        **equation44(),
-    }
+    return Evidence(
+        arrays={
+            "names": np.array(names),
+            "holds": np.array(holds),
+            "broken": np.array(broken),
+            "cap": np.array(cap),
+            "boxes": np.array(boxes),
+            **lemma10(p, context),
+            **lemma11(p, context),
+            **equation44(),
+        }
+    )
 
 
 def lemma10(p: Parameters, context: Context) -> dict[str, np.ndarray]:
@@ -156,8 +159,8 @@ def equation44() -> dict[str, np.ndarray]:
     return {"equation41_factor": np.array(float(sp.simplify(right / printed)))}
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, a = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, a = Evidence(), cells["all"].arrays
     for name, holds, broken in zip(a["names"], a["holds"], a["broken"], strict=True):
         evidence.measure(f"residual_is_nonzero_{name}", float(not holds), error=0.0, n=1)
         evidence.measure(f"residual_is_nonzero_{name}_broken", float(not broken), error=0.0, n=1)

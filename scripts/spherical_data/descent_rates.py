@@ -6,6 +6,7 @@ ln((1 - cos θ(0)) / (1 - cos θ(n))) / (B S_n) - 1.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -46,7 +47,7 @@ def schedules(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     return result
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     which, plan = law(p.law), schedules(p, context)
     pairs = [(name, *start) for name in plan for start in p.starts]
     steps = np.stack([plan[name] for name, _, _ in pairs])
@@ -61,7 +62,7 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     arrays |= {"curve/n": kept, "curve/schedule": np.array([pairs[i][0] for i in shown])}
     arrays["curve/one_minus_cos"] = np.stack([path.one_minus_cos[i][kept] for i in shown])
     arrays["curve/bound"] = np.stack([theorem2_curve(which.c0, path, i, steps[i])[kept] for i in shown])
-    return arrays | one_step(p, which, context) | identities(p, which, context) | extremes(p, which)
+    return Evidence(arrays=arrays | one_step(p, which, context) | identities(p, which, context) | extremes(p, which))
 
 
 def follow(c0: float, name: str, along: np.ndarray, across: np.ndarray, eta: np.ndarray) -> dict[str, float | str]:
@@ -189,15 +190,15 @@ def extremes(p: Parameters, which) -> dict[str, np.ndarray]:
     }
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence, tables = Evidence(), []
-    for name, arrays in cells.items():
+    for name, arrays in ((name, cell.arrays) for name, cell in cells.items()):
         columns = {key.removeprefix("run/"): value for key, value in arrays.items() if key.startswith("run/")}
         tables.append(pd.DataFrame({"law": name.removeprefix("law-")} | columns))
     evidence.runs = runs = pd.concat(tables, ignore_index=True)
 
     def over(key: str, pick) -> float:
-        return float(pick(float(arrays[key]) for arrays in cells.values()))
+        return float(pick(float(cell.arrays[key]) for cell in cells.values()))
 
     for bound in ("theorem2", "lemma4", "lemma5"):
         seen = runs[runs[f"{bound}_excess"].notna()]
@@ -238,7 +239,7 @@ def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Cont
     evidence.measure("step_sum_slope_gap_remarks_exchanged", abs(slopes["plus_-0.25"][0] - slopes["minus_-0.25"][1]), error=1e-4)
     evidence.arrays["step_sum_names"] = np.array(list(slopes))
     evidence.arrays["step_sum_slopes"] = np.array([slopes[name] for name in slopes])
-    first = next(iter(cells.values()))
+    first = next(iter(cells.values())).arrays
     evidence.arrays |= {key.removeprefix("curve/"): value for key, value in first.items() if key.startswith("curve/")}
     return evidence
 

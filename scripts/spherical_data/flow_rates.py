@@ -8,6 +8,7 @@ still well above the integrator's error.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -45,7 +46,7 @@ class Parameters(ParametersModel):
     width: int = Field(ge=1)
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     advances = np.concatenate([[0.0], np.geomspace(0.1 * p.resolved_from, p.clock_advance, p.clock_points)])
     angle, norm = (axis.ravel() for axis in np.meshgrid(p.angles, p.norms, indexing="ij"))
     arrays: dict[str, np.ndarray] = {"angle": angle, "norm": norm}
@@ -58,7 +59,13 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             arrays[f"{name}/{key}"] = value
         for key, value in measure_batch(p, coarse, norm).items():
             arrays[f"{name}/{key}/coarse"] = value
-    return arrays | reference(p, advances) | full_network(p, context) | broken_hypotheses(p, context) | opposite_start(p, context)
+    return Evidence(
+        arrays=arrays
+        | reference(p, advances)
+        | full_network(p, context)
+        | broken_hypotheses(p, context)
+        | opposite_start(p, context)
+    )
 
 
 def measure_batch(p: Parameters, path: reduced_flow.Path, norm0: np.ndarray) -> dict[str, np.ndarray]:
@@ -308,9 +315,9 @@ def flipped_labels(p: Parameters) -> dict[str, np.ndarray]:
     return result
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence = Evidence()
-    by_depth = {int(name.removeprefix("depth-")): arrays for name, arrays in cells.items()}
+    by_depth = {int(name.removeprefix("depth-")): cell.arrays for name, cell in cells.items()}
     evidence.runs = runs = pd.concat([table(p, depth, arrays) for depth, arrays in by_depth.items()], ignore_index=True)
     for depth, a in by_depth.items():
         worst = max(float(a[f"full/{name}/{key}_gap"]) for name in ("circle", p.full_dimension_law) for key in ("cosine", "norm"))

@@ -5,6 +5,7 @@ For a start with θ(0) = π - gap the flow passes near the origin, and T grows l
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -29,7 +30,7 @@ class Parameters(ParametersModel):
     fitted_below: Annotated[float, Field(gt=0, lt=math.pi)]
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     gaps = np.geomspace(p.largest_gap, p.smallest_gap, p.gaps)
     q0, s0 = reduced_flow.clock_of_gap(gaps), np.full(p.gaps, math.log(p.norm))
     advances = np.linspace(0.0, 2.0 - q0.min(), 600)
@@ -41,11 +42,11 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         )
         times[f"T_N{depth}"], times[f"T_error_N{depth}"] = fine.t, np.abs(fine.t - coarse.t)
         times[f"log_norm_N{depth}"] = fine.s
-    return times
+    return Evidence(arrays=times)
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, arrays = Evidence(), cells["all"].arrays
     gaps = arrays["gaps"]
     fitted = gaps <= p.fitted_below
     c0 = law(p.law).c0

@@ -5,6 +5,7 @@ the distance to a quadrature with fewer panels. Samples of each law test Assumpt
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -31,14 +32,14 @@ class Parameters(ParametersModel):
     depths: list[int]
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     which = law(p.law)
     result = {"c0": which.c0, "mean_norm": which.mean_norm, "dimension": which.dimension}
     result |= pointwise(p, which, context) | smoothness(p, which, context) | parallel(which) | end_to_end_flow(p, which, context)
     result |= sampled(p, which, context)
     if p.law == "circle":
         result |= stretched(p, context) | square(p, context)
-    return {key: np.asarray(value) for key, value in result.items()}
+    return Evidence(arrays={key: np.asarray(value) for key, value in result.items()})
 
 
 def pointwise(p: Parameters, which: SphericalLaw, context: Context) -> dict[str, np.ndarray]:
@@ -262,9 +263,9 @@ def orthonormal_pair(rng: np.random.Generator, dimension: int) -> tuple[np.ndarr
     return tuple(np.linalg.qr(rng.standard_normal((dimension, 2)))[0].T)
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence = Evidence()
-    by_law = {name.removeprefix("law-"): arrays for name, arrays in cells.items()}
+    by_law = {name.removeprefix("law-"): cell.arrays for name, cell in cells.items()}
     frames = []
     for name, a in by_law.items():
         grid = {key.removeprefix("grid/"): value for key, value in a.items() if key.startswith("grid/")}

@@ -5,6 +5,7 @@ and 3 are drawn over it; the bounds restarted at n = 5000 and n = 18000 start fr
 """
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -39,7 +40,7 @@ class Parameters(ParametersModel):
     width: int = Field(ge=1)
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     weights = linear.balanced_weights(START, [p.width] * (p.depth - 1), context.rng("weights", p.depth))
     path = circle_sgd(
         weights,
@@ -52,12 +53,14 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         progress=lambda chunks: context.progress(chunks, what="steps/64"),
     )
     defects = [linear.balancedness_defect([layer[seed] for layer in path.final_weights]) for seed in range(p.seeds)]
-    return {"steps": path.steps, "w_e": path.w_e, "batch_loss": path.batch_loss, "balancedness": np.array(defects)}
+    return Evidence(
+        arrays={"steps": path.steps, "w_e": path.w_e, "batch_loss": path.batch_loss, "balancedness": np.array(defects)}
+    )
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence, tables = Evidence(), []
-    for name, arrays in cells.items():
+    for name, arrays in ((name, cell.arrays) for name, cell in cells.items()):
         depth = int(name.removeprefix("depth-"))
         curves = reference_curves(p, depth, arrays)
         runs = judge_runs(p, depth, arrays, curves)

@@ -5,6 +5,7 @@ curve cos θ = π κ(r) / c0.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ class Parameters(ParametersModel):
     samples: int = Field(ge=100)
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     arrays = {}
     for half_width in p.half_widths:
         axis = np.linspace(-half_width, half_width, p.points)
@@ -39,11 +40,11 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         cosine = np.divide(w[:, 1], r, out=np.zeros_like(r), where=r > 0)
         exact = law("circle").norm_growth(r, cosine)
         arrays |= {f"{half_width}/{k}": v for k, v in {"w": w, "sampled": mean, "error": error, "exact": exact}.items()}
-    return arrays
+    return Evidence(arrays=arrays)
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, arrays = Evidence(), cells["all"].arrays
     stacked = {key: np.concatenate([arrays[f"{h}/{key}"] for h in p.half_widths]) for key in ("w", "sampled", "error", "exact")}
     away = np.linalg.norm(stacked["w"], axis=1) > 0
     w, sampled, error, exact = (stacked[key][away] for key in ("w", "sampled", "error", "exact"))

@@ -7,6 +7,7 @@ exp(4 beta beta~ T): beyond float64, and kept as a logarithm, as is delta = C^(-
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -255,7 +256,7 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     return arrays
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale([*p.scales, p.large_delta, p.large_block_delta])
     drawn = {name: draw(p, name, context) for name in NETWORKS}
     parts = {
@@ -276,11 +277,11 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             parts[f"blocks_{name}"], parts[f"curve_{name}"] = blocks(p, name, study), study.curves(p.curve_deltas)
         if wrong is not None:
             parts["control"] = controls(p, study, wrong, context)
-    return {f"{part}/{key}": value for part, arrays in parts.items() for key, value in arrays.items()}
+    return Evidence(arrays={f"{part}/{key}": value for part, arrays in parts.items() for key, value in arrays.items()})
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, parts = Evidence(), measures.parts_of(cells["all"])
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, parts = Evidence(), measures.parts_of(cells["all"].arrays)
     evidence.measure("degree_defect", parts["hypotheses"]["degree_defect"].max(), error=0.0, n=len(NETWORKS))
     evidence.measure("signal", parts["hypotheses"]["signal"].min(), error=0.0, n=len(parts["hypotheses"]["signal"]))
     evidence.measure("scale_min", min(p.scales), error=0.0)

@@ -5,6 +5,7 @@ fixed direction, vanished, or come to rest. Two-layer nets are followed in close
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -22,11 +23,11 @@ STARTS = ((0.5, -1.0), (1.0, -1.0), (0.3, 1.0))
 """(u_2, u_1) of f = u_1|u_2| that reach u_2 = 0, decay towards the origin, and grow."""
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     starts = torch.tensor(STARTS, dtype=torch.float64)
     one = torch.ones(len(starts), 1, dtype=torch.float64)
     example = Family("u1|u2|", "two_layer", two_layer(1, 1, slope=-1.0), one[..., None], one, starts)
-    return experiment.cell(p, context, [example]) | sliding(p, context) | kink_example()
+    return Evidence(arrays=experiment.cell(p, context, [example]) | sliding(p, context) | kink_example())
 
 
 def sliding(p: Parameters, context: Context) -> dict[str, np.ndarray]:
@@ -54,7 +55,7 @@ def kink_example() -> dict[str, np.ndarray]:
     return {"kink_error": np.array(error), "kink_wrong": np.abs(v * np.abs(u) - v[0] * abs(u[0]) - energy).max()}
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     evidence, runs, arrays = experiment.gather(cells)
     experiment.common_metrics(evidence, p, runs, arrays)
     grows, exact = (

@@ -16,10 +16,10 @@ from flowcheck.data import synthetic
 from flowcheck.flows import flow
 from flowcheck.measures.statistics import slope_interval
 from flowcheck.networks import zoo
-from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.hypotheses import require_scale
+from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
 from flowcheck.papers.two_homogeneous import kink_example
-from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 RTOL, COARSE = 1e-12, 1e-10
@@ -40,13 +40,18 @@ class Parameters(ParametersModel):
     smallest_delta: float = Field(gt=0, lt=1e-3)
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale([p.smallest_delta])
     parts = (figure_2, lemma_e1, symbolic, lemma_e2, absorption, definition_41, lemma_c1, lemma_i, equation_15, lemma_j1)
-    return pack(part(p, context) for part in context.progress(parts, what="parts"))
+    evidence = Evidence.of(part(p, context) for part in context.progress(parts, what="parts"))
+    cases = np.repeat(["|z2| > |z1|", "|z2| <= |z1|, z1 > 0", "|z2| < |z1|, z1 < 0", "|z2| = |z1|, z1 < 0"], p.starts)
+    a = evidence.arrays
+    z = a["starts"]
+    evidence.runs = pd.DataFrame({"case": cases, "z1": z[:, 0], "z2": z[:, 1], "hit_time": a["hits"], "gap": a["gaps"]})
+    return evidence
 
 
-def figure_2(p: Parameters, context: Context) -> Part:
+def figure_2(p: Parameters, context: Context) -> Found:
     """The field of Figure 2 against differences of f; its symmetries; the one-sided limits at [1, 0]."""
     axis, h = np.linspace(-2.0, 2.0, 20), 1e-6
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
@@ -62,19 +67,19 @@ def figure_2(p: Parameters, context: Context) -> Part:
     return {
         "grid": grid,
         "field": field,
-        "figure2_field_error": Number(np.abs(field - np.transpose(differences)).max(), rounding, n),
-        "figure2_field_error_without_sign": Number(np.abs(unsigned - np.transpose(differences)).max(), rounding, n),
-        "figure2_symmetry_defect": Number(np.abs(field - mirrored * [1, -1]).max(), 1e-16, n),
-        "figure2_symmetry_defect_second_even": Number(np.abs(field - mirrored).max(), 1e-16, n),
-        "figure2_wrong_side_points": Number((outwards != np.sign(grid[:, 0])).sum(), n=n),
-        "figure2_wrong_side_points_descent": Number((-outwards != np.sign(grid[:, 0])).sum(), n=n),
-        "figure2_first_component_min": Number(field[:, 0].min(), 1e-16, n),
-        "figure2_hull_distance": Number(clarke.hull_distance(origin, sides)[0], 1e-14),
-        "figure2_hull_distance_off_kink": Number(clarke.hull_distance(origin, off)[0], 1e-14),
+        "figure2_field_error": Measurement(np.abs(field - np.transpose(differences)).max(), rounding, n=n),
+        "figure2_field_error_without_sign": Measurement(np.abs(unsigned - np.transpose(differences)).max(), rounding, n=n),
+        "figure2_symmetry_defect": Measurement(np.abs(field - mirrored * [1, -1]).max(), 1e-16, n=n),
+        "figure2_symmetry_defect_second_even": Measurement(np.abs(field - mirrored).max(), 1e-16, n=n),
+        "figure2_wrong_side_points": Measurement.count((outwards != np.sign(grid[:, 0])).sum(), n),
+        "figure2_wrong_side_points_descent": Measurement.count((-outwards != np.sign(grid[:, 0])).sum(), n),
+        "figure2_first_component_min": Measurement(field[:, 0].min(), 1e-16, n=n),
+        "figure2_hull_distance": Measurement(clarke.hull_distance(origin, sides)[0], 1e-14, n=1),
+        "figure2_hull_distance_off_kink": Measurement(clarke.hull_distance(origin, off)[0], 1e-14, n=1),
     }
 
 
-def lemma_e1(p: Parameters, context: Context) -> Part:
+def lemma_e1(p: Parameters, context: Context) -> Found:
     """u_T solves the inclusion for every T, to both sides; at a fixed time its direction is far from the limit if T is late."""
     t, h, departures = np.linspace(0.0, LATE, 251)[1:], 1e-5, (0.0, 0.5, 1.3, 3.1, 4.7)
     residual, doubled, curves = [], [], []
@@ -93,15 +98,15 @@ def lemma_e1(p: Parameters, context: Context) -> Part:
         "branch_times": t,
         "branch_curves": np.array(curves),
         "branch_departures": np.repeat(departures, 2),
-        "e1_inclusion_residual": Number(max(residual), difference, len(curves)),
-        "e1_inclusion_residual_rate_doubled": Number(min(doubled), difference, len(curves)),
-        "e1_late_distance": Number(min(distances), 1e-15, len(distances)),
-        "e1_late_distance_gap": Number(max(abs(d - largest) for d in distances), 1e-15, len(distances)),
-        "e1_late_distance_gap_left_at_once": Number(abs(at_once - largest), 1e-15),
+        "e1_inclusion_residual": Measurement(max(residual), difference, n=len(curves)),
+        "e1_inclusion_residual_rate_doubled": Measurement(min(doubled), difference, n=len(curves)),
+        "e1_late_distance": Measurement(min(distances), 1e-15, n=len(distances)),
+        "e1_late_distance_gap": Measurement(max(abs(d - largest) for d in distances), 1e-15, n=len(distances)),
+        "e1_late_distance_gap_left_at_once": Measurement(abs(at_once - largest), 1e-15, n=1),
     }
 
 
-def symbolic(p: Parameters, context: Context) -> Part:
+def symbolic(p: Parameters, context: Context) -> Found:
     """Off the kink the closed forms of Lemmas E.1 and E.2 satisfy the equations for all times and starts; by computer algebra."""
     t, a, z = sp.symbols("t a z", positive=True)
     z1 = sp.symbols("z_1", real=True)
@@ -124,10 +129,10 @@ def symbolic(p: Parameters, context: Context) -> Part:
         "e2_broken": [first**2 + second**2 - (z1**2 + a**2), second.subs(too_late)],
     }
     failures = {name: sum(sp.simplify(r.rewrite(sp.exp)) != 0 for r in group) for name, group in identities.items()}
-    return {f"{name}_symbolic_failures": Number(count, n=len(identities[name])) for name, count in failures.items()}
+    return {f"{name}_symbolic_failures": Measurement.count(count, len(identities[name])) for name, count in failures.items()}
 
 
-def lemma_e2(p: Parameters, context: Context) -> Part:
+def lemma_e2(p: Parameters, context: Context) -> Found:
     """All four cases: closed form against events, the invariant (82), and perturbed starts."""
     rng, times = context.rng("lemma-e2"), np.linspace(0.0, LENGTH, 81)
     size, side = rng.uniform(0.2, 1.0, (4, p.starts)), rng.choice([-1.0, 1.0], (4, p.starts))
@@ -155,16 +160,16 @@ def lemma_e2(p: Parameters, context: Context) -> Part:
         "path_times": times,
         "hits": exact_hits,
         "gaps": np.abs(exact - found).max(axis=(1, 2)),
-        "e2_event_gap": Number(np.abs(exact - found).max(), np.abs(found - coarse).max(), n),
-        "e2_event_gap_sign_flipped": Number(np.abs(exact * [1, -1] - found).max(), np.abs(found - coarse).max(), n),
-        "e2_hit_time_gap": Number(
-            np.abs(hits[both] - within[both]).max(), np.abs(hits[both] - coarse_hits[both]).max(), both.sum()
+        "e2_event_gap": Measurement(np.abs(exact - found).max(), np.abs(found - coarse).max(), n=n),
+        "e2_event_gap_sign_flipped": Measurement(np.abs(exact * [1, -1] - found).max(), np.abs(found - coarse).max(), n=n),
+        "e2_hit_time_gap": Measurement(
+            np.abs(hits[both] - within[both]).max(), np.abs(hits[both] - coarse_hits[both]).max(), n=both.sum()
         ),
-        "e2_hit_mismatches": Number((np.isfinite(hits) != np.isfinite(within)).sum(), n=n),
-        "e2_invariant_defect": Number(np.abs(invariant[0]).max(), np.abs(invariant[0] - invariant[1]).max(), n),
-        "e2_separation": Number(apart.max(), apart_error, n),
-        "e2_separation_over_bound": Number((ratio / (1e-5 * np.exp(times))).max(), ratio_error / 1e-5, n),
-        "e2_separation_branching": Number(np.linalg.norm(branching[0] - branching[1], axis=-1).max(), 1e-9),
+        "e2_hit_mismatches": Measurement.count((np.isfinite(hits) != np.isfinite(within)).sum(), n),
+        "e2_invariant_defect": Measurement(np.abs(invariant[0]).max(), np.abs(invariant[0] - invariant[1]).max(), n=n),
+        "e2_separation": Measurement(apart.max(), apart_error, n=n),
+        "e2_separation_over_bound": Measurement((ratio / (1e-5 * np.exp(times))).max(), ratio_error / 1e-5, n=n),
+        "e2_separation_branching": Measurement(np.linalg.norm(branching[0] - branching[1], axis=-1).max(), 1e-9, n=1),
     }
 
 
@@ -182,7 +187,7 @@ def separation(starts: np.ndarray, times: np.ndarray, size: float) -> tuple[np.n
     return apart[0], float(np.abs(apart[0] - apart[1]).max())
 
 
-def absorption(p: Parameters, context: Context) -> Part:
+def absorption(p: Parameters, context: Context) -> Found:
     """Euler polygons from the kink, any element of the subdifferential chosen on it: the drift is of the size of the step."""
     rng, h = context.rng("euler"), LENGTH / 2 / p.euler_steps
     level = np.linspace(0.1, 1.0, p.starts)
@@ -193,12 +198,12 @@ def absorption(p: Parameters, context: Context) -> Part:
         u = u + h * (weight * ends[:, 0] + (1 - weight) * ends[:, 1])
     drift = np.linalg.norm(u - start, axis=-1) / h
     return {
-        "e2_euler_drift_over_step": Number(drift[: p.starts].max(), 1e-9, p.starts),
-        "e2_euler_drift_over_step_branching_side": Number(drift[p.starts :].min(), 1e-9, p.starts),
+        "e2_euler_drift_over_step": Measurement(drift[: p.starts].max(), 1e-9, n=p.starts),
+        "e2_euler_drift_over_step_branching_side": Measurement(drift[p.starts :].min(), 1e-9, n=p.starts),
     }
 
 
-def definition_41(p: Parameters, context: Context) -> Part:
+def definition_41(p: Parameters, context: Context) -> Found:
     """A locally Lipschitz gradient makes every start non-branching: squared ReLU, perturbed by 1e-4, against e^{Kt}."""
     rng, times, size = context.rng("definition-4-1"), np.linspace(0.05, 0.5, 10), 1e-4
     network = zoo.power_net(4, 3, 2.0, (1.0, 1.0, -1.0, 1.0))
@@ -220,14 +225,13 @@ def definition_41(p: Parameters, context: Context) -> Part:
     sides = kink_example.event_driven(np.array([[1.0, size / 2], [1.0, -size / 2]]), times)[0]
     branching = np.log(np.linalg.norm(sides[0] - sides[1], axis=-1) / size) - times
     return {
-        "degree_defect": Number(require_degree(network, x, 2)),
-        "signal": Number(require_signal(network, x, z)),
-        "nonbranching_excess": Number(excess.max(), float(((fine - coarse) / fine).abs().max()), p.starts),
-        "nonbranching_excess_branching": Number(branching.min(), 1e-9),
+        **measure([Presupposed(network, x, z[None], 2)]),
+        "nonbranching_excess": Measurement(excess.max(), float(((fine - coarse) / fine).abs().max()), n=p.starts),
+        "nonbranching_excess_branching": Measurement(branching.min(), 1e-9, n=1),
     }
 
 
-def lemma_c1(p: Parameters, context: Context) -> Part:
+def lemma_c1(p: Parameters, context: Context) -> Found:
     """Multipliers z + f(t), |f| <= delta, piecewise constant at random: a smooth network, the kink, and the branching point."""
     rng, pieces, length = context.rng("lemma-c1"), 10, 0.6
     network = zoo.power_net(3, 3, 2.0, (1.0, -1.0, 1.0))
@@ -265,15 +269,15 @@ def lemma_c1(p: Parameters, context: Context) -> Part:
         "c1_kink": np.array(kink),
         "c1_nearest": np.array(nearest),
         "c1_fixed": np.array(fixed),
-        "c1_error_smallest": Number(smooth[-1], error[-1]),
-        "c1_slope": Number(slope, 2 * (error / smooth).max() / math.log(deltas[0] / deltas[-1]), len(deltas), *interval),
-        "c1_kink_error_smallest": Number(kink[-1], 1e-14, len(kinds)),
-        "c1_branching_nearest_smallest": Number(nearest[-1], 1e-14, len(own)),
-        "c1_branching_fixed_smallest": Number(fixed[-1], 1e-14, len(own)),
+        "c1_error_smallest": Measurement(smooth[-1], error[-1], n=1),
+        "c1_slope": Measurement(slope, 2 * (error / smooth).max() / math.log(deltas[0] / deltas[-1]), interval, len(deltas)),
+        "c1_kink_error_smallest": Measurement(kink[-1], 1e-14, n=len(kinds)),
+        "c1_branching_nearest_smallest": Measurement(nearest[-1], 1e-14, n=len(own)),
+        "c1_branching_fixed_smallest": Measurement(fixed[-1], 1e-14, n=len(own)),
     }
 
 
-def lemma_i(p: Parameters, context: Context) -> Part:
+def lemma_i(p: Parameters, context: Context) -> Found:
     """Lemmas I.1 and I.2: the gradient of g = (f - 1)^2 near [1, 0] is large, and the flow leaves; control: [1, 1]."""
     deltas = np.append(np.geomspace(1e-12, 0.05, 24), [0.08, 0.0999])
     around, smooth = KINK + deltas[:, None], CORNER + deltas[deltas <= 0.01, None]
@@ -300,23 +304,23 @@ def lemma_i(p: Parameters, context: Context) -> Part:
         "i_moved": moved,
         "i_smooth_deltas": deltas[deltas <= 0.01],
         "i_moved_smooth": away,
-        "i1_zero_distance": Number(kink_example.distance_to_segment(np.zeros(2), critical), 1e-15),
-        "i1_zero_distance_off_kink": Number(
-            kink_example.distance_to_segment(np.zeros(2), -2 * kink_example.subdifferential(around[-1])), 1e-15
+        "i1_zero_distance": Measurement(kink_example.distance_to_segment(np.zeros(2), critical), 1e-15, n=1),
+        "i1_zero_distance_off_kink": Measurement(
+            kink_example.distance_to_segment(np.zeros(2), -2 * kink_example.subdifferential(around[-1])), 1e-15, n=1
         ),
-        "i1_norm_min": Number(norms[0].min(), 1e-15, n),
-        "i1_norm_min_smooth_saddle": Number(norms[1].min(), 1e-15, len(norms[1])),
-        "i2_displacement_min": Number(moved.min(), np.abs(moved - moved_coarse).max(), len(starts)),
-        "i2_displacement_max_smooth_saddle": Number(away.max(), 1e-10, len(away)),
-        "i2_exit_time_min": Number(exits.min(), times[1], len(starts)),
-        "i2_first_velocity_ratio_min": Number((velocity[0] / low).min(), 1e-14, len(starts)),
-        "i2_first_velocity_max": Number(velocity[0].max(), 1e-15, len(starts)),
-        "i2_second_velocity_min": Number(velocity[1].min(), 1e-15, len(starts)),
-        "i2_second_velocity_max": Number(velocity[1].max(), 1e-15, len(starts)),
+        "i1_norm_min": Measurement(norms[0].min(), 1e-15, n=n),
+        "i1_norm_min_smooth_saddle": Measurement(norms[1].min(), 1e-15, n=len(norms[1])),
+        "i2_displacement_min": Measurement(moved.min(), np.abs(moved - moved_coarse).max(), n=len(starts)),
+        "i2_displacement_max_smooth_saddle": Measurement(away.max(), 1e-10, n=len(away)),
+        "i2_exit_time_min": Measurement(exits.min(), times[1], n=len(starts)),
+        "i2_first_velocity_ratio_min": Measurement((velocity[0] / low).min(), 1e-14, n=len(starts)),
+        "i2_first_velocity_max": Measurement(velocity[0].max(), 1e-15, n=len(starts)),
+        "i2_second_velocity_min": Measurement(velocity[1].min(), 1e-15, n=len(starts)),
+        "i2_second_velocity_max": Measurement(velocity[1].max(), 1e-15, n=len(starts)),
     }
 
 
-def equation_15(p: Parameters, context: Context) -> Part:
+def equation_15(p: Parameters, context: Context) -> Found:
     r"""The smallest kappa of Eq. (15) in either sign, and how far flows go: $\|w(t)-\bar w\|\le\|w(0)-\bar w\|e^{\kappa t}$."""
     rng, times = context.rng("equation-15"), np.linspace(0.0, 1.0, 21)
     angle = 2 * math.pi * np.arange(p.points) / p.points  # holds both directions along the kink
@@ -336,14 +340,14 @@ def equation_15(p: Parameters, context: Context) -> Part:
             f"kappa_curve_{name}": required,
             f"kappa_printed_curve_{name}": printed,
             f"growth_{name}": growth,
-            f"kappa_{name}": Number(required.max(), 1e-9, p.points),
-            f"kappa_printed_{name}": Number(printed.max(), 1e-9, p.points),
-            f"stay_excess_{name}": Number((growth - 7 * times[1:]).max(), 1e-5, len(starts)),
+            f"kappa_{name}": Measurement(required.max(), 1e-9, n=p.points),
+            f"kappa_printed_{name}": Measurement(printed.max(), 1e-9, n=p.points),
+            f"stay_excess_{name}": Measurement((growth - 7 * times[1:]).max(), 1e-5, n=len(starts)),
         }
     return {"kappa_radii": radii, "growth_times": times[1:], **numbers}
 
 
-def lemma_j1(p: Parameters, context: Context) -> Part:
+def lemma_j1(p: Parameters, context: Context) -> Found:
     """Functions that switch ever faster between three velocities: the limit's velocity is in their hull and not among them."""
     velocities, h = np.array([[1.0, 0.0], [-0.6, 0.9], [-0.2, -1.1]]), 1e-3
     phases = 2 * math.pi * np.arange(3) / 3
@@ -371,12 +375,12 @@ def lemma_j1(p: Parameters, context: Context) -> Part:
     return {
         "j1_counts": counts,
         "j1_gaps": np.array(gaps),
-        "j1_convergence": Number(gaps[-1], 1e-12, len(counts)),
-        "j1_hull_distance": Number(hull.max(), 1e-12, len(t)),
-        "j1_set_distance": Number(among.min(), 1e-12, len(t)),
-        "j1_hull_distance_of_two": Number(clarke.hull_distance(quotient, velocities[:2]).max(), 1e-12, len(t)),
-        "j1_lipschitz_ratio": Number(np.linalg.norm(quotient, axis=-1).max() / speed, 1e-12, len(t)),
-        "j1_lipschitz_ratio_unbounded": Number(jump.max() / speed, 1e-12),
+        "j1_convergence": Measurement(gaps[-1], 1e-12, n=len(counts)),
+        "j1_hull_distance": Measurement(hull.max(), 1e-12, n=len(t)),
+        "j1_set_distance": Measurement(among.min(), 1e-12, n=len(t)),
+        "j1_hull_distance_of_two": Measurement(clarke.hull_distance(quotient, velocities[:2]).max(), 1e-12, n=len(t)),
+        "j1_lipschitz_ratio": Measurement(np.linalg.norm(quotient, axis=-1).max() / speed, 1e-12, n=len(t)),
+        "j1_lipschitz_ratio_unbounded": Measurement(jump.max() / speed, 1e-12, n=1),
     }
 
 
@@ -384,14 +388,5 @@ def unit(path: np.ndarray) -> np.ndarray:
     return path / np.linalg.norm(path, axis=-1, keepdims=True)
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence = unpack(cells["all"])
-    cases = np.repeat(["|z2| > |z1|", "|z2| <= |z1|, z1 > 0", "|z2| < |z1|, z1 < 0", "|z2| = |z1|, z1 < 0"], p.starts)
-    a = evidence.arrays
-    z = a["starts"]
-    evidence.runs = pd.DataFrame({"case": cases, "z1": z[:, 0], "z2": z[:, 1], "hit_time": a["hits"], "gap": a["gaps"]})
-    return evidence
-
-
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)

@@ -22,7 +22,6 @@ from flowcheck.flows import events, flow
 from flowcheck.geometry import angle, unit
 from flowcheck.networks import activation, zoo
 from flowcheck.papers.two_homogeneous.leaky_neuron import SLOPE, lemma_54, neuron
-from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
 from flowcheck.papers.two_homogeneous.subdifferentials import (
     ROUNDING,
     homogeneity,
@@ -34,7 +33,7 @@ from flowcheck.papers.two_homogeneous.subdifferentials import (
     sample,
     two_homogeneous,
 )
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 ITERATIONS = 150
@@ -61,9 +60,9 @@ class Parameters(ParametersModel):
     resolution: int = Field(ge=500, description="points on each line of Lemma A.1")
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     neurons = neuron_points(p, context)
-    return pack(
+    evidence = Evidence.of(
         [
             hypotheses(context),
             homogeneity(p.points, context),
@@ -78,6 +77,10 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             example_g2(p, context),
         ]
     )
+    kinds = ("smooth", "kinked", "one_gradient", "random")
+    rows = [pd.DataFrame({"points": kind, "defect": evidence.arrays[f"c5_{kind}"]}) for kind in kinds]
+    evidence.runs = pd.concat(rows, ignore_index=True)
+    return evidence
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def neuron_points(p: Parameters, context: Context) -> Neurons:
     return Neurons(x, z, smooth, kinked)
 
 
-def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Part:
+def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Found:
     """Lemma C.5: at KKT points of five networks some s in dN(u) equals 2N(u)u; on kinks one gradient alone does not."""
     rng, (x, z) = context.rng("c5"), sample(context, "c5", 7)
     gaps, kinked, alone, factor, random = [], [], [], [], []
@@ -138,11 +141,11 @@ def kkt_conditions(p: Parameters, context: Context, neurons: Neurons) -> Part:
         "c5_kinked": np.array(kinked),
         "c5_one_gradient": np.array(alone),
         "c5_random": np.array(random),
-        "c5_inclusion_defect": Number(max(gaps + kinked), 1e-9, len(gaps + kinked)),
-        "c5_kink_points": Number(len(kinked), n=len(UNIT_SLOPES)),
-        "c5_inclusion_defect_random": Number(min(random), 1e-9, len(random)),
-        "c5_inclusion_defect_half_multiplier": Number(min(factor), 1e-9, len(factor)),
-        "c5_inclusion_defect_one_gradient": Number(max(alone, default=math.nan), 1e-9, len(alone)),
+        "c5_inclusion_defect": Measurement(max(gaps + kinked), 1e-9, n=len(gaps + kinked)),
+        "c5_kink_points": Measurement.count(len(kinked), len(UNIT_SLOPES)),
+        "c5_inclusion_defect_random": Measurement(min(random), 1e-9, n=len(random)),
+        "c5_inclusion_defect_half_multiplier": Measurement(min(factor), 1e-9, n=len(factor)),
+        "c5_inclusion_defect_one_gradient": Measurement(max(alone, default=math.nan), 1e-9, n=len(alone)),
     }
 
 
@@ -154,7 +157,7 @@ def inclusion(correlation: Correlation, u: torch.Tensor, degree: float) -> float
     return float(clarke.hull_distance(target[None].numpy(), s.numpy())[0] / s.norm(dim=1).max())
 
 
-def lemma_h1(p: Parameters, context: Context, neurons: Neurons) -> Part:
+def lemma_h1(p: Parameters, context: Context, neurons: Neurons) -> Found:
     """KKT points of one two-layer neuron found by ascent, kinks included, are balanced and give KKT points of (90)."""
     x, z, balance, residual, lifted, values = neurons.x, neurons.z, [], [], [], []
     around = synthetic.gaussian(context.rng("h1-around"), 64, 3)
@@ -169,16 +172,16 @@ def lemma_h1(p: Parameters, context: Context, neurons: Neurons) -> Part:
             lifted.append(clarke.clarke_residual(pair, tilted, clarke.all_signs(pair.network, tilted, x)))
     kinks = sum(len(points) for points in neurons.kinked.values())
     return {
-        "h1_balance_gap": Number(max(balance), 1e-9, len(balance)),
-        "h1_residual_of_direction": Number(max(residual), 1e-9, len(residual)),
-        "h1_value_gap": Number(np.abs(values).max(), 1e-12, len(values)),
-        "h1_kink_points": Number(kinks, n=len(UNIT_SLOPES)),
-        "h1_residual_unbalanced": Number(min(lifted), 1e-9, len(lifted)),
+        "h1_balance_gap": Measurement(max(balance), 1e-9, n=len(balance)),
+        "h1_residual_of_direction": Measurement(max(residual), 1e-9, n=len(residual)),
+        "h1_value_gap": Measurement(np.abs(values).max(), 1e-12, n=len(values)),
+        "h1_kink_points": Measurement.count(kinks, len(UNIT_SLOPES)),
+        "h1_residual_unbalanced": Measurement(min(lifted), 1e-9, n=len(lifted)),
         **balance_along_flows(p, context, x, z.abs()),
     }
 
 
-def balance_along_flows(p: Parameters, context: Context, x: torch.Tensor, z: torch.Tensor) -> Part:
+def balance_along_flows(p: Parameters, context: Context, x: torch.Tensor, z: torch.Tensor) -> Found:
     """From unbalanced starts with N > 0 the norm diverges while v^2 - |u|^2 is kept: |v| / |u| goes to 1.
 
     Labels of one sign: then v > 0, every kink is convex in u, and no flow slides along one.
@@ -190,8 +193,8 @@ def balance_along_flows(p: Parameters, context: Context, x: torch.Tensor, z: tor
     w, first = path.direction, starts[:, 3].abs() / starts[:, :3].norm(dim=1)
     ratio = w[:, 3].abs() / w[:, :3].norm(dim=1)
     return {
-        "h1_flow_ratio_gap": Number(float((ratio - 1).abs().max()), 1e-6, len(starts)),
-        "h1_flow_ratio_gap_start": Number(float((first - 1).abs().min()), ROUNDING, len(starts)),
+        "h1_flow_ratio_gap": Measurement(float((ratio - 1).abs().max()), 1e-6, n=len(starts)),
+        "h1_flow_ratio_gap_start": Measurement(float((first - 1).abs().min()), ROUNDING, n=len(starts)),
     }
 
 
@@ -201,7 +204,7 @@ def symmetric(context: Context, name: str, parity: float) -> tuple[torch.Tensor,
     return x, y, torch.cat([x, -x]), torch.cat([y, parity * y])
 
 
-def example_g1(p: Parameters, context: Context) -> Part:
+def example_g1(p: Parameters, context: Context) -> Found:
     """Squared leaky ReLU and even labels: the NCF is (1 + a^2) u.Mu; with odd labels, as printed, it is not."""
     t = torch.linspace(-2, 2, 41, dtype=torch.float64)
     found: dict[str, list[float]] = {
@@ -232,17 +235,19 @@ def example_g1(p: Parameters, context: Context) -> Part:
     identity = (high**2 + low**2 - (1 + a**2)).rewrite(sp.Piecewise)
     n = len(SQUARED_SLOPES)
     return {
-        "g1_identity_defect": Number(max(found["identity"]), ROUNDING, n),
-        "g1_identity_defect_printed": Number(min(found["identity_printed"]), ROUNDING, n),
-        "g1_symbolic_failures": Number(sp.simplify(identity) != 0),
-        "g1_symbolic_failures_printed": Number(sp.simplify((high**2 - low**2 - (1 + a**2)).rewrite(sp.Piecewise)) != 0),
-        "g1_matrix_norm": Number(float(torch.linalg.matrix_norm(matrix, 2)), 1e-14),
-        "g1_eigenvector_residual": Number(max(found["even"]), ROUNDING, 3 * n),
-        "g1_eigenvector_residual_odd": Number(min(found["odd"]), ROUNDING, n),
-        "g1_sign_mismatches": Number(sum(found["sign"]), n=3 * n),
-        "g1_ascent_angle": Number(max(found["ascent"]), 1e-8, n * p.points),
-        "g1_flow_gap": Number(max(found["flow"]), 1e-9, n * p.points),
-        "g1_flow_angle": Number(max(found["top"]), 1e-9, n * p.points),
+        "g1_identity_defect": Measurement(max(found["identity"]), ROUNDING, n=n),
+        "g1_identity_defect_printed": Measurement(min(found["identity_printed"]), ROUNDING, n=n),
+        "g1_symbolic_failures": Measurement.count(sp.simplify(identity) != 0, 1),
+        "g1_symbolic_failures_printed": Measurement.count(
+            sp.simplify((high**2 - low**2 - (1 + a**2)).rewrite(sp.Piecewise)) != 0, 1
+        ),
+        "g1_matrix_norm": Measurement(float(torch.linalg.matrix_norm(matrix, 2)), 1e-14, n=1),
+        "g1_eigenvector_residual": Measurement(max(found["even"]), ROUNDING, n=3 * n),
+        "g1_eigenvector_residual_odd": Measurement(min(found["odd"]), ROUNDING, n=n),
+        "g1_sign_mismatches": Measurement.count(sum(found["sign"]), 3 * n),
+        "g1_ascent_angle": Measurement(max(found["ascent"]), 1e-8, n=n * p.points),
+        "g1_flow_gap": Measurement(max(found["flow"]), 1e-9, n=n * p.points),
+        "g1_flow_angle": Measurement(max(found["top"]), 1e-9, n=n * p.points),
     }
 
 
@@ -251,7 +256,7 @@ def slowest_rate(eigenvalues: torch.Tensor, slope: float) -> float:
     return float(2 * (1 + slope**2) * (eigenvalues[-1] - eigenvalues[-2]))
 
 
-def example_g2(p: Parameters, context: Context) -> Part:
+def example_g2(p: Parameters, context: Context) -> Found:
     """Two-layer leaky ReLU and odd labels: the NCF is (1 + a) v q.u; all its KKT points, and where flows end.
 
     The kinks of x_i and -x_i cancel, so none needs to be located.
@@ -298,25 +303,17 @@ def example_g2(p: Parameters, context: Context) -> Part:
         )
     (kkt, off, value, square, printed, gap, end), n = np.transpose(rows), len(TWO_LAYER_SLOPES)
     return {
-        "g2_q_norm": Number(size, ROUNDING),
-        "g2_kkt_residual": Number(kkt.max(), ROUNDING, n * (4 + p.points)),
-        "g2_kkt_residual_printed_square": Number(off.min(), ROUNDING, 4 * n),
-        "g2_value_gap": Number(value.max(), ROUNDING, 4 * n),
-        "g2_square_gap": Number(square.max(), 1e-9, n * p.points),
-        "g2_square_gap_printed": Number(printed.min(), 1e-9, n * p.points),
-        "g2_flow_gap": Number(gap.max(), 1e-8, n * p.points),
-        "g2_flow_angle": Number(end.max(), 1e-8, n * p.points),
-        "h1_balance_gap_zero_points": Number(float((flat[:, 3].abs() - math.sqrt(0.5)).abs().min()), ROUNDING, p.points),
+        "g2_q_norm": Measurement(size, ROUNDING, n=1),
+        "g2_kkt_residual": Measurement(kkt.max(), ROUNDING, n=n * (4 + p.points)),
+        "g2_kkt_residual_printed_square": Measurement(off.min(), ROUNDING, n=4 * n),
+        "g2_value_gap": Measurement(value.max(), ROUNDING, n=4 * n),
+        "g2_square_gap": Measurement(square.max(), 1e-9, n=n * p.points),
+        "g2_square_gap_printed": Measurement(printed.min(), 1e-9, n=n * p.points),
+        "g2_flow_gap": Measurement(gap.max(), 1e-8, n=n * p.points),
+        "g2_flow_angle": Measurement(end.max(), 1e-8, n=n * p.points),
+        "h1_balance_gap_zero_points": Measurement(float((flat[:, 3].abs() - math.sqrt(0.5)).abs().min()), ROUNDING, n=p.points),
     }
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence = unpack(cells["all"])
-    kinds = ("smooth", "kinked", "one_gradient", "random")
-    rows = [pd.DataFrame({"points": kind, "defect": evidence.arrays[f"c5_{kind}"]}) for kind in kinds]
-    evidence.runs = pd.concat(rows, ignore_index=True)
-    return evidence
-
-
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)

@@ -7,7 +7,7 @@ Theorem 5.5 with the constants of its proof, Lemma D.1 with its counterexample, 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -245,7 +245,7 @@ def block_identity(saddle: Saddle, rng: np.random.Generator) -> dict[str, float]
     }
 
 
-def cell(p: Parameters, context: Context) -> Arrays:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale(p.scales)
     table, blocks, shown = [], [], {}
     rejected, hypotheses = 0, {"degree_defect": 0.0, "stationarity": 0.0, "signal": math.inf}
@@ -277,11 +277,11 @@ def cell(p: Parameters, context: Context) -> Arrays:
             f"departure_{key}{suffix}": value
             for key, value in departures(p, context.rng("departures"), coarser * departure.RTOL).items()
         }
-    return arrays | shown | {"rejected": np.array(rejected)}
+    return Evidence(arrays=arrays | shown | {"rejected": np.array(rejected)})
 
 
-def gather(p: Parameters, cells: dict[str, Arrays], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, arrays = Evidence(), cells["all"].arrays
     frame = pd.DataFrame({key.removeprefix("run_"): value for key, value in arrays.items() if key.startswith("run_")})
     aligned, collapsed = frame[frame.system != "collapsing"], frame[frame.system == "collapsing"]
 

@@ -19,12 +19,12 @@ from flowcheck.data import synthetic
 from flowcheck.flows import events, flow
 from flowcheck.geometry import unit
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.measures.readings import fraction
 from flowcheck.networks import zoo
-from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.hypotheses import require_scale
+from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
 from flowcheck.papers.two_homogeneous import stable_sets as sets
-from flowcheck.papers.two_homogeneous.measured import Number, Part, pack, unpack
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 FLAT = 0.3
@@ -74,12 +74,12 @@ def landscape(p: Parameters, context: Context, draw: int) -> Landscape:
     return Landscape(ncf, sets.critical_points(ncf, synthetic.unit_vectors(rng, 400, 3)))
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     require_scale([p.delta])
     shown = landscape(p, context, p.displayed)
     curves = sets.stable_curves(shown.ncf, shown.saddles, shown.points.relaxation)
     labels, grid, part = sphere_map(p, shown)
-    return pack(
+    evidence = Evidence.of(
         [
             part,
             boundaries(p, context, shown, curves, labels, grid),
@@ -88,9 +88,12 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             circle(p, context),
         ]
     )
+    columns = ["draw", "maxima", "saddles", "minima", "found_by_ascent"]
+    evidence.runs = pd.DataFrame(evidence.arrays.pop("draw_counts"), columns=columns)
+    return evidence
 
 
-def sphere_map(p: Parameters, shown: Landscape) -> tuple[torch.Tensor, torch.Tensor, Part]:
+def sphere_map(p: Parameters, shown: Landscape) -> tuple[torch.Tensor, torch.Tensor, Found]:
     """The limit of every direction of a grid of longitudes and latitudes."""
     longitude = (torch.arange(p.longitudes, dtype=torch.float64) + 0.5) / p.longitudes * 2 * math.pi - math.pi
     latitude = (torch.arange(p.latitudes, dtype=torch.float64) + 0.5) / p.latitudes * math.pi - math.pi / 2
@@ -115,24 +118,23 @@ def sphere_map(p: Parameters, shown: Landscape) -> tuple[torch.Tensor, torch.Ten
             "critical_points": shown.points.points.numpy(),
             "critical_index": shown.points.index.numpy(),
             "critical_value": shown.points.value.numpy(),
-            "degree_defect": Number(require_degree(shown.ncf.network, shown.ncf.x, 2)),
-            "signal": Number(require_signal(shown.ncf.network, shown.ncf.x, shown.ncf.z)),
-            "map_limit_distance": Number(float(distance.max()), 1e-6, len(grid)),
-            "map_limit_distance_start": Number(float(sets.nearest(grid, shown.maxima)[1].max()), 1e-12, len(grid)),
-            "map_residual": Number(float(shown.ncf.kkt_residual(ends).max()), 1e-9, len(grid)),
-            "map_sets": Number(len(labels.unique()), n=len(grid)),
-            "map_sets_minus_maxima": Number(abs(len(labels.unique()) - shown.counts[0]), n=len(grid)),
-            "map_sets_minus_ascent": Number(abs(len(labels.unique()) - len(by_ascent)), n=len(grid)),
-            "map_growing_maxima": Number(int((shown.points.value[shown.points.index == 0] > 0).sum()), n=1),
-            "map_collapsing_maxima": Number(int((shown.points.value[shown.points.index == 0] < 0).sum()), n=1),
-            "map_misassigned_by_distance": Number(float(weight[labels != closest].sum()), 1.0 / p.latitudes**2, len(grid)),
+            **measure([Presupposed(shown.ncf.network, shown.ncf.x, shown.ncf.z[None], 2)]),
+            "map_limit_distance": Measurement(float(distance.max()), 1e-6, n=len(grid)),
+            "map_limit_distance_start": Measurement(float(sets.nearest(grid, shown.maxima)[1].max()), 1e-12, n=len(grid)),
+            "map_residual": Measurement(float(shown.ncf.kkt_residual(ends).max()), 1e-9, n=len(grid)),
+            "map_sets": Measurement.count(len(labels.unique()), len(grid)),
+            "map_sets_minus_maxima": Measurement.count(abs(len(labels.unique()) - shown.counts[0]), len(grid)),
+            "map_sets_minus_ascent": Measurement.count(abs(len(labels.unique()) - len(by_ascent)), len(grid)),
+            "map_growing_maxima": Measurement.count(int((shown.points.value[shown.points.index == 0] > 0).sum()), 1),
+            "map_collapsing_maxima": Measurement.count(int((shown.points.value[shown.points.index == 0] < 0).sum()), 1),
+            "map_misassigned_by_distance": Measurement(float(weight[labels != closest].sum()), 1.0 / p.latitudes**2, n=len(grid)),
         },
     )
 
 
 def boundaries(
     p: Parameters, context: Context, shown: Landscape, curves: list[torch.Tensor], labels: torch.Tensor, grid: torch.Tensor
-) -> Part:
+) -> Found:
     """Boundary points by section, with no knowledge of saddles, against the saddles' stable sets; and flows along these."""
     rng = context.rng("boundaries")
     table = labels.view(p.latitudes, p.longitudes)
@@ -163,10 +165,10 @@ def boundaries(
         "curve_points": points,
         "curve_starts": np.cumsum([0, *(len(curve) for curve in curves)]),
         "boundary_points": unit(low + high).numpy(),
-        "boundary_distance": Number(float(apart.max()), 1e-5, len(low)),
-        "boundary_distance_unrefined": Number(float(closest.max()), 1e-5, len(low)),
-        "saddle_approach": Number(float(approach.max()), float((approach - coarse).abs().max()), len(on)),
-        "saddle_approach_beside": Number(float(missed.min()), 1e-5, len(beside)),
+        "boundary_distance": Measurement(float(apart.max()), 1e-5, n=len(low)),
+        "boundary_distance_unrefined": Measurement(float(closest.max()), 1e-5, n=len(low)),
+        "saddle_approach": Measurement(float(approach.max()), float((approach - coarse).abs().max()), n=len(on)),
+        "saddle_approach_beside": Measurement(float(missed.min()), 1e-5, n=len(beside)),
     }
 
 
@@ -179,7 +181,7 @@ def closest_approach(shown: Landscape, starts: torch.Tensor, rtol: float) -> tor
     return distance.nan_to_num(nan=math.inf).amin(dim=1)
 
 
-def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Part:
+def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Found:
     """The loss flow from delta w_0 ends its first phase nearest to the KKT point that the map gives w_0."""
     rng, ncf = context.rng("early"), shown.ncf
     starts = synthetic.unit_vectors(rng, p.directions, 3)
@@ -195,14 +197,14 @@ def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Part:
     n = p.directions
     return {
         "early_directions": starts.numpy(),
-        "early_agreement": Number(agree / n, 0.0, n, *clopper_pearson(agree, n)),
-        "early_agreement_labels_permuted": Number(wrong / n, 0.0, n, *clopper_pearson(wrong, n)),
-        "early_phase_mismatches": Number(int(((path.ended_by == 0) != growing).sum()), n=n),
-        "early_distance_median": Number(float(distance.median()), 1e-7, n),
+        "early_agreement": fraction(agree, n),
+        "early_agreement_labels_permuted": fraction(wrong, n),
+        "early_phase_mismatches": Measurement.count(int(((path.ended_by == 0) != growing).sum()), n),
+        "early_distance_median": Measurement(float(distance.median()), 1e-7, n=n),
     }
 
 
-def further_draws(p: Parameters, context: Context) -> Part:
+def further_draws(p: Parameters, context: Context) -> Found:
     """Other data: every direction ends at a maximum, each maximum has a stable set, and the count of critical points is right."""
     lost, missing, defects, left_out, counts = 0, 0, 0, 0, []
     for draw in range(p.draws):
@@ -222,16 +224,16 @@ def further_draws(p: Parameters, context: Context) -> Part:
     n = len(counts)
     return {
         "draw_counts": np.array(counts),
-        "draws_kept": Number(n, n=p.draws),
-        "draws_left_out": Number(left_out, n=p.draws),
-        "draw_directions_lost": Number(lost, n=n * p.directions),
-        "draw_ascents_lost": Number(missing, n=n * p.directions),
-        "draw_euler_defects": Number(defects, n=n),
-        "draw_euler_defects_without_minima": Number(sum(row[1] - row[2] != 2 for row in counts), n=n),
+        "draws_kept": Measurement.count(n, p.draws),
+        "draws_left_out": Measurement.count(left_out, p.draws),
+        "draw_directions_lost": Measurement.count(lost, n * p.directions),
+        "draw_ascents_lost": Measurement.count(missing, n * p.directions),
+        "draw_euler_defects": Measurement.count(defects, n),
+        "draw_euler_defects_without_minima": Measurement.count(sum(row[1] - row[2] != 2 for row in counts), n),
     }
 
 
-def circle(p: Parameters, context: Context) -> Part:
+def circle(p: Parameters, context: Context) -> Found:
     """In the plane the stable set of a maximum is the arc between the minima beside it."""
     rng, count = context.rng("circle"), 4 * p.longitudes
     x, z = synthetic.sphere_inputs(rng, p.inputs, 2), synthetic.gaussian(rng, p.inputs).sign()
@@ -250,19 +252,12 @@ def circle(p: Parameters, context: Context) -> Part:
         "circle_ends": ends,
         "circle_maxima": exact.critical.maxima,
         "circle_minima": exact.critical.minima,
-        "circle_limit_gap": Number(angular_distance(ends, exact.limit(theta)).max(), 1e-6, count),
-        "circle_limit_gap_nearest": Number(angular_distance(ends, closest).max(), 1e-6, count),
-        "circle_sets_minus_maxima": Number(abs(len(reached) - len(exact.critical.maxima)), n=count),
-        "circle_maxima_count": Number(len(exact.critical.maxima), n=1),
+        "circle_limit_gap": Measurement(angular_distance(ends, exact.limit(theta)).max(), 1e-6, n=count),
+        "circle_limit_gap_nearest": Measurement(angular_distance(ends, closest).max(), 1e-6, n=count),
+        "circle_sets_minus_maxima": Measurement.count(abs(len(reached) - len(exact.critical.maxima)), count),
+        "circle_maxima_count": Measurement.count(len(exact.critical.maxima), 1),
     }
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence = unpack(cells["all"])
-    columns = ["draw", "maxima", "saddles", "minima", "found_by_ascent"]
-    evidence.runs = pd.DataFrame(evidence.arrays.pop("draw_counts"), columns=columns)
-    return evidence
-
-
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)

@@ -7,7 +7,7 @@ disturbed by as much as rounding adds up to: the difference of the two bounds th
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -87,7 +87,7 @@ def start_weights(p: Parameters, context: Context, start: str, run: Run) -> torc
     return noise if start == "origin" else SADDLE + noise
 
 
-def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def cell(p: Parameters, context: Context) -> Evidence:
     runs = planned(p)
     arrays = {"group": np.array([run.group for run in runs]), "seed": np.array([run.seed for run in runs])}
     arrays |= {name: np.array(value) for name, value in measured_hypotheses(p, context).items()}
@@ -97,7 +97,7 @@ def cell(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         arrays |= {f"{start}_{name}": np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for coarsening, name in ((1, "iterations"), (p.coarsening, "coarse_iterations")):
         arrays[name] = recorded_iterations(p, coarsening)
-    return arrays
+    return Evidence(arrays=arrays)
 
 
 def recorded_iterations(p: Parameters, coarsening: int) -> np.ndarray:
@@ -203,8 +203,8 @@ def tables(p: Parameters, arrays: dict[str, np.ndarray], ncf: dict[int, Correlat
     return Tables(pd.concat([labels, fine], axis=1), pd.concat([labels, error], axis=1))
 
 
-def gather(p: Parameters, cells: dict[str, dict[str, np.ndarray]], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"]
+def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    evidence, arrays = Evidence(), cells["all"].arrays
     ncf = {seed: correlations(p, context, seed) for seed in range(max(p.seeds.values()))}
     for name, error in HYPOTHESES.items():
         evidence.measure(name, float(arrays[name]), error=error, n=len(ncf))

@@ -239,7 +239,7 @@ BROKEN_FILES = {
         "key 'step_size'",
     ),
     "yaml": ("config/experiments/toy.yaml", "seed: 3", "seed: [3", "malformed YAML"),
-    "script": ("scripts/toy/spread.py", "def gather(", "def gather((", "scripts/toy/spread.py: cannot be read: SyntaxError"),
+    "script": ("scripts/toy/spread.py", "def cell(", "def cell((", "scripts/toy/spread.py: cannot be read: SyntaxError"),
     "module": (
         "src/flowcheck/toy_euler.py",
         "import exact",

@@ -264,3 +264,53 @@ def test_json_refuses_nan(tmp_path):
 def test_json_keeps_the_letters_of_the_field(tmp_path):
     save_json(tmp_path / "x.json", {"θ": "η → 0"})
     assert "η → 0" in (tmp_path / "x.json").read_text(encoding="utf-8")
+
+
+# --------------------------------------------------------------------------------------------------- one cell in one file
+
+
+def test_a_cell_is_read_back_as_it_was_written(tmp_path):
+    written = Evidence(
+        {"a": Measurement(1 / 3, 1e-9, (0.0, 1.0), 4), "undefined": Measurement(math.nan, 0.0), "count": Measurement.count(3)},
+        {"curve": np.linspace(0, 1, 5), "names": np.array(["x", "é"])},
+        pd.DataFrame({"run": [1, 2]}),
+        {"stamp": "abc"},
+    )
+    written.save_cell(tmp_path / "cell.npz")
+    read = Evidence.load_cell(tmp_path / "cell.npz")
+    assert str(read.metrics) == str(written.metrics)
+    assert read.arrays.keys() == written.arrays.keys()
+    for name, array in written.arrays.items():
+        np.testing.assert_array_equal(read.arrays[name], array)
+    assert read.runs.equals(written.runs)
+    assert read.provenance == {"stamp": "abc"}
+
+
+def test_a_cell_without_a_table_has_none(tmp_path):
+    Evidence(arrays={"x": np.zeros(1)}).save_cell(tmp_path / "cell.npz")
+    assert Evidence.load_cell(tmp_path / "cell.npz").runs.empty
+
+
+def test_the_name_of_an_array_does_not_look_like_what_is_no_array(tmp_path):
+    with pytest.raises(ValueError, match="the names of arrays do not begin with ':'"):
+        Evidence(arrays={":metrics": np.zeros(1)}).save_cell(tmp_path / "cell.npz")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("second", [{"x": np.zeros(1)}, {"x": Measurement.count(1)}])
+@pytest.mark.parametrize("first", [{"x": np.zeros(1)}, {"x": Measurement.count(1)}])
+def test_parts_of_a_study_do_not_overwrite_each_other(first, second):
+    with pytest.raises(ValueError, match="'x' is recorded twice"):
+        Evidence.of([first, second])
+
+
+def test_parts_of_a_study_are_put_together():
+    evidence = Evidence.of([{"x": np.zeros(1)}, {"k": Measurement.count(2, 3)}])
+    assert list(evidence.arrays) == ["x"]
+    assert evidence.metrics == {"k": Measurement(2, 0.0, n=3)}
+
+
+def test_a_count_is_a_whole_number():
+    assert Measurement.count(np.int64(3), np.int64(5)).to_json() == {"value": 3.0, "error": 0.0, "n": 5}
+    with pytest.raises(ValueError, match=r"a count is a whole number, not 0\.5"):
+        Measurement.count(0.5)

@@ -12,13 +12,14 @@ import termios
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from pydantic import Field
 
 from flowcheck.pipeline import digest, experiment
-from flowcheck.pipeline.evidence import Evidence, load_arrays
-from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.evidence import UNMET, Evidence, Measurement, load_arrays
+from flowcheck.pipeline.experiment import Context, ParametersModel, main, only_cell
 
 
 class Parameters(ParametersModel):
@@ -50,12 +51,12 @@ class Study:
     def cell(self, parameters, context):
         """The step size and a random number."""
         self.computed.append(parameters.step_size)
-        return {"x": np.array(parameters.step_size), "random": context.rng("x").random(3)}
+        return Evidence(arrays={"x": np.array(parameters.step_size), "random": context.rng("x").random(3)})
 
     def gather(self, parameters, cells, context):
         """Sum over the cells."""
         evidence = Evidence()
-        evidence.measure("total", sum(float(cell["x"]) for cell in cells.values()), error=0.0)
+        evidence.measure("total", sum(float(cell.arrays["x"]) for cell in cells.values()), error=0.0)
         return evidence
 
     @property
@@ -208,19 +209,22 @@ CHANGES = {
     "parameter": (lambda study: study.settings.update(parameters={"horizon": 2.0}), [0.1, 0.05]),
     "seed": (lambda study: study.settings.update(seed=2), [0.1, 0.05]),
     "code": (lambda study: study.script.write_text("x = 2\n"), [0.1, 0.05]),
-    "code behind it": (lambda study: (study.folder / "beside.py").write_text("y = 2\n"), [0.1, 0.05]),
+    "code behind it": (lambda study: (study.folder / "package" / "behind.py").write_text("y = 2\n"), [0.1, 0.05]),
     "grid grown": (lambda study: study.settings["grid"]["step_size"].append(0.025), [0.025]),
     "grid shrunk": (lambda study: study.settings["grid"]["step_size"].pop(), []),
-    "comment": (lambda study: study.script.write_text("# new\nimport beside\n"), []),
+    "comment": (lambda study: study.script.write_text("# new\nimport flowcheck.behind\n"), []),
     "promised metrics in another order": (lambda study: study.settings.update(metrics=["total"]), []),
     "scale": (lambda study: study.settings.update(scale="laptop"), []),
 }
 
 
 @pytest.mark.parametrize(("change", "recomputed"), CHANGES.values(), ids=CHANGES)
-def test_cached_cells_count_only_for_the_parameters_seed_and_code_that_made_them(study, change, recomputed):
-    (study.folder / "beside.py").write_text("y = 1\n")
-    study.script.write_text("import beside\n")
+def test_cached_cells_count_only_for_the_parameters_seed_and_code_that_made_them(study, change, recomputed, monkeypatch):
+    package = study.folder / "package"
+    package.mkdir()
+    monkeypatch.setattr(digest, "PACKAGE_FOLDER", package)
+    (package / "behind.py").write_text("y = 1\n")
+    study.script.write_text("import flowcheck.behind\n")
     study.run()
     change(study)
     assert study.run() == recomputed
@@ -287,11 +291,11 @@ def cell(parameters, context):
         stream.write(f"{parameters.step_size}\\n")
     while parameters.step_size == 0.05 and Path("hold").exists():
         time.sleep(0.02)
-    return {"x": np.array(parameters.step_size)}
+    return Evidence(arrays={"x": np.array(parameters.step_size)})
 
 def gather(parameters, cells, context):
     evidence = Evidence()
-    evidence.measure("total", sum(float(c["x"]) for c in cells.values()), error=0.0)
+    evidence.measure("total", sum(float(c.arrays["x"]) for c in cells.values()), error=0.0)
     return evidence
 
 if __name__ == "__main__":
@@ -425,3 +429,45 @@ def test_a_long_run_reports_in_its_log_more_than_once(monkeypatch):
     monkeypatch.setattr(experiment, "tqdm", lambda *a, **k: original(*a, **(k | {"mininterval": 0.01, "miniters": 1})))
     list(time.sleep(0.03) for _ in Context(1).progress(range(5)))
     assert len(stream.getvalue().splitlines()) >= 4
+
+
+# ------------------------------------------------------------------------------------------------- what a cell measured
+
+
+def everything(parameters, context):
+    """A cell that measures all there is."""
+    evidence = Evidence(arrays={"x": np.arange(3)}, runs=pd.DataFrame({"run": [0, 1], "name": ["a", "b"]}))
+    evidence.measure("total", 1 / 3, error=1e-12, interval=(0.1, 0.5), n=7)
+    return evidence
+
+
+def test_without_a_grid_what_the_cell_measured_is_the_evidence(study):
+    study.settings |= {"grid": {}, "parameters": {"step_size": 0.1}}
+    main(Parameters, everything, argv=["--parameters", str(study.file), "--output", str(study.output)])
+    evidence = Evidence.load(study.output)
+    assert evidence.metrics == {"total": Measurement(1 / 3, 1e-12, (0.1, 0.5), 7)}
+    assert list(evidence.arrays) == ["x"]
+    assert evidence.runs.to_dict("list") == {"run": [0, 1], "name": ["a", "b"]}
+    assert "stamp" not in evidence.provenance
+
+
+def test_a_gathering_step_sees_what_each_cell_measured_and_not_how_it_was_made(study):
+    seen = {}
+
+    def gather(parameters, cells, context):
+        seen.update(cells)
+        return only_cell(parameters, {"first": next(iter(cells.values()))}, context)
+
+    main(Parameters, everything, gather, ["--parameters", str(study.file), "--output", str(study.output)])
+    assert list(seen) == ["step_size-0.1", "step_size-0.05"]
+    for cell in seen.values():
+        assert cell.metrics["total"] == Measurement(1 / 3, 1e-12, (0.1, 0.5), 7)
+        assert len(cell.runs) == 2
+        assert UNMET not in cell.provenance
+
+
+def test_a_grid_needs_a_gathering_step(study, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(Parameters, everything, argv=["--parameters", str(study.file), "--output", str(study.output)])
+    assert caught.value.code == 2
+    assert "key 'grid': 2 cells, and the script defines no 'gather' that merges them" in capsys.readouterr().err

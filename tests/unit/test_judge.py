@@ -45,7 +45,7 @@ def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
 
 def metrics(error=0.5, broken=3.0, **rest):
     values = {"error": error, "broken": broken, **rest}
-    return {name: v if isinstance(v, Measurement) else Measurement(v) for name, v in values.items() if v is not None}
+    return {name: v if isinstance(v, Measurement) else Measurement(v, 0.0) for name, v in values.items() if v is not None}
 
 
 def verdict(the_claim=None, **measured):
@@ -168,21 +168,21 @@ def test_slack_is_the_smallest_margin_and_carries_its_own_error_and_count():
 def test_slack_passes_over_a_count_that_meets_its_limit_exactly():
     count = {"metric": "violations", "is": "<=", "value": 0.0, "why": "none among n"}
     both = claim([ERROR, count], [BROKEN | {"against": "error"}])
-    ruling = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, n=50)))
+    ruling = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, 0.0, n=50)))
     assert (ruling.verdict, ruling.slack) == (Verdict.SUPPORTED, pytest.approx(0.6))
-    failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(2.0, n=50)))
+    failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(2.0, 0.0, n=50)))
     assert (failed.verdict, failed.slack) == (Verdict.CONTRADICTED, -2.0)
     strict = claim([ERROR, count | {"is": "<"}], [BROKEN | {"against": "error"}])
-    missed = judge(strict, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, n=50)))
+    missed = judge(strict, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, 0.0, n=50)))
     assert (missed.verdict, missed.slack) == (Verdict.CONTRADICTED, 0.0)
 
 
 # ------------------------------------------------------------------------------------------- numbers that are no numbers
 
 NOT_NUMBERS = {
-    "value NaN": Measurement(NAN),
-    "value +inf": Measurement(INF),
-    "value -inf, an infinite slack": Measurement(-INF),
+    "value NaN": Measurement(NAN, 0.0),
+    "value +inf": Measurement(INF, 0.0),
+    "value -inf, an infinite slack": Measurement(-INF, 0.0),
     "error NaN": Measurement(0.5, NAN),
     "error inf": Measurement(0.5, INF),
     "error negative": Measurement(0.5, -1e-9),
@@ -211,7 +211,7 @@ def test_judge_calls_a_hypothesis_that_is_no_number_not_met(measurement):
 def test_judge_calls_an_undecided_hypothesis_not_met():
     assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.02)) == Verdict.HYPOTHESIS_NOT_MET
     assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.005)) == Verdict.SUPPORTED
-    assert verdict(with_hypothesis(), defect=Measurement(0.4, interval=(0.3, 0.6))) == Verdict.HYPOTHESIS_NOT_MET
+    assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.0, interval=(0.3, 0.6))) == Verdict.HYPOTHESIS_NOT_MET
 
 
 def test_a_margin_that_overflows_stays_a_number_that_json_can_hold():
@@ -249,19 +249,19 @@ def test_judge_is_inconclusive_when_one_of_two_controls_passes():
 @pytest.mark.parametrize("n", [0, -1])
 @pytest.mark.parametrize("value", [0.5, 1.5, NAN], ids=["holds", "fails", "mean of nothing"])
 def test_judge_says_not_run_for_a_predicate_measured_on_an_empty_set(value, n):
-    assert verdict(error=Measurement(value, n=n)) == Verdict.NOT_RUN
+    assert verdict(error=Measurement(value, 0.0, n=n)) == Verdict.NOT_RUN
 
 
 def test_judge_says_not_run_for_a_hypothesis_measured_on_an_empty_set():
-    assert verdict(with_hypothesis(), defect=Measurement(0.1, n=0)) == Verdict.NOT_RUN
+    assert verdict(with_hypothesis(), defect=Measurement(0.1, 0.0, n=0)) == Verdict.NOT_RUN
 
 
 def test_judge_is_inconclusive_when_a_control_was_measured_on_an_empty_set():
-    assert verdict(broken=Measurement(3.0, n=0)) == Verdict.INCONCLUSIVE
+    assert verdict(broken=Measurement(3.0, 0.0, n=0)) == Verdict.INCONCLUSIVE
 
 
 def test_judge_accepts_a_measurement_of_one():
-    assert verdict(error=Measurement(0.5, n=1), broken=Measurement(3.0, n=1)) == Verdict.SUPPORTED
+    assert verdict(error=Measurement(0.5, 0.0, n=1), broken=Measurement(3.0, 0.0, n=1)) == Verdict.SUPPORTED
 
 
 # --------------------------------------------------------------------------------------------------- control, not resolved
@@ -277,8 +277,8 @@ def test_judge_is_inconclusive_when_the_miss_of_a_control_is_within_its_error():
 
 
 def test_judge_is_inconclusive_when_the_interval_of_a_control_straddles_its_threshold():
-    assert verdict(broken=Measurement(3.0, interval=(1.9, 4.0))) == Verdict.INCONCLUSIVE
-    assert verdict(broken=Measurement(3.0, interval=(2.1, 4.0))) == Verdict.SUPPORTED
+    assert verdict(broken=Measurement(3.0, 0.0, interval=(1.9, 4.0))) == Verdict.INCONCLUSIVE
+    assert verdict(broken=Measurement(3.0, 0.0, interval=(2.1, 4.0))) == Verdict.SUPPORTED
 
 
 # ------------------------------------------------------------------------------------------------------ error and interval
@@ -318,18 +318,18 @@ INTERVALS = {
 
 @pytest.mark.parametrize(("interval", "value", "verdict_"), INTERVALS.values(), ids=INTERVALS)
 def test_judge_wants_the_whole_interval_on_one_side(interval, value, verdict_):
-    assert verdict(error=Measurement(value, interval=interval)) == verdict_
+    assert verdict(error=Measurement(value, 0.0, interval=interval)) == verdict_
 
 
 def test_the_numerical_error_is_held_against_the_nearer_end_of_the_interval():
     assert verdict(error=Measurement(0.5, 0.02, interval=(0.4, 0.6))) == Verdict.SUPPORTED
     assert verdict(error=Measurement(0.5, 0.02, interval=(0.4, 0.9))) == Verdict.INCONCLUSIVE
     assert verdict(error=Measurement(1.5, 0.02, interval=(1.1, 1.6))) == Verdict.INCONCLUSIVE
-    assert judge(claim(), metrics(error=Measurement(0.5, interval=(0.4, 0.9)))).slack == pytest.approx(0.1)
+    assert judge(claim(), metrics(error=Measurement(0.5, 0.0, interval=(0.4, 0.9)))).slack == pytest.approx(0.1)
 
 
 def test_a_value_outside_its_interval_and_nearer_to_the_threshold_decides_the_slack():
-    assert judge(claim(), metrics(error=Measurement(0.9, interval=(0.4, 0.6)))).slack == pytest.approx(0.1)
+    assert judge(claim(), metrics(error=Measurement(0.9, 0.0, interval=(0.4, 0.6)))).slack == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from flowcheck.measures.statistics import common_slope
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.measures.statistics import clopper_pearson, common_slope
+from flowcheck.pipeline.evidence import Evidence, Measurement
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ def smallest(
         return math.nan, 0.0, 0
     kept, kept_errors = values[use], errors[use]
     return float(kept.min()), float(kept_errors[kept.argmin()]), int(use.sum())
+
+
+def fraction(hits: int, n: int) -> Measurement:
+    """The share of `hits` among `n`, with its Clopper-Pearson interval of 95 %."""
+    return Measurement(hits / n, 0.0, clopper_pearson(hits, n), n)
 
 
 def measure_rate(evidence: Evidence, name: str, found: Rate) -> None:

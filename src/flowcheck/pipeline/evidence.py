@@ -2,12 +2,13 @@
 
 An experiment leaves three files: ``metrics.json`` (flat, named numbers with their errors), ``arrays.npz`` (curves for the
 figures) and ``runs.parquet`` (one row per run). They are written atomically, ``metrics.json`` last: where it exists, the
-rest is complete.
+rest is complete. What one cell measured is evidence already; until it is gathered it lies in one file, ``cells/{cell}.npz``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -27,23 +28,46 @@ from flowcheck.errors import HypothesisError
 PROVENANCE = "provenance"
 UNMET = "hypothesis_not_met"
 """Entry of the provenance that says which hypothesis ended the run; the figures are then empty."""
+MARK = ":"
+"""In a cell's file the names of what is no array begin with it."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured number.
+    """One measured number; see `count` and `exact` for numbers without an error.
 
     Attributes:
         value: the number; NaN says that it was measured and is not a number.
-        error: bound on its numerical error, in the unit of the value; 0 for counts and exact answers.
+        error: bound on its numerical error, in the unit of the value.
         interval: confidence interval of a statistical statement, or None.
         n: how many runs, seeds or samples stand behind it, or None.
     """
 
     value: float
-    error: float = 0.0
+    error: float
     interval: tuple[float, float] | None = None
     n: int | None = None
+
+    def __post_init__(self) -> None:
+        """Numbers of numpy and torch become Python's, which is what JSON and the judge take."""
+        object.__setattr__(self, "value", float(self.value))
+        object.__setattr__(self, "error", float(self.error))
+        if self.interval is not None:
+            object.__setattr__(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        if self.n is not None:
+            object.__setattr__(self, "n", int(self.n))
+
+    @classmethod
+    def count(cls, value: int, n: int | None = None) -> Measurement:
+        """How many of `n` there are. Raises ValueError if that is no whole number."""
+        if value != int(value):
+            raise ValueError(f"a count is a whole number, not {value!r}")
+        return cls(int(value), 0.0, n=n)
+
+    @classmethod
+    def exact(cls, value: float, n: int | None = None) -> Measurement:
+        """A setting, or an answer that no rounding stands behind: symbolic, or rational and written down."""
+        return cls(value, 0.0, n=n)
 
     def to_json(self) -> Any:
         """The contract of ``metrics.json``: a number, or an object with its error. Non-finite numbers become null."""
@@ -58,7 +82,7 @@ class Measurement:
     def from_json(cls, record: Any) -> Measurement:
         """Inverse of `to_json`. Accepts a bare number (exact). Raises ValueError on any other shape."""
         if record is None or (isinstance(record, (int, float)) and not isinstance(record, bool)):
-            return cls(_number(record))
+            return cls(_number(record), 0.0)
         if not isinstance(record, Mapping) or "value" not in record:
             raise ValueError(f"a metric is a number or an object with a 'value', not {record!r}")
         interval, n = record.get("interval"), record.get("n")
@@ -70,6 +94,10 @@ class Measurement:
             interval=None if interval is None else (_number(interval[0]), _number(interval[1])),
             n=n,
         )
+
+
+Found = Mapping[str, "np.ndarray | Measurement"]
+"""What one part of a study found, by name: measurements for the metrics, arrays for the figures."""
 
 
 class Evidence:
@@ -87,6 +115,14 @@ class Evidence:
     ) -> None:
         self.metrics, self.arrays, self.provenance = metrics or {}, arrays or {}, provenance or {}
         self._runs = runs
+
+    @classmethod
+    def of(cls, parts: Iterable[Found], runs: pd.DataFrame | None = None) -> Evidence:
+        """What the parts of a study found, together. Raises ValueError if two of them share a name."""
+        evidence = cls(runs=runs)
+        for found in parts:
+            evidence.add(found)
+        return evidence
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -114,6 +150,48 @@ class Evidence:
         if name in self.metrics or name == PROVENANCE:
             raise ValueError(f"metric {name!r} is recorded twice")
         self.metrics[name] = Measurement(float(value), float(error), interval, None if n is None else int(n))
+
+    def add(self, found: Found) -> None:
+        """Record what one part of a study found: measurements as metrics, arrays as arrays.
+
+        Raises ValueError if a name is taken.
+        """
+        for name, item in found.items():
+            if name in self.metrics or name in self.arrays or name == PROVENANCE:
+                raise ValueError(f"{name!r} is recorded twice")
+            if isinstance(item, Measurement):
+                self.metrics[name] = item
+            else:
+                self.arrays[name] = item
+
+    def save_cell(self, path: Path) -> None:
+        """Write all of it into one file, atomically.
+
+        Raises TypeError on object arrays, ValueError if the name of an array begins with ``:``.
+        """
+        if marked := [name for name in self.arrays if name.startswith(MARK)]:
+            raise ValueError(f"the names of arrays do not begin with {MARK!r}: {', '.join(marked)}")
+        parts = {
+            "metrics": np.array(json.dumps({name: m.to_json() for name, m in self.metrics.items()}, allow_nan=False)),
+            "provenance": np.array(json.dumps(self.provenance, allow_nan=False)),
+        }
+        if self._runs is not None:
+            table = io.BytesIO()
+            self.runs.to_parquet(table, index=False)
+            parts["runs"] = np.frombuffer(table.getvalue(), dtype=np.uint8)
+        save_arrays(path, self.arrays | {f"{MARK}{name}": part for name, part in parts.items()})
+
+    @classmethod
+    def load_cell(cls, path: Path) -> Evidence:
+        """Inverse of `save_cell`. Raises OSError, ValueError or KeyError on a file that it did not write."""
+        arrays = load_arrays(path)
+        metrics, provenance = (json.loads(str(arrays.pop(f"{MARK}{name}"))) for name in ("metrics", "provenance"))
+        table, runs = arrays.pop(f"{MARK}runs", None), None
+        if table is not None:
+            import pandas as pd
+
+            runs = pd.read_parquet(io.BytesIO(table.tobytes()))
+        return cls({name: Measurement.from_json(record) for name, record in metrics.items()}, arrays, runs, provenance)
 
     def save(self, folder: Path) -> None:
         """Write the three files into `folder`, ``metrics.json`` last."""

@@ -1,8 +1,8 @@
 """The command line that every experiment script shares: parameters in, evidence out; device, progress, resume.
 
-A script defines `Parameters` (pydantic), `cell` (one grid point -> arrays) and `gather` (all cells -> Evidence), and ends with
-``main(Parameters, cell, gather)``. Without `--cell` or `--gather` it runs whatever cells are missing and gathers them, so a
-killed run loses at most the cell it was in.
+A script defines `Parameters` (pydantic) and `cell` (one grid point -> Evidence), and ends with ``main(Parameters, cell)``. Where
+it has a grid it defines `gather` too (all cells -> Evidence) and ends with ``main(Parameters, cell, gather)``. Without `--cell`
+or `--gather` it runs whatever cells are missing and gathers them, so a killed run loses at most the cell it was in.
 """
 
 # ruff: noqa: E402 - the environment is set before the numerical libraries are imported
@@ -37,16 +37,17 @@ from tqdm import tqdm
 
 from flowcheck.errors import HypothesisError
 from flowcheck.pipeline.digest import code_digest
-from flowcheck.pipeline.evidence import UNMET, Evidence, load_arrays, save_arrays
+from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
-Arrays = Mapping[str, np.ndarray]
 Item = TypeVar("Item")
 STAMP = "stamp"
 SECONDS = "wall_time_s"
+DEVICE = "device"
+MEASURED = "measured"
 
 
 class ParametersModel(BaseModel):
@@ -116,8 +117,14 @@ class _Lines:
 
 
 P = TypeVar("P", bound=ParametersModel)
-Cell = Callable[[P, Context], Arrays]
-Gather = Callable[[P, Mapping[str, dict[str, np.ndarray]], Context], Evidence]
+Cell = Callable[[P, Context], Evidence]
+Gather = Callable[[P, Mapping[str, Evidence], Context], Evidence]
+
+
+def only_cell(parameters: Any, cells: Mapping[str, Evidence], context: Context) -> Evidence:
+    """The gathering step of an experiment without a grid: what its one cell measured is the evidence."""
+    (evidence,) = cells.values()
+    return evidence
 
 
 @dataclass
@@ -150,9 +157,8 @@ class _Run:
 
     def is_finished(self, name: str) -> bool:
         try:
-            with np.load(self.cell_file(name), allow_pickle=False) as archive:
-                return str(archive.get(STAMP, "")) == self.stamp
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile):  # not there, or damaged after it was written
+            return bool(Evidence.load_cell(self.cell_file(name)).provenance.get(STAMP) == self.stamp)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or damaged after it was written
             return False
 
     def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
@@ -160,13 +166,13 @@ class _Run:
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         try:
-            arrays = dict(cell(self.parameters(point), context))
+            evidence = cell(self.parameters(point), context)
         except HypothesisError as unmet:
             print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
-            arrays = {UNMET: np.array([unmet.metric, unmet.sentence]), "measured": np.array(unmet.measured)}
+            evidence = Evidence(provenance={UNMET: [unmet.metric, unmet.sentence], MEASURED: unmet.measured})
         seconds = time.perf_counter() - started
-        extra = {STAMP: np.array(stamp), SECONDS: np.array(seconds), "device": np.array(context.device_used)}
-        save_arrays(self.cell_file(name), arrays | extra)
+        evidence.provenance |= {STAMP: stamp, SECONDS: seconds, DEVICE: context.device_used}
+        evidence.save_cell(self.cell_file(name))
         print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
     def run_gather(self, gather: Gather[Any]) -> None:
@@ -174,23 +180,24 @@ class _Run:
         if unfinished:
             raise SystemExit(f"{self.script}: nothing to gather, unfinished or outdated cells: {', '.join(unfinished)}")
         context = self.context(f"{self.settings.experiment} gather")
-        cells = {name: load_arrays(self.cell_file(name)) for name in self.settings.cells()}
+        cells = {name: Evidence.load_cell(self.cell_file(name)) for name in self.settings.cells()}
+        made = [cell.provenance for cell in cells.values()]
+        for cell in cells.values():
+            cell.provenance = {}  # how a cell was made is no part of what it measured
         started = time.perf_counter()
         try:
-            for arrays in cells.values():
-                if UNMET in arrays:
-                    metric, sentence = arrays[UNMET].tolist()
-                    raise HypothesisError(metric, float(arrays["measured"]), sentence)
+            for how in made:
+                if UNMET in how:
+                    raise HypothesisError(how[UNMET][0], how[MEASURED], how[UNMET][1])
             evidence = gather(self.parameters(next(iter(self.settings.cells().values()))), cells, context)
         except HypothesisError as unmet:
             evidence = Evidence.of_unmet_hypothesis(unmet, self.settings.metrics or ())
         self._check_promise(evidence)
-        cell_seconds = sum(float(arrays[SECONDS]) for arrays in cells.values())
-        devices = sorted({str(arrays["device"]) for arrays in cells.values()})
+        devices = sorted({how[DEVICE] for how in made})
         evidence.provenance |= provenance(self.settings, devices) | {
             "script": _relative(self.script),
             "cells": len(cells),
-            "wall_time_s": round(cell_seconds + time.perf_counter() - started, 3),
+            "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
         evidence.save(self.folder)
 
@@ -206,7 +213,7 @@ class _Run:
             )
 
 
-def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P], argv: list[str] | None = None) -> None:
+def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell, argv: list[str] | None = None) -> None:
     """Run an experiment script. Exits with one sentence, and status 2, on bad input."""
     script = Path(sys.argv[0])
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__, prog=script.name)
@@ -242,6 +249,8 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P], argv: list
         stop(f"{arguments.parameters}: {error}")
     if arguments.cell is not None and arguments.cell not in cells:
         stop(f"--cell: unknown cell {arguments.cell!r}; allowed: {', '.join(cells)}")
+    if gather is only_cell and len(cells) > 1:
+        stop(f"{arguments.parameters}: key 'grid': {len(cells)} cells, and the script defines no 'gather' that merges them")
     if arguments.device == "cuda":
         import torch
 

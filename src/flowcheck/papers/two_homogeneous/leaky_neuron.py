@@ -13,8 +13,8 @@ from flowcheck.flows import flow
 from flowcheck.geometry import unit
 from flowcheck.integration.adaptive import integrate
 from flowcheck.networks import activation, feed_forward, zoo
-from flowcheck.papers.two_homogeneous.measured import Number, Part
 from flowcheck.papers.two_homogeneous.subdifferentials import sample
+from flowcheck.pipeline.evidence import Found, Measurement
 from flowcheck.pipeline.experiment import Context
 
 RTOL, NEAR = 1e-10, 1e-6
@@ -29,7 +29,7 @@ def neuron(slope: float) -> feed_forward.FeedForward:
     return feed_forward.FeedForward("unit", 3, (feed_forward.Layer(1, activation.Activation(slope)), feed_forward.Layer(1)))
 
 
-def lemma_54(data_sets: int, directions: int, context: Context) -> Part:
+def lemma_54(data_sets: int, directions: int, context: Context) -> Found:
     """From the boundary of S flows move along u_*, by a hyperbolic rotation; from four times as far they do not."""
     inside, outside = [], []
     values: list[float] = []
@@ -57,21 +57,21 @@ def lemma_54(data_sets: int, directions: int, context: Context) -> Part:
     return {
         "l54_factors": np.array(FACTORS),
         "l54_gap_by_factor": far.groupby("shift")["closed_form_gap"].max().to_numpy(),
-        "l54_points": Number(points, n=data_sets),
-        "l54_ncf_min": Number(min(values), 1e-12, points),
-        "l54_margin_min": Number(min(margins), 1e-12, points),
+        "l54_points": Measurement.count(points, data_sets),
+        "l54_ncf_min": Measurement(min(values), 1e-12, n=points),
+        "l54_margin_min": Measurement(min(margins), 1e-12, n=points),
         **{
-            f"l54_{name}": Number(largest[name], error, n)
+            f"l54_{name}": Measurement(largest[name], error, n=n)
             for name in ("closed_form_gap", "parallel_defect", "conservation_defect")
         },
-        "l54_product_min": Number(within["product_min"].min(), 1e-8, n),
-        "l54_smallest_gain": Number(within["smallest_gain"].min(), 1e-8, n),
-        "l54_sign_changes": Number(within["sign_changes"].sum(), n=n),
-        "l54_separation_over_bound": Number(largest["separation"], largest["separation_error"], n),
-        "l54_product_min_four_gamma": Number(farthest["product_min"].max(), 1e-8, len(farthest)),
-        "l54_closed_form_gap_four_gamma": Number(broken["closed_form_gap"], broken["error"], len(farthest)),
-        "l54_parallel_defect_four_gamma": Number(broken["parallel_defect"], broken["error"], len(farthest)),
-        "l54_separation_branching": Number(branching_neuron(), 1e-8),
+        "l54_product_min": Measurement(within["product_min"].min(), 1e-8, n=n),
+        "l54_smallest_gain": Measurement(within["smallest_gain"].min(), 1e-8, n=n),
+        "l54_sign_changes": Measurement.count(int(within["sign_changes"].sum()), n),
+        "l54_separation_over_bound": Measurement(largest["separation"], largest["separation_error"], n=n),
+        "l54_product_min_four_gamma": Measurement(farthest["product_min"].max(), 1e-8, n=len(farthest)),
+        "l54_closed_form_gap_four_gamma": Measurement(broken["closed_form_gap"], broken["error"], n=len(farthest)),
+        "l54_parallel_defect_four_gamma": Measurement(broken["parallel_defect"], broken["error"], n=len(farthest)),
+        "l54_separation_branching": Measurement(branching_neuron(), 1e-8, n=1),
     }
 
 

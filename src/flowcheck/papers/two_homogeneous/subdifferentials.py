@@ -13,9 +13,9 @@ from flowcheck.correlation import clarke
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.networks import sums, zoo
-from flowcheck.networks.hypotheses import require_degree, require_signal
 from flowcheck.networks.network import Network
-from flowcheck.papers.two_homogeneous.measured import Number, Part
+from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
+from flowcheck.pipeline.evidence import Found, Measurement
 from flowcheck.pipeline.experiment import Context
 
 ROUNDING = 1e-13
@@ -48,13 +48,9 @@ def on_kink(network: Network, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return moved
 
 
-def hypotheses(context: Context) -> Part:
+def hypotheses(context: Context) -> Found:
     x, z = sample(context, "hypotheses", 6)
-    found = two_homogeneous().values()
-    return {
-        "degree_defect": Number(max(require_degree(network, x, 2) for network in found), 1e-16, len(found)),
-        "signal": Number(min(require_signal(network, x, z) for network in found), 1e-12, len(found)),
-    }
+    return measure(Presupposed(network, x, z[None], 2) for network in two_homogeneous().values())
 
 
 def euler_and_scaling(correlation: Correlation, w: torch.Tensor, around: torch.Tensor) -> list[float]:
@@ -71,7 +67,7 @@ def euler_and_scaling(correlation: Correlation, w: torch.Tensor, around: torch.T
     return [euler / size, float(torch.stack(gaps).norm(dim=2).max()) / size]
 
 
-def homogeneity(points: int, context: Context) -> Part:
+def homogeneity(points: int, context: Context) -> Found:
     """Lemma B.1, Corollary B.1.1, Lemma C.2: random weights and weights on kinks, single outputs and NCFs of mixed sign."""
     rng, (x, z) = context.rng("weights"), sample(context, "homogeneity", 6)
     others = {
@@ -92,17 +88,17 @@ def homogeneity(points: int, context: Context) -> Part:
                     defects["corollary_b11"].append(single)
         if network.degree > 1:
             at_zero.append(float(network.pull(torch.zeros(1, network.size).to(x), x, z).norm()))
-    numbers: Part = {}
+    numbers: dict[str, np.ndarray | Measurement] = {}
     for name, rows in defects.items():
         euler, scaling = np.max(rows, axis=0)
         numbers |= {
-            f"{name}_euler_defect": Number(euler, ROUNDING, len(rows)),
-            f"{name}_scaling_defect": Number(scaling, ROUNDING, len(rows)),
+            f"{name}_euler_defect": Measurement(euler, ROUNDING, n=len(rows)),
+            f"{name}_scaling_defect": Measurement(scaling, ROUNDING, n=len(rows)),
         }
-    return {**numbers, "b1_zero_defect": Number(max(at_zero), 1e-15, len(at_zero))}
+    return {**numbers, "b1_zero_defect": Measurement(max(at_zero), 1e-15, n=len(at_zero))}
 
 
-def not_homogeneous(points: int, context: Context) -> Part:
+def not_homogeneous(points: int, context: Context) -> Found:
     """Where the statements fail: mixed degrees, a third trainable layer, and |w| at c = 0."""
     rng, (x, z) = context.rng("not-homogeneous"), sample(context, "not-homogeneous", 6)
     parts = ((1.0, zoo.power_net(2, 3, 2.0)), (1.0, zoo.power_net(2, 3, 3.0)))
@@ -114,10 +110,10 @@ def not_homogeneous(points: int, context: Context) -> Part:
     ends = clarke.generators(absolute, origin, clarke.all_signs(modulus, origin, one))
     ones = torch.ones(len(x)).to(x)
     return {
-        "b1_zero_defect_degree_one": Number(float((ends - absolute.gradient(one)).abs().max()), ROUNDING),
-        "b1_euler_defect_mixed_degrees": Number(euler_gap(mixed, x, z, shared, 2.0), ROUNDING, points),
-        "euler_defect_three_trained": Number(euler_gap(three, x, ones, deep, 2.0), ROUNDING, points),
-        "scaling_defect_three_trained": Number(scaling_gap(three, x, ones, deep, 2.0), ROUNDING, points),
+        "b1_zero_defect_degree_one": Measurement(float((ends - absolute.gradient(one)).abs().max()), ROUNDING, n=1),
+        "b1_euler_defect_mixed_degrees": Measurement(euler_gap(mixed, x, z, shared, 2.0), ROUNDING, n=points),
+        "euler_defect_three_trained": Measurement(euler_gap(three, x, ones, deep, 2.0), ROUNDING, n=points),
+        "scaling_defect_three_trained": Measurement(scaling_gap(three, x, ones, deep, 2.0), ROUNDING, n=points),
     }
 
 
@@ -133,7 +129,7 @@ def scaling_gap(network: Network, x: torch.Tensor, z: torch.Tensor, w: torch.Ten
     return float(((scaled - 3 ** (degree - 1) * s).norm(dim=1) / scaled.norm(dim=1)).min())
 
 
-def normalised(points: int, context: Context) -> Part:
+def normalised(points: int, context: Context) -> Found:
     r"""Lemma C.6: the subdifferential of N(u) / |u|^2, its smallest element, and the identity for norms in the proof."""
     rng, (x, z) = context.rng("c6"), sample(context, "c6", 6)
     forms, limits, smallest, other, norms, printed = [], [], [], [], [], []
@@ -165,18 +161,18 @@ def normalised(points: int, context: Context) -> Part:
     corrected = squared_norm / r**4 - 4 * n**2 / r**6
     count = len(forms)
     return {
-        "c6_forms_gap": Number(max(forms), ROUNDING, count),
-        "c6_limits_gap": Number(max(limits), 1e-7, count),
-        "c6_smallest_element_gap": Number(max(smallest), 1e-11, count),
-        "c6_smallest_element_gap_other_element": Number(max(other), 1e-11, len(other)),
-        "c6_norm_identity_defect": Number(max(norms), ROUNDING, count),
-        "c6_norm_identity_defect_printed": Number(max(printed), ROUNDING, count),
-        "c6_symbolic_failures": Number(sp.simplify(expanded - corrected) != 0),
-        "c6_symbolic_failures_printed": Number(sp.simplify(expanded - corrected - 4 * n**2 / r**8) != 0),
+        "c6_forms_gap": Measurement(max(forms), ROUNDING, n=count),
+        "c6_limits_gap": Measurement(max(limits), 1e-7, n=count),
+        "c6_smallest_element_gap": Measurement(max(smallest), 1e-11, n=count),
+        "c6_smallest_element_gap_other_element": Measurement(max(other), 1e-11, n=len(other)),
+        "c6_norm_identity_defect": Measurement(max(norms), ROUNDING, n=count),
+        "c6_norm_identity_defect_printed": Measurement(max(printed), ROUNDING, n=count),
+        "c6_symbolic_failures": Measurement.count(sp.simplify(expanded - corrected) != 0, 1),
+        "c6_symbolic_failures_printed": Measurement.count(sp.simplify(expanded - corrected - 4 * n**2 / r**8) != 0, 1),
     }
 
 
-def lemma_a1(lines: int, resolution: int, context: Context) -> Part:
+def lemma_a1(lines: int, resolution: int, context: Context) -> Found:
     """A consequence of definability: along lines through weight space an output changes sign a bounded number of times."""
     rng, x = context.rng("lemma-a-1"), synthetic.sphere_inputs(context.rng("lemma-a-1-inputs"), 1, 3)
     network = two_homogeneous()["deep ReLU, two trained"]
@@ -196,14 +192,14 @@ def lemma_a1(lines: int, resolution: int, context: Context) -> Part:
     oscillating = [np.count_nonzero(np.diff(np.sign(np.sin(1 / np.geomspace(1e-4, 1.0, count))))) for count in (10**5, 10**6)]
     return {
         "a1_sign_changes": fine.numpy(),
-        "a1_sign_changes_over_bound": Number(int(fine.max()) / (2 * pieces), n=lines),
-        "a1_sign_changes_over_bound_oscillating": Number(oscillating[0] / (2 * pieces), n=1),
-        "a1_lines_that_change_sign": Number(int((fine > 0).sum()), n=lines),
-        "a1_growth_on_refinement": Number(int(fine.sum()) / int(coarse.sum()), n=lines),
+        "a1_sign_changes_over_bound": Measurement.exact(int(fine.max()) / (2 * pieces), lines),
+        "a1_sign_changes_over_bound_oscillating": Measurement.exact(oscillating[0] / (2 * pieces), 1),
+        "a1_lines_that_change_sign": Measurement.count(int((fine > 0).sum()), lines),
+        "a1_growth_on_refinement": Measurement.exact(int(fine.sum()) / int(coarse.sum()), lines),
     }
 
 
-def lemma_a2(points: int, samples: int, context: Context) -> Part:
+def lemma_a2(points: int, samples: int, context: Context) -> Found:
     """Gradients around points where preactivations of both layers vanish lie in the chain rule's hull, which may be larger."""
     rng, (x, z) = context.rng("lemma-a-2"), sample(context, "lemma-a-2", 5)
     network = two_homogeneous()["deep ReLU, two trained"]
@@ -224,8 +220,8 @@ def lemma_a2(points: int, samples: int, context: Context) -> Part:
     chain = clarke.generators(difference, zero, clarke.all_signs(relu, zero, line))
     true = clarke.generators(difference, zero, clarke.nearby_signs(relu, zero, line, synthetic.gaussian(rng, 64, 1)))
     return {
-        "a2_hull_distance": Number(max(distances), 1e-8, points * samples),
-        "a2_hull_distance_one_piece": Number(max(single), 1e-8, points * samples),
-        "a2_hull_distance_odd_part": Number(clarke.hull_distance(true.numpy(), chain.numpy()).max(), ROUNDING, len(true)),
-        "a2_hull_distance_equality": Number(clarke.hull_distance(chain.numpy(), true.numpy()).max(), ROUNDING, len(chain)),
+        "a2_hull_distance": Measurement(max(distances), 1e-8, n=points * samples),
+        "a2_hull_distance_one_piece": Measurement(max(single), 1e-8, n=points * samples),
+        "a2_hull_distance_odd_part": Measurement(clarke.hull_distance(true.numpy(), chain.numpy()).max(), ROUNDING, n=len(true)),
+        "a2_hull_distance_equality": Measurement(clarke.hull_distance(chain.numpy(), true.numpy()).max(), ROUNDING, n=len(chain)),
     }

@@ -24,16 +24,17 @@ def cell(parameters, context):
         time.sleep(0.05)
     t, error = errors(parameters.step_size, parameters.horizon)
     _, wrong = errors(parameters.step_size, parameters.horizon, rate=2.0)
-    return {"t": t, "error": error, "wrong": wrong}
+    return Evidence(arrays={"t": t, "error": error, "wrong": wrong})
 
 
 def gather(parameters, cells, context):
     """Largest errors of the coarsest and finest step size."""
-    coarse, *_, fine = cells.values()
+    found = [cell.arrays for cell in cells.values()]
+    coarse, *_, fine = found
     evidence = Evidence(arrays={"t": fine["t"], "error": fine["error"]})
-    evidence.arrays["step_sizes"] = np.array([c["t"][1] for c in cells.values()])
-    evidence.arrays["largest"] = np.array([c["error"].max() for c in cells.values()])
-    evidence.arrays["largest_wrong"] = np.array([c["wrong"].max() for c in cells.values()])
+    evidence.arrays["step_sizes"] = np.array([c["t"][1] for c in found])
+    evidence.arrays["largest"] = np.array([c["error"].max() for c in found])
+    evidence.arrays["largest_wrong"] = np.array([c["wrong"].max() for c in found])
     evidence.measure("error_coarse", coarse["error"].max(), error=1e-15)
     evidence.measure("error_fine", fine["error"].max(), error=1e-15)
     evidence.measure("error_wrong_rate", fine["wrong"].max(), error=1e-15)

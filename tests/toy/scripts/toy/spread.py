@@ -16,15 +16,9 @@ class Parameters(ParametersModel):
 
 
 def cell(parameters, context):
-    """Fair and biased signs."""
+    """Means of fair and of biased signs, with a normal interval for the fair ones."""
     fair = signs(context.rng("fair"), parameters.samples)
     biased = signs(context.rng("biased"), parameters.samples, probability=0.9)
-    return {"fair": fair, "biased": biased}
-
-
-def gather(parameters, cells, context):
-    """Both means, with a normal interval for the fair one."""
-    fair, biased = cells["all"]["fair"], cells["all"]["biased"]
     half = 1.96 / np.sqrt(fair.size)
     evidence = Evidence(arrays={"fair": fair}, runs=pd.DataFrame({"sample": np.arange(fair.size), "sign": fair}))
     evidence.measure("mean", fair.mean(), error=1e-15, interval=(fair.mean() - half, fair.mean() + half), n=fair.size)
@@ -33,4 +27,4 @@ def gather(parameters, cells, context):
 
 
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)
