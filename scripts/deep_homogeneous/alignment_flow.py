@@ -262,15 +262,12 @@ def explicit(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidenc
             found.append([each[close[..., -1]].ravel() for each in (ratio, ratio / np.exp(log_delta)[:, :, None])])
     Dichotomy.joined(at_bar).measure(evidence, "explicit_")
     large = Dichotomy.joined([dichotomy(p, parts[name], slice(p.swept.stop, p.swept.stop + 1)) for name in POWERS])
-    ratio, error, n = readings.smallest(large.deviation, large.deviation_error, large.valid)
-    evidence.measure("deviation_ratio_large_delta", ratio, error=error, n=n)
+    evidence.record("deviation_ratio_large_delta", readings.smallest(large.deviation, large.deviation_error, large.valid))
     excess = np.concatenate(excesses)
-    largest, _, n = readings.smallest(-excess, np.zeros_like(excess), np.isfinite(excess))
-    evidence.measure("gronwall_log_excess_max", -largest, error=0.02, n=n)
+    evidence.record("gronwall_log_excess_max", readings.largest(excess, 0.02, np.isfinite(excess)))
     for k, name in enumerate(("change_ratio_max", "change_ratio_degree_above")):
         every, errors = (np.concatenate([each[k] for each in found]) for found in (changes, change_errors))
-        largest, error, n = readings.smallest(-every, errors, np.isfinite(every))
-        evidence.measure(name, -largest, error=error, n=n)
+        evidence.record(name, readings.largest(every, errors, np.isfinite(every)))
 
 
 def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) -> None:
@@ -283,7 +280,7 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
         deviation = parts["control"][f"{name}_deviation"]
         x = np.broadcast_to(np.log(np.array(p.sweep)), deviation.shape)
         found = readings.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
-        readings.measure_rate(evidence, f"deviation_slope_{name}", found)
+        evidence.record(f"deviation_slope_{name}", found)
 
     escapes = {name: parts[f"escape_{name}"] for name in POWERS}
     gaps, errors = [], []
@@ -292,7 +289,7 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
         log_time = np.log(arrays["time"]) - (POWERS[name].degree - 2) * x
         use = np.isfinite(log_time) & (x <= math.log(1e-2))
         found = readings.rate(x, log_time, arrays["time_error"] / arrays["time"], use)
-        readings.measure_rate(evidence, f"escape_time_slope_{name}", found)
+        evidence.record(f"escape_time_slope_{name}", found)
         gaps.append(np.abs(arrays["time"][:, -1] / arrays["blow_up"] - 1))
         errors.append(arrays["time_error"][:, -1] / arrays["blow_up"] + reference.REFERENCE_RTOL)
         evidence.arrays |= {f"{name}_escape_log_time": log_time, f"{name}_escape_misalignment": arrays["misalignment"]}
@@ -323,9 +320,9 @@ def identities(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evide
     for name, norms in parts["gradient"].items():
         x = np.broadcast_to(np.log(np.array(p.sweep)), norms.shape)
         slopes[name] = readings.rate(x, np.log(norms), np.full(x.shape, 1e-12), x <= math.log(1e-2))
-    gap = max(abs(slopes[name].slope - (network.degree - 1)) for name, network in POWERS.items())
-    evidence.measure("gradient_slope_gap_max", gap, error=1e-9, n=sum(found.n for found in slopes.values()))
-    evidence.measure("gradient_slope_gap_mixture", abs(slopes["mixture"].slope - 2), error=1e-9, n=slopes["mixture"].n)
+    gap = max(abs(slopes[name].value - (network.degree - 1)) for name, network in POWERS.items())
+    evidence.measure("gradient_slope_gap_max", gap, error=1e-9, n=sum(found.n or 0 for found in slopes.values()))
+    evidence.measure("gradient_slope_gap_mixture", abs(slopes["mixture"].value - 2), error=1e-9, n=slopes["mixture"].n)
 
 
 if __name__ == "__main__":

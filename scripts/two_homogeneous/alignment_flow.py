@@ -376,12 +376,12 @@ def shadows(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
         taken = [arrays[key][rows, columns] for key in ("deltas", "deviation", "deviation_error")]
         kept.append([taken[0], taken[1][..., 0], taken[2][..., 0], arrays["largest_norm"][rows, 0]])
     pooled = measures.deviation_rate(*(np.concatenate(each) for each in zip(*kept, strict=True)), RESOLUTION)
-    readings.measure_rate(evidence, "shadowing_slope", pooled)
+    evidence.record("shadowing_slope", pooled)
     for name in ("permuted", "cubic"):
         deviation = parts["control"][f"{name}_deviation"]
         x = np.broadcast_to(np.log(np.array(p.control_deltas)), deviation.shape)
         found = readings.rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
-        readings.measure_rate(evidence, f"shadowing_slope_{name}", found)
+        evidence.record(f"shadowing_slope_{name}", found)
         evidence.measure(f"deviation_{name}_min", deviation[:, -1].min(), error=1e-4, n=len(deviation))
         evidence.arrays |= {f"{name}_{key}": parts["control"][f"{name}_{key}"] for key in ("deviation", "size")}
     evidence.arrays |= {"control_deltas": np.array(p.control_deltas), "fit_deltas": np.array(p.fit_deltas)}
@@ -420,8 +420,7 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
     evidence.measure("block_margin_start", before.min(initial=np.inf), error=1e-12, n=len(before))
     for name, parts_of, errors_of in (("min", margins, errors), ("large_delta", at_large, large_error)):
         joined = np.concatenate(parts_of)
-        margin, error, n = readings.smallest(joined, np.concatenate(errors_of), np.ones_like(joined, dtype=bool))
-        evidence.measure(f"block_margin_{name}", margin, error=error, n=n)
+        evidence.record(f"block_margin_{name}", readings.smallest(joined, np.concatenate(errors_of)))
     evidence.measure("block_cases_without_delta_bar", missing, error=0.0, n=cases)
     evidence.measure("block_residual_max", np.concatenate(residuals).max(), error=1e-12, n=len(np.concatenate(residuals)))
     evidence.measure("block_value_min", np.concatenate(values).min(), error=1e-12, n=len(np.concatenate(values)))
@@ -440,11 +439,11 @@ def escapes(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
         evidence.arrays |= {f"{name}_escape_time": scaled, f"{name}_escape_misalignment": arrays["misalignment"]}
     scaled, error, use = (np.concatenate(each) for each in zip(*kept, strict=True))
     x = np.broadcast_to(log_time, scaled.shape)
-    readings.measure_rate(evidence, "escape_time_slope_L2", readings.rate(x, scaled, error, use))
+    evidence.record("escape_time_slope_L2", readings.rate(x, scaled, error, use))
     every = readings.rate(x, scaled, error, np.isfinite(scaled))
-    readings.measure_rate(evidence, "escape_time_slope_any_alignment", every)
+    evidence.record("escape_time_slope_any_alignment", every)
     halved = readings.rate(x, 0.5 * scaled, error, use)
-    readings.measure_rate(evidence, "escape_time_slope_degree_one", halved)
+    evidence.record("escape_time_slope_degree_one", halved)
     evidence.measure("escapes_missing", int(np.isnan(scaled).sum()), error=0.0, n=scaled.size)
     evidence.arrays["escape_deltas"] = np.array(p.escape_deltas)
     measures.measure_evaluations(evidence, list(found.values()), p.escape_deltas)
@@ -460,7 +459,7 @@ def turning(p: Parameters, arrays: measures.Arrays, evidence: Evidence) -> None:
         found = readings.rate(
             x, np.log(turned), np.maximum(error / turned, 1e-6), (x <= math.log(1e-2)) & (turned >= 100 * error)
         )
-        readings.measure_rate(evidence, f"turning_slope_{name}", found)
+        evidence.record(f"turning_slope_{name}", found)
         evidence.arrays[f"{name}_turned"] = turned
         evidence.measure(f"turned_{name}", np.median(turned[:, -1]), error=float(error[:, -1].max()), n=len(turned))
     evidence.arrays["turning_deltas"] = np.array(p.turning_deltas)

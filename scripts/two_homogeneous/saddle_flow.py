@@ -19,7 +19,7 @@ from scipy.integrate import solve_ivp
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.readings import measure_rate, rate
+from flowcheck.measures.readings import rate
 from flowcheck.measures.statistics import slope_interval
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.zoo import power_net, two_layer
@@ -329,7 +329,7 @@ def slopes(p: Parameters, evidence: Evidence, frame: pd.DataFrame) -> None:
         fine, coarse = (runs[[f"{name}_{k}{suffix}" for k in fitted]].to_numpy() for suffix in ("", "_coarse"))
         moved = np.abs(np.log(coarse / fine))
         keep, x = moved <= 0.01, np.broadcast_to(np.log(scales[fitted]), fine.shape)
-        measure_rate(evidence, f"{name}_slope", rate(x, np.log(fine), moved, keep))
+        evidence.record(f"{name}_slope", rate(x, np.log(fine), moved, keep))
         evidence.measure(f"{name}_points_dropped", float((~keep).sum()), error=0.0, n=keep.size)
     x = np.log(p.departure_scales)
     for name in ("kink", "beside"):

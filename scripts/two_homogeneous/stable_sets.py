@@ -193,12 +193,12 @@ def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Found:
     path = flow.loss_flow(ncf.network, ncf.x, ncf.z, HALF_SUM, starts, p.delta, until=ends, rtol=1e-8)
     reached, distance = sets.nearest(path.direction, shown.maxima)
     growing = shown.points.value[shown.points.index == 0][predicted] > 0
-    agree, wrong = int((reached == predicted).sum()), int((reached == other).sum())
+    agree, wrong = (reached == predicted).numpy(), (reached == other).numpy()
     n = p.directions
     return {
         "early_directions": starts.numpy(),
-        "early_agreement": fraction(agree, n),
-        "early_agreement_labels_permuted": fraction(wrong, n),
+        "early_agreement": fraction(agree),
+        "early_agreement_labels_permuted": fraction(wrong),
         "early_phase_mismatches": Measurement.count(int(((path.ended_by == 0) != growing).sum()), n),
         "early_distance_median": Measurement(float(distance.median()), 1e-7, n=n),
     }

@@ -1,5 +1,5 @@
 """From arrays to measurements.
 
-statistics    Clopper-Pearson, Student, common slopes       readings    extremes and rates of many runs
-enclosure     rigorous maxima by interval arithmetic
+statistics    Clopper-Pearson, Student, common slopes       readings      extreme, median, fraction, count, rate
+enclosure     rigorous maxima by interval arithmetic      refinement    errors as changes between two tolerances
 """

@@ -1,56 +1,109 @@
-"""Readings of many runs: the extreme of a column, a rate with its interval."""
+"""Readings of many runs, one number each: an extreme, a median, a fraction, a count, a rate. Each is a `Measurement`.
+
+Entries that are NaN say that a run does not speak of the matter; they are passed over, and `n` counts the others. A reading of
+nothing is NaN with n = 0, which no claim passes.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from flowcheck.measures.statistics import clopper_pearson, common_slope
-from flowcheck.pipeline.evidence import Evidence, Measurement
+from flowcheck.pipeline.evidence import Measurement
+
+NOTHING = Measurement(math.nan, 0.0, n=0)
 
 
-@dataclass(frozen=True)
-class Rate:
-    """A fitted slope with its interval, a bound on its numerical error, the points behind it and those dropped."""
+def largest(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    where: Bool[np.ndarray, "*#s"] | None = None,
+) -> Measurement:
+    """The largest value, with the error of that one.
 
-    slope: float
-    interval: tuple[float, float]
-    error: float
-    n: int
-    dropped: int
+    >>> largest(np.array([1.0, 3.0, np.nan]), np.array([0.1, 0.2, 0.3]))
+    Measurement(value=3.0, error=0.2, interval=None, n=2)
+    """
+    return _chosen(values, errors, where, lambda kept: int(kept.argmax()))
+
+
+def smallest(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    where: Bool[np.ndarray, "*#s"] | None = None,
+) -> Measurement:
+    """The smallest value, with the error of that one."""
+    return _chosen(values, errors, where, lambda kept: int(kept.argmin()))
+
+
+def _chosen(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    where: Bool[np.ndarray, "*#s"] | None,
+    position: Callable[[Float[np.ndarray, " n"]], int],
+) -> Measurement:
+    kept, bounds = _spoken(values, errors, where)
+    if not kept.size:
+        return NOTHING
+    chosen = position(kept)
+    return Measurement(kept[chosen], bounds[chosen], n=kept.size)
+
+
+def median(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    where: Bool[np.ndarray, "*#s"] | None = None,
+) -> Measurement:
+    """The median. Its error is the largest of the errors: the median moves by no more than the entry that moves most.
+
+    >>> median(np.array([1.0, 2.0, 9.0]), 0.5)
+    Measurement(value=2.0, error=0.5, interval=None, n=3)
+    """
+    kept, bounds = _spoken(values, errors, where)
+    return Measurement(float(np.median(kept)), float(bounds.max()), n=kept.size) if kept.size else NOTHING
+
+
+def _spoken(
+    values: Shaped[np.ndarray, "*s"], errors: Float[np.ndarray, "*#s"] | float, where: Bool[np.ndarray, "*#s"] | None
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    values = np.asarray(values, dtype=float)
+    use = ~np.isnan(values) & (True if where is None else where)
+    return values[use], np.broadcast_to(np.asarray(errors, dtype=float), values.shape)[use]
+
+
+def count(hits: Bool[np.ndarray, "*s"]) -> Measurement:
+    """How many there are, out of how many.
+
+    >>> count(np.array([True, False, True]))
+    Measurement(value=2.0, error=0.0, interval=None, n=3)
+    """
+    return Measurement.count(int(np.sum(hits)), int(np.size(hits)))
+
+
+def fraction(hits: Bool[np.ndarray, "*s"]) -> Measurement:
+    """The share of hits with its Clopper-Pearson interval of 95 %; NaN of nothing.
+
+    >>> fraction(np.array([True] * 3 + [False])).value
+    0.75
+    """
+    number, n = int(np.sum(hits)), int(np.size(hits))
+    return Measurement(number / n, 0.0, clopper_pearson(number, n), n) if n else NOTHING
 
 
 def rate(
     x: Float[np.ndarray, "s p"], y: Float[np.ndarray, "s p"], error: Float[np.ndarray, "s p"], use: Bool[np.ndarray, "s p"]
-) -> Rate:
-    """One slope of y on x for all rows, each with an intercept of its own; `error` bounds that of y.
+) -> Measurement:
+    """One slope of y on x for all rows, each with an intercept of its own, and its interval of 95 %; `error` bounds that of y.
 
-    NaN and no points where no row keeps three of them: such a rule leaves nothing to judge.
+    `use` is a rule written down before; n counts the points that it keeps. NaN where no row keeps three of them: such a rule
+    leaves nothing to judge.
     """
     if int(use.sum()) < 3 or int(use.sum(axis=1).max()) < 3:
-        return Rate(math.nan, (math.nan, math.nan), 0.0, 0, int(use.size))
+        return Measurement(math.nan, 0.0, (math.nan, math.nan), 0)
     slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
     span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
-    return Rate(slope, interval, 2 * float(np.where(use, error, 0.0).max()) / span, n, int(use.size - n))
-
-
-def smallest(
-    values: Float[np.ndarray, "*s"], errors: Float[np.ndarray, "*s"], use: Bool[np.ndarray, "*s"]
-) -> tuple[float, float, int]:
-    """The smallest of the values in use, its error, and how many they are; NaN and 0 if there is none."""
-    if not use.any():
-        return math.nan, 0.0, 0
-    kept, kept_errors = values[use], errors[use]
-    return float(kept.min()), float(kept_errors[kept.argmin()]), int(use.sum())
-
-
-def fraction(hits: int, n: int) -> Measurement:
-    """The share of `hits` among `n`, with its Clopper-Pearson interval of 95 %."""
-    return Measurement(hits / n, 0.0, clopper_pearson(hits, n), n)
-
-
-def measure_rate(evidence: Evidence, name: str, found: Rate) -> None:
-    evidence.measure(name, found.slope, error=found.error, interval=found.interval, n=found.n)
+    return Measurement(slope, 2 * float(np.where(use, error, 0.0).max()) / span, interval, n)

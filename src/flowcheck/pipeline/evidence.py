@@ -151,6 +151,10 @@ class Evidence:
             raise ValueError(f"metric {name!r} is recorded twice")
         self.metrics[name] = Measurement(float(value), float(error), interval, None if n is None else int(n))
 
+    def record(self, name: str, measurement: Measurement) -> None:
+        """Record one number. Raises ValueError if the name is taken."""
+        self.add({name: measurement})
+
     def add(self, found: Found) -> None:
         """Record what one part of a study found: measurements as metrics, arrays as arrays.
 

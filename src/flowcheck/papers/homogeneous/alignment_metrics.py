@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowcheck.alignment.reference import COLLAPSE
-from flowcheck.measures.readings import Rate, measure_rate, rate, smallest
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.measures.readings import count, largest, rate, smallest
+from flowcheck.pipeline.evidence import Evidence, Measurement
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -33,7 +33,7 @@ def deviation_rate(
     error: Float[np.ndarray, "s p"],
     size: Float[np.ndarray, " s"],
     resolution: float = 100.0,
-) -> Rate:
+) -> Measurement:
     r"""Slope of $\ln\|s-u\|$ on $\ln\delta$.
 
     Points are kept by a rule: the deviation is below a hundredth of the `size` of u, where its expansion in $\delta^L$ starts
@@ -122,14 +122,12 @@ class Dichotomy:
     def measure(self, evidence: Evidence, prefix: str = "") -> None:
         """Worst deviation, excess and margin of the valid ones."""
         for name in ("deviation", "excess"):
-            value, error, n = smallest(-getattr(self, name), getattr(self, f"{name}_error"), self.valid)
-            evidence.measure(f"{prefix}{name}_ratio_max", -value, error=error, n=n)
+            evidence.record(f"{prefix}{name}_ratio_max", largest(getattr(self, name), getattr(self, f"{name}_error"), self.valid))
         self.measure_margin(evidence, f"{prefix}dichotomy_margin_min")
 
     def measure_margin(self, evidence: Evidence, name: str) -> None:
         """The smallest margin of the valid ones: what the claim is judged by, and so are its controls."""
-        value, error, n = smallest(self.margin, self.margin_error, self.valid)
-        evidence.measure(name, value, error=error, n=n)
+        evidence.record(name, smallest(self.margin, self.margin_error, self.valid))
 
 
 def _fields(one: Dichotomy) -> tuple[np.ndarray, ...]:
@@ -140,7 +138,7 @@ def measure_endings(evidence: Evidence, parts: Sequence[Arrays]) -> None:
     """How many NCF flows end in each way; the largest KKT residual; the smallest NCF where u does not end at 0."""
     branch = np.concatenate([arrays["branch"] for arrays in parts])
     for number, name in enumerate(("direction", "collapse", "rest")):
-        evidence.measure(f"cases_{name}", int((branch == number).sum()), error=0.0, n=len(branch))
+        evidence.record(f"cases_{name}", count(branch == number))
     residual = np.concatenate([arrays["residual"] for arrays in parts])
     evidence.measure("kkt_residual_max", residual.max(), error=1e-12, n=len(residual))
     value = np.concatenate([arrays["value"] for arrays in parts])[branch != COLLAPSE]
@@ -152,7 +150,7 @@ def measure_sweep(evidence: Evidence, sweeps: Sequence[Dichotomy]) -> None:
     close = [one.close() for one in sweeps]
     found = [one.valid.any(axis=1) for one in close]
     missing = sum(int((one.valid.any(axis=1) & ~there).sum()) for one, there in zip(sweeps, found, strict=True))
-    evidence.measure("cases_without_delta_bar", missing, error=0.0, n=sum(int(there.sum()) for there in found) + missing)
+    evidence.record("cases_without_delta_bar", Measurement.count(missing, sum(int(there.sum()) for there in found) + missing))
     Dichotomy.joined(close).measure(evidence)
 
 
@@ -169,8 +167,7 @@ def measure_deviation_rate(
     deltas = arrays["deltas"][rows, columns]
     deviation, error = arrays["deviation"][rows, columns, 0], arrays["deviation_error"][rows, columns, 0]
     size = arrays["largest_norm"][rows, 0]
-    found = deviation_rate(deltas, deviation, error, size, resolution)
-    measure_rate(evidence, name, found)
+    evidence.record(name, deviation_rate(deltas, deviation, error, size, resolution))
     evidence.arrays |= {f"{name}_deltas": deltas[0], f"{name}_deviation": deviation / size[:, None]}
 
 

@@ -1,0 +1,79 @@
+"""Refinement: the error of a number is its change between two tolerances, step sizes or resolutions.
+
+The change bounds the error of the finer number if the coarser one is at least twice as far from the limit: a tolerance that is
+ten times as large, or a step twice as large, with any method of order one or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from flowcheck.measures import readings
+from flowcheck.pipeline.evidence import Measurement
+
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Relative: no number is taken to be known better than this, even where two tolerances agree to the last digit."""
+
+
+def change(fine: Shaped[np.ndarray, "*s"], coarse: Shaped[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+    """How far the numbers move on refinement, entry by entry, and never less than their rounding.
+
+    NaN where both say nothing, infinite where one of them does.
+
+    >>> change(np.array([1.0, np.nan, 2.0]), np.array([1.5, np.nan, np.nan]))
+    array([0.5, nan, inf])
+    """
+    fine, coarse = np.asarray(fine, dtype=float), np.asarray(coarse, dtype=float)
+    silent = np.isnan(fine), np.isnan(coarse)
+    with np.errstate(invalid="ignore"):
+        moved = np.where(fine == coarse, 0.0, np.abs(fine - coarse))  # an infinity that stays has not moved
+    size = np.where(np.isfinite(fine), np.abs(fine), 0.0)
+    found = np.maximum(moved, np.maximum(ROUNDING * size, np.finfo(np.float64).tiny))
+    return np.where(silent[0] & silent[1], np.nan, np.where(silent[0] | silent[1], np.inf, found))
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Numbers and how far each of them moved on refinement."""
+
+    value: Float[np.ndarray, "*s"]
+    error: Float[np.ndarray, "*s"]
+
+    @classmethod
+    def of(cls, fine: Shaped[np.ndarray, "*s"], coarse: Shaped[np.ndarray, "*s"]) -> Refined:
+        """The finer numbers, with their changes."""
+        return cls(np.asarray(fine, dtype=float), change(fine, coarse))
+
+    def largest(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
+        """The largest, with its own change."""
+        return readings.largest(self.value, self.error, where)
+
+    def smallest(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
+        """The smallest, with its own change."""
+        return readings.smallest(self.value, self.error, where)
+
+    def median(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
+        """The median, with the largest change."""
+        return readings.median(self.value, self.error, where)
+
+    def number(self) -> Measurement:
+        """The one number that there is. Raises ValueError if there are several."""
+        if self.value.size != 1:
+            raise ValueError(f"one number was asked for, and there are {self.value.size}")
+        return Measurement(self.value.item(), self.error.item())
+
+
+def refined(measure: Callable[[Any], Mapping[str, np.ndarray]], fine: Any, coarse: Any) -> dict[str, Refined]:
+    """What `measure` finds with the setting `fine`, with the change from the setting `coarse`, by name.
+
+    Raises ValueError if the two runs do not find the same names.
+    """
+    first, second = measure(fine), measure(coarse)
+    if first.keys() != second.keys():
+        raise ValueError(f"refinement finds different numbers: {sorted(first.keys() ^ second.keys())}")
+    return {name: Refined.of(value, second[name]) for name, value in first.items()}

@@ -1,0 +1,99 @@
+"""Readings of many runs, and errors by refinement."""
+
+import math
+
+import numpy as np
+import pytest
+
+from flowcheck.measures import readings
+from flowcheck.measures.refinement import ROUNDING, Refined, change, refined
+from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.pipeline.evidence import Measurement
+
+VALUES, ERRORS = np.array([2.0, np.nan, -1.0, 5.0]), np.array([0.1, 0.2, 0.3, 0.4])
+
+
+def test_an_extreme_has_the_error_of_its_own_run():
+    assert readings.largest(VALUES, ERRORS) == Measurement(5.0, 0.4, n=3)
+    assert readings.smallest(VALUES, ERRORS) == Measurement(-1.0, 0.3, n=3)
+    assert readings.largest(VALUES, 0.5) == Measurement(5.0, 0.5, n=3)
+
+
+def test_a_reading_is_of_the_runs_that_are_asked():
+    asked = np.array([True, True, True, False])
+    assert readings.largest(VALUES, ERRORS, asked) == Measurement(2.0, 0.1, n=2)
+    assert readings.median(VALUES, ERRORS, asked) == Measurement(0.5, 0.3, n=2)
+
+
+@pytest.mark.parametrize("reading", [readings.largest, readings.smallest, readings.median])
+@pytest.mark.parametrize("values, asked", [(VALUES, np.zeros(4, dtype=bool)), (np.full(4, np.nan), None), (np.zeros(0), None)])
+def test_a_reading_of_nothing_is_no_number(reading, values, asked):
+    found = reading(values, 0.1, asked)
+    assert math.isnan(found.value)
+    assert found.n == 0
+
+
+def test_a_median_moves_by_no_more_than_the_entry_that_moves_most():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        values, moves = rng.normal(size=9), 0.3 * rng.normal(size=9)
+        found = readings.median(values, np.abs(moves))
+        assert abs(float(np.median(values + moves)) - found.value) <= found.error
+
+
+def test_a_fraction_has_the_interval_of_clopper_and_pearson():
+    hits = np.array([True, True, False])
+    assert readings.fraction(hits) == Measurement(2 / 3, 0.0, clopper_pearson(2, 3), 3)
+    assert readings.fraction(np.zeros(0, dtype=bool)).n == 0
+    assert readings.count(hits) == Measurement(2, 0.0, n=3)
+
+
+def test_a_rate_is_the_slope_of_what_the_rule_keeps():
+    x = np.tile(np.arange(6.0), (2, 1))
+    y = 3 * x + np.array([[1.0], [-7.0]])
+    y[:, -1] = 100.0  # left out by the rule
+    found = readings.rate(x, y, np.full(x.shape, 0.1), x < 5)
+    assert found.value == pytest.approx(3.0)
+    assert found.n == 10
+    assert found.error == pytest.approx(2 * 0.1 / 4)
+    assert readings.rate(x, y, np.zeros_like(x), x < 2).n == 0
+
+
+def test_refinement_is_the_change_between_two_tolerances():
+    assert change(np.array([1.0]), np.array([1.25]))[0] == 0.25
+    assert change(np.array([np.inf]), np.array([np.inf]))[0] == np.finfo(float).tiny
+    assert change(np.array([1.0]), np.array([np.nan]))[0] == np.inf
+    assert change(np.array([np.nan]), np.array([1.0]))[0] == np.inf
+    assert np.isnan(change(np.array([np.nan]), np.array([np.nan]))[0])
+
+
+def test_two_tolerances_that_agree_to_the_last_digit_leave_rounding():
+    assert change(np.array([3.0]), np.array([3.0]))[0] == 3 * ROUNDING
+    assert change(np.zeros(1), np.zeros(1))[0] > 0
+
+
+def test_the_change_bounds_the_error_of_the_finer_number():
+    """Trapezoidal rule: halving the step divides the error by four, so the change is three times the error that is left."""
+
+    def integral(n):
+        x = np.linspace(0.0, 1.0, n + 1)
+        return {"sine": np.array(np.trapezoid(np.sin(x), x)), "root": np.array(np.trapezoid(np.sqrt(x), x))}
+
+    found = refined(integral, 64, 32)
+    for name, exact in (("sine", 1 - math.cos(1.0)), ("root", 2 / 3)):
+        number = found[name].number()
+        assert abs(number.value - exact) <= number.error <= 4 * abs(number.value - exact)
+
+
+def test_refinement_refuses_runs_that_find_different_numbers():
+    with pytest.raises(ValueError, match=r"refinement finds different numbers: \['b'\]"):
+        refined(lambda fine: {"a": np.zeros(1)} | ({"b": np.zeros(1)} if fine else {}), True, False)
+
+
+def test_refined_numbers_are_read_with_their_own_changes():
+    found = Refined.of(np.array([1.0, 4.0]), np.array([1.5, 4.1]))
+    assert found.largest().error == pytest.approx(0.1)
+    assert found.smallest().error == 0.5
+    assert found.median() == Measurement(2.5, 0.5, n=2)
+    with pytest.raises(ValueError, match="one number was asked for, and there are 2"):
+        found.number()
