@@ -97,7 +97,7 @@ def test_the_deviation_has_order_l_and_the_prefactor_of_the_first_variation():
     assert float(run.u[0, -1, 0, 0]) == pytest.approx(1.5, rel=1e-8)
     deviation, error = (part.deviation()[..., -1].numpy() for part in (run, coarse))
     found = measures.deviation_rate(deltas.numpy(), deviation, np.abs(deviation - error), np.array([1.5]))
-    assert found.slope == pytest.approx(3.0, abs=0.02)
+    assert found.value == pytest.approx(3.0, abs=0.02)
     u = 1.5
     assert deviation[0, -1] / 1e-9 == pytest.approx(u**2 * (u**2 - 1) / 2, rel=1e-3)
 
@@ -107,7 +107,7 @@ def test_a_slope_drops_points_by_its_rule_and_counts_them():
     deviation = 3.0 * deltas**2
     error = np.full_like(deviation, 1e-10)
     found = measures.deviation_rate(deltas, deviation, error, np.array([1.0]))
-    assert found.slope == pytest.approx(2.0, abs=1e-12)
+    assert found.value == pytest.approx(2.0, abs=1e-12)
     # 3 and 3e-2 are above a hundredth; 3e-8 and 3e-10 are within a hundred times 1e-10 or close: 3e-8 stays, 3e-10 goes
     assert (found.n, found.dropped) == (3, 3)
 
@@ -155,7 +155,7 @@ def test_teachers_without_outputs_are_drawn_again():
 def test_a_rule_that_keeps_no_point_leaves_no_slope():
     deltas = np.logspace(-1, -3, 5)[None]
     found = measures.deviation_rate(deltas, np.full_like(deltas, 0.5), np.zeros_like(deltas), np.array([1.0]))
-    assert math.isnan(found.slope)
+    assert math.isnan(found.value)
     assert (found.n, found.dropped) == (0, 5)
 
 

@@ -12,7 +12,7 @@ from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.figures import display, plotting
 from flowcheck.pipeline.figures.notebook import run_notebook
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
 REQUEST = re.compile(
     r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)\s*=\s*["']?(?:https?:)?//|@import|url\(\s*["']?https?:|from\s+["']https?:"""

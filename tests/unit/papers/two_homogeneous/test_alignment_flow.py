@@ -15,7 +15,7 @@ from flowcheck.pipeline.experiment import Context
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.schema import expand_braces
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 CONFIG = yaml.safe_load((ROOT / "config/experiments/two_homogeneous.yaml").read_text())["experiments"]["alignment_flow"]
 CLAIMS = [
     Claim.model_validate(claim)

@@ -197,7 +197,7 @@ def test_the_digest_is_the_same_in_every_process(code):
 
 # ------------------------------------------------------------------------------------------------- the project's own experiments
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = sorted(path.relative_to(ROOT) for path in (ROOT / "scripts").glob("*/*.py"))
 WINGS = {
     *("networks/feed_forward", "networks/linear", "data/synthetic", "correlation/ncf", "correlation/clarke", "descent/native"),

@@ -13,7 +13,7 @@ from flowcheck.pipeline.experiment import main
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.schema import expand_braces
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 CONFIG = yaml.safe_load((ROOT / "config/experiments/deep_homogeneous.yaml").read_text())["experiments"]
 CLAIMS = [Claim.model_validate(claim) for claim in yaml.safe_load((ROOT / "config/claims/deep_homogeneous.yaml").read_text())]
 

@@ -10,7 +10,7 @@ import yaml
 from flowcheck.__main__ import main
 from flowcheck.pipeline.schema import json_schemas
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = {"project": ROOT / "config", "toy": ROOT / "tests" / "toy" / "config"}
 FILES = {
     f"{project}/{path.relative_to(folder)}": path

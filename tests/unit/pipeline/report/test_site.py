@@ -349,7 +349,7 @@ def texts(content: object) -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["claims", "deviations", "experiments"])
 def test_every_formula_of_the_project_itself_converts(kind: str) -> None:
     renderer = Renderer()
-    for path in (Path(__file__).resolve().parents[2] / "config" / kind).glob("*.yaml"):
+    for path in (Path(__file__).resolve().parents[4] / "config" / kind).glob("*.yaml"):
         for text in texts(yaml.safe_load(path.read_text())):
             renderer.block(text)
     assert not renderer.problems
