@@ -109,7 +109,10 @@ class Study:
         and right-hand sides, `evaluations`, up to there. `value` and `blow_up` of the NCF flows, [R].
         """
         rows = self.growing()
-        row, scales = rows.repeat_interleave(len(deltas)), torch.tensor(deltas, dtype=self.x.dtype).repeat(len(rows))
+        row, scales = (
+            rows.repeat_interleave(len(deltas)),
+            torch.tensor(deltas, dtype=self.x.dtype, device=self.x.device).repeat(len(rows)),
+        )
         length = self.ends.steps.arc.nan_to_num(0.0).amax(dim=1)[row]
         length = length + 10 * (1 - scales.log()) / (self.network.degree * self.ends.value[row])
         until = [loss_ratio_below(ratio)]
@@ -122,7 +125,7 @@ class Study:
             self.losses[0],
             self.cases.starts[both],
             scales.repeat(2),
-            rtol=torch.tensor([self.rtol, 10 * self.rtol], dtype=scales.dtype).repeat_interleave(len(row)),
+            rtol=torch.tensor([self.rtol, 10 * self.rtol], dtype=scales.dtype, device=scales.device).repeat_interleave(len(row)),
             until=until,
             length=length.repeat(2),
         )
@@ -143,7 +146,7 @@ class Study:
 
         The NCF flow beside it, `ncf_time` and `ncf_misalignment`.
         """
-        case, scales = int(self.growing()[0]), torch.tensor(deltas, dtype=self.x.dtype)
+        case, scales = int(self.growing()[0]), torch.tensor(deltas, dtype=self.x.dtype, device=self.x.device)
         starts, until = self.cases.starts[case].expand(len(deltas), -1), [loss_ratio_below(0.99)]
         path = loss_flow(
             self.network, self.x, self.cases.y[case], self.losses[0], starts, scales, until=until, keep_steps=True, rtol=1e-7

@@ -29,7 +29,7 @@ class KktPoints:
         for row in torch.argsort(self.value, descending=True).tolist():
             if self.converged[row] and all(float((self.points[row] - self.points[k]).norm()) > tolerance for k in kept):
                 kept.append(row)
-        return torch.tensor(kept, dtype=torch.int64)
+        return torch.tensor(kept, dtype=torch.int64, device=self.points.device)
 
 
 def ascend(
@@ -96,7 +96,7 @@ def largest_jacobian(network: Network, x: Float[Tensor, "n d"], starts: Float[Te
     """
     u, best = unit(starts), 0.0
     for _ in range(30):
-        rows = torch.stack([network.pull(u, x, row) for row in torch.eye(len(x)).to(x)], dim=1)
+        rows = torch.stack([network.pull(u, x, row) for row in torch.eye(len(x), dtype=x.dtype, device=x.device)], dim=1)
         best = max(best, float(torch.linalg.matrix_norm(rows, ord=2).max()))
         _, gradient = network.forward_and_pull(u, x, lambda h: h)
         u = unit(u + gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(STALLED))

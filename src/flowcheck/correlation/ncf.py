@@ -81,8 +81,12 @@ class Correlation:
         # not torch.func: it imports the compiler of torch, a second
         hessian = torch.autograd.functional.hessian(value, direction)  # type: ignore[no-untyped-call]
         multiplier = self.gradient(direction[None])[0] @ direction
-        basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u)).to(u)], dim=1))[0][:, 1 : len(u)]
-        return torch.linalg.eigvalsh(basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1).to(u))
+        basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u), dtype=u.dtype, device=u.device)], dim=1))[0][
+            :, 1 : len(u)
+        ]
+        return torch.linalg.eigvalsh(
+            basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1, dtype=u.dtype, device=u.device)
+        )
 
     @functools.cached_property
     def upper_bound(self) -> float:

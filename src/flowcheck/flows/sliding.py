@@ -231,7 +231,7 @@ def _combine(normals: Tensor, coefficients: Tensor) -> Tensor:
 class _Branch(Activation):
     """b z, or b z + shift, with fixed factors b [S, rows, n]."""
 
-    factors: Tensor = field(default_factory=lambda: torch.ones(()))
+    factors: Tensor = field(default_factory=lambda: torch.ones((), device="cpu"))
     shift: Tensor | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ class _Branch(Activation):
 class _Frozen(FeedForward):
     """A feed-forward network whose kinked activations are b z, or b z + shift; b and shift the columns of `branch` [S, M]."""
 
-    branch: Tensor = field(default_factory=lambda: torch.zeros(()))
+    branch: Tensor = field(default_factory=lambda: torch.zeros((), device="cpu"))
     shift: Tensor | None = None
 
     def __post_init__(self) -> None:

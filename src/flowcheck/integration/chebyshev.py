@@ -88,13 +88,13 @@ class _Run:
     def __init__(self, rhs: Rhs, start: Tensor, lengths: Tensor, rtol: float) -> None:
         self.rhs, self.lengths, self.rtol = rhs, lengths, rtol
         self.y, self.s = start.clone(), torch.zeros_like(lengths)
-        self.evaluations, self.steps, self.rejected = (torch.zeros(len(start), dtype=torch.int64) for _ in range(3))
-        everything = torch.arange(len(start))
+        self.evaluations, self.steps, self.rejected = (torch.zeros_like(lengths, dtype=torch.int64) for _ in range(3))
+        everything = torch.arange(len(start), device=start.device)
         self.slope = self._f(self.y, everything)
         self.axis, self.radius, self.age = self.slope.clone(), torch.zeros_like(lengths), torch.zeros_like(everything)
         self._estimate_radius(everything, iterations=20)
         self.last_error = torch.ones_like(lengths)
-        first = torch.sqrt(torch.tensor(rtol)) * self.y.norm(dim=-1) / self.slope.norm(dim=-1).clamp_min(1e-300)
+        first = math.sqrt(rtol) * self.y.norm(dim=-1) / self.slope.norm(dim=-1).clamp_min(1e-300)
         self.h = torch.minimum(first, 1 / self.radius)
 
     @property

@@ -181,14 +181,14 @@ class FeedForward(Network):
         layers, readout, last = list(self.layers), 1.0, self.layers[-1]
         if len(layers) > 1 and last.fixed is not None and last.rows == 1 and last.activation.is_identity:
             layers.pop()
-            row = torch.tensor(last.fixed[0], dtype=torch.float64)
+            row = torch.tensor(last.fixed[0], dtype=torch.float64, device="cpu")
             readout = float(row.abs().max() if layers[-1].activation.power >= 2 else row.norm())
         elif layers[-1].activation.power < 2:
             readout = math.sqrt(layers[-1].rows)
         constant = 1.0
         for layer in layers:
             if layer.fixed is not None:
-                constant *= float(torch.linalg.matrix_norm(torch.tensor(layer.fixed, dtype=torch.float64), ord=2))
+                constant *= float(torch.linalg.matrix_norm(torch.tensor(layer.fixed, dtype=torch.float64, device="cpu"), ord=2))
             constant = (constant * max(1.0, abs(layer.activation.slope))) ** layer.activation.power
         return constant * readout
 
