@@ -40,7 +40,11 @@ def rate(
 def smallest(
     values: Float[np.ndarray, "*s"], errors: Float[np.ndarray, "*s"], use: Bool[np.ndarray, "*s"]
 ) -> tuple[float, float, int]:
-    """The smallest of the values in use, its error, and how many they are; NaN and 0 if there is none."""
+    """The smallest of the values in use, its error, and how many they are; NaN and 0 if there is none.
+
+    >>> smallest(np.array([3.0, 1.0, 2.0]), np.array([0.1, 0.2, 0.3]), np.array([True, False, True]))
+    (2.0, 0.3, 2)
+    """
     if not use.any():
         return math.nan, 0.0, 0
     kept, kept_errors = values[use], errors[use]
