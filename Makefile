@@ -5,6 +5,7 @@
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one
 #   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5); 10 minutes on an idle machine
+#   make new          the skeleton of an experiment (PAPER=name EXPERIMENT=name); it runs and is judged as it stands
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
 #   make lock         compile requirements.lock from pyproject.toml (maintainers; needs pip-tools on the PATH)
 #   make clean        delete everything generated: results, logs, caches, the environment
@@ -22,7 +23,7 @@ IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce smoke test bench lint lock clean
+.PHONY: help env reproduce smoke test new bench lint lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,6 +50,9 @@ smoke: env
 
 test: env
 	$(IN_ENV) python -m pytest -n $(WORKERS) --dist loadfile
+
+new: env
+	@$(IN_ENV) python -m flowcheck new "$(PAPER)" "$(EXPERIMENT)"
 
 # an environment of its own, so that the peers never change what the pipeline runs on
 $(BENCH_STAMP): requirements.lock requirements-bench.txt

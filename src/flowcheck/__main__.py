@@ -1,4 +1,4 @@
-"""The pipeline's own commands, called by the rules: ``python -m flowcheck judge|ledger|notebook|report|expected|schemas``."""
+"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|schemas|new``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
 
     schemas = commands.add_parser("schemas", help="write config/schema/*.json from the models")
     schemas.add_argument("--check", action="store_true", help="fail if they are stale instead")
+
+    new = commands.add_parser("new", help="write the skeleton of a new experiment: script, notebook, config entry, claim")
+    new.add_argument("paper")
+    new.add_argument("experiment")
 
     arguments = parser.parse_args(argv)
     try:
@@ -122,6 +126,16 @@ def _schemas(arguments: argparse.Namespace) -> int:
     return 1 if stale else 0
 
 
+def _new(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.skeleton import write_skeleton
+
+    paper, experiment = arguments.paper, arguments.experiment
+    written = write_skeleton(Path(), paper, experiment)
+    print("\n".join(f"wrote {path}" for path in written))
+    print(f"run it: snakemake --cores 2 --config scale=smoke papers={paper}")
+    return 0
+
+
 _COMMANDS = {
     "judge": _judge,
     "ledger": _ledger,
@@ -129,6 +143,7 @@ _COMMANDS = {
     "notebook": _notebook,
     "expected": _expected,
     "schemas": _schemas,
+    "new": _new,
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,14 @@ Normalisation = Literal["half_sum", "half_mean", "mean", "sum"]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of n outputs. Raises ValueError for a normalisation that the kind does not have, or a scale that is not positive."""
+    """A loss of n outputs. Raises ValueError for a normalisation that the kind does not have, or a scale that is not positive.
+
+    >>> outputs, y = torch.tensor([[1.0, 3.0]]), torch.tensor([0.0, 1.0])
+    >>> HALF_SUM.value(outputs, y).item()  # (1 + 4) / 2
+    2.5
+    >>> HALF_SUM.residual(outputs, y).tolist()
+    [[-1.0, -2.0]]
+    """
 
     kind: Literal["square", "logistic"]
     normalisation: Normalisation

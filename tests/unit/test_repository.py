@@ -11,7 +11,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CODE_FOLDERS = ("config", "scripts", "notebooks", "src", "workflow", "profiles")
 TEXT = {".py", ".yaml", ".yml", ".json", ".ipynb", ".smk", ".html", ".css", ".js", ".rst"}
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md"),
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
 
 
 def committed() -> list[Path]:

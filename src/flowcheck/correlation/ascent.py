@@ -44,6 +44,15 @@ def ascend(
     $\eta$ is 1 and is halved, for one start, where a step does not increase N: with z of both signs the full step can cycle.
     Where N changes by no more than rounding, a step must lower the KKT residual instead. A row is done when this residual is
     below `tolerance`, or where the gradient vanishes.
+
+    $\mathcal N(u)=u_1^2+2u_2^2$ where both are positive: every ascent from there ends at e_2; one from e_1 stays, at a saddle.
+
+    >>> from flowcheck.networks.zoo import power_net
+    >>> x, z = torch.eye(2, dtype=torch.float64), torch.tensor([1.0, 2.0], dtype=torch.float64)
+    >>> starts = torch.tensor([[1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    >>> ends = ascend(Correlation(power_net(units=1, inputs=2, power=2), x, z), starts)
+    >>> ends.points.abs().round(decimals=6).tolist(), ends.converged.tolist()
+    ([[0.0, 1.0], [1.0, 0.0]], [True, True])
     """
     ends, rows, running, count = unit(starts), torch.arange(len(starts), device=starts.device), correlation, 0
     u, eta = ends, torch.ones_like(starts[:, :1])

@@ -25,6 +25,16 @@ class Correlation:
     r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k].
 
     x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row.
+
+    One squared ReLU neuron on the inputs e_1, e_2, so $\mathcal N(u)=\max(u_1,0)^2+2\max(u_2,0)^2$; e_2 is a KKT point:
+
+    >>> from flowcheck.networks.zoo import power_net
+    >>> correlation = Correlation(power_net(units=1, inputs=2, power=2), torch.eye(2), torch.tensor([1.0, 2.0]))
+    >>> u = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    >>> correlation.value(u).tolist()
+    [41.0, 2.0]
+    >>> (correlation.kkt_residual(u) < 1e-6).tolist()
+    [False, True]
     """
 
     network: Network

@@ -113,6 +113,16 @@ def gradient_descent(
             networks, other devices and machines without a C compiler are served as ever, and the path's `mode` says why.
 
     Raises ValueError if sizes do not fit, a step size is not positive, or the initial loss is not finite.
+
+    Example: fit y = 1 by ab from a = b = 1/2. The residual is 3/4, so one step of 0.1 adds 0.1 * 3/4 * 1/2 to each weight.
+
+    >>> from flowcheck.losses import HALF_SUM
+    >>> from flowcheck.networks.zoo import deep_linear
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> start = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    >>> path = gradient_descent(deep_linear([1], 1), one, one[0], HALF_SUM, start, step_size=0.1, steps=1)
+    >>> path.last.tolist(), path.loss[:, 0].tolist()
+    ([[0.5375, 0.5375]], [0.28125])
     """
     step = torch.as_tensor(step_size, dtype=start.dtype, device=start.device)
     iterations = np.asarray([0, steps] if record is None else record, dtype=np.int64)

@@ -69,6 +69,20 @@ def loss_flow(
         HypothesisError: network not homogeneous of its degree, or a delta that is not positive.
         ValueError: no length and no event.
         RuntimeError: see `integrate`; in clock "time" also a blow-up before the end of the length.
+
+    Example: fit y = 1 by ab from a = b. The output p = ab obeys p' = 2p(1 - p), and the loss has fallen by 99 % at p = 0.9.
+
+    >>> from flowcheck.flows.events import loss_ratio_below
+    >>> from flowcheck.losses import HALF_SUM
+    >>> from flowcheck.networks.zoo import deep_linear
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> start = one.expand(1, 2) / math.sqrt(2)
+    >>> path = loss_flow(deep_linear([1], 1), one, one[0], HALF_SUM, start, 1e-3, until=[loss_ratio_below(0.01)])
+    >>> f"{path.weights().prod().item():.6f} at t = {path.time.item():.6f}"
+    '0.900000 at t = 8.352941'
+    >>> p0 = 0.5e-3**2 * 2
+    >>> f"{0.5 * math.log(0.9 / 0.1 / p0 * (1 - p0)):.6f}"
+    '8.352941'
     """
     scales = torch.as_tensor(deltas, dtype=directions.dtype, device=directions.device).expand(directions.shape[0])
     require_scale(scales.tolist())

@@ -12,7 +12,11 @@ CONFIDENCE = 0.95
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Exact two-sided interval of a binomial fraction. Raises ValueError if n = 0: an empty set has no fraction."""
+    """Exact two-sided interval of a binomial fraction. Raises ValueError if n = 0: an empty set has no fraction.
+
+    >>> clopper_pearson(0, 10)[1] - (1 - 0.025 ** (1 / 10)) < 1e-12  # no success: (1 - p)^n = 0.025
+    True
+    """
     if n <= 0:
         raise ValueError("a fraction needs at least one run")
     if not 0 <= successes <= n:
@@ -35,7 +39,11 @@ def mean_interval(values: Float[np.ndarray, " n"], confidence: float = CONFIDENC
 def slope_interval(
     x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], confidence: float = CONFIDENCE
 ) -> tuple[float, tuple[float, float]]:
-    """Least-squares slope of y on x with its Student-t interval. Raises ValueError with fewer than three points."""
+    """Least-squares slope of y on x with its Student-t interval. Raises ValueError with fewer than three points.
+
+    >>> slope_interval(np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0]))
+    (2.0, (2.0, 2.0))
+    """
     if len(x) < 3:
         raise ValueError(f"a slope with an interval needs three points, got {len(x)}")
     slope, interval, _ = common_slope(np.asarray(x)[None], np.asarray(y)[None], np.ones((1, len(x)), bool), confidence)

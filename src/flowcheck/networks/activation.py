@@ -10,7 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Activation:
-    """max(x, slope x)^power, element-wise. slope 0 is ReLU^power, slope 1 the polynomial x^power, (1, 1) the identity."""
+    """max(x, slope x)^power, element-wise. slope 0 is ReLU^power, slope 1 the polynomial x^power, (1, 1) the identity.
+
+    >>> Activation(slope=-1.0, power=2)(torch.tensor([-2.0, 3.0])).tolist()
+    [4.0, 9.0]
+    >>> relu_power(2).derivative(torch.tensor([-2.0, 3.0])).tolist()
+    [0.0, 6.0]
+    """
 
     slope: float = 0.0
     power: float = 1.0

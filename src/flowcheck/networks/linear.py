@@ -20,7 +20,11 @@ Weights = list[Any]
 
 
 def end_to_end(weights: Sequence[Any]) -> Any:
-    """w_e = (W_N ... W_1)^T, shape [..., d]."""
+    """w_e = (W_N ... W_1)^T, shape [..., d].
+
+    >>> end_to_end([np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[3.0, 4.0]])]).tolist()
+    [3.0, 10.0]
+    """
     product = functools.reduce(lambda below, layer: layer @ below, weights)
     return product[..., 0, :]
 
@@ -52,7 +56,11 @@ def end_to_end_velocity(weights: Sequence[Any], gradient: Any) -> Any:
 
 
 def balancedness_defect(weights: Sequence[Any]) -> Any:
-    """Largest entry, over all j, of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer."""
+    """Largest entry, over all j, of |W_{j+1}^T W_{j+1} - W_j W_j^T|: Eq. (13) as it must be read. Zero for one layer.
+
+    >>> float(balancedness_defect([np.array([[1.0, 2.0]]), np.array([[3.0]])]))  # 3^2 - (1^2 + 2^2)
+    4.0
+    """
     defects = [abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in itertools.pairwise(weights)]
     return max(defects, default=0.0)
 

@@ -10,7 +10,14 @@ from flowcheck.networks.sums import Separable
 
 
 def power_net(units: int, inputs: int, power: float, signs: Sequence[float] = (), slope: float = 0.0) -> FeedForward:
-    r"""$\sum_j v_j\max(w_j^\top x, a\,w_j^\top x)^p$ with fixed signs v_j (default all 1): degree p, separable."""
+    r"""$\sum_j v_j\max(w_j^\top x, a\,w_j^\top x)^p$ with fixed signs v_j (default all 1): degree p, separable.
+
+    >>> import torch
+    >>> network = power_net(units=2, inputs=2, power=2)
+    >>> weights, x = torch.tensor([[1.0, 2.0, 3.0, -4.0]]), torch.tensor([[1.0, 1.0]])
+    >>> network.forward(weights, x).tolist()  # max(1 + 2, 0)^2 + max(3 - 4, 0)^2
+    [[9.0]]
+    """
     layers = [Layer(units, Activation(slope, power))]
     if signs:
         layers.append(Layer.constant([signs]))

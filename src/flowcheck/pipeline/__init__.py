@@ -4,5 +4,6 @@ settings, schema, strict_yaml, project   what is to be run, read and validated
 digest                                   the digest of the code an experiment runs
 evidence, experiment                     what a run leaves; the command line of a script
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
+skeleton                                 the files of a new experiment
 figures/, report/                        notebooks and figures; the static site
 """
