@@ -64,13 +64,10 @@ bench: $(BENCH_STAMP)
 	PYTHONPATH="$(CURDIR)/src:$(CURDIR)" .venv-bench/bin/python -m benchmarks.run --rounds $(ROUNDS) $(addprefix --only ,$(BENCH))
 
 lint: env
-	$(IN_ENV) ruff check .
-	$(IN_ENV) ruff format --check .
-	$(IN_ENV) snakefmt --check Snakefile workflow
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "make lint reads the list of files from git, and this is no git checkout" >&2; exit 1; }
+	$(IN_ENV) pre-commit run --all-files
 	$(IN_ENV) snakemake --lint
 	$(IN_ENV) mypy
-	@if grep -lE '"(execution_count|output_type)": *["0-9]' notebooks/*/*.ipynb; then \
-	  echo "these notebooks hold outputs; clear them: jupyter nbconvert --clear-output --inplace FILE" >&2; exit 1; fi
 	$(IN_ENV) python -m flowcheck schemas --check
 
 # to be run with the oldest Python that is supported: some releases need 3.11.5 or 3.12, and the lock must hold from 3.11.0 on;

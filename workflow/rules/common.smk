@@ -3,11 +3,8 @@
 import functools
 import os
 
-import snakemake.benchmark
 from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest
 
-# seconds; Snakemake's own half a second reads the page tables of two large processes so often that it takes a tenth of two cores
-snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 # priority above every notebook: a long job left for the end would run alone
 EVIDENCE_FIRST = 100
 

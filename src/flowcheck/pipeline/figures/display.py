@@ -27,6 +27,19 @@ STYLE = """<style>
 </style>"""
 
 
+def results_at(folder: str | Path) -> Path:
+    """The folder of results that a notebook names, wherever in the checkout the notebook is opened.
+
+    A relative name is looked up here and then in every folder above. Raises FileNotFoundError with the command that makes the
+    results if they are nowhere.
+    """
+    here = Path.cwd()
+    for place in (here, *here.parents):
+        if (place / folder / "metrics.json").is_file():
+            return place / folder
+    raise FileNotFoundError(f"{folder}: no results there; make them with: snakemake --cores 2 {Path(folder) / 'notebook.html'}")
+
+
 def show_figure(figure: Figure, folder: str | Path, name: str, alt: str) -> Image:
     """Save the figure under `folder` and show the PNG that was saved; `alt` says in words what is on it."""
     width = round(figure.get_figwidth() * 120)

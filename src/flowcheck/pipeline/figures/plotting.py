@@ -5,21 +5,19 @@ Meaning is never carried by colour alone: every curve family has its own line st
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
-from fontTools import subset
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
@@ -57,7 +55,6 @@ DEPTHS: Mapping[int, Style] = {
     6: {"color": PURPLE, "linestyle": (0, (1, 1)), "marker": "P"},
 }
 THEME: Any = {
-    **{"axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, BROWN, PINK, GREY, YELLOW, SKY])},
     **{"font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7},
     **{"legend.fontsize": 7, "legend.frameon": False, "legend.handlelength": 2.6, "legend.borderaxespad": 0.2},
     **{"axes.linewidth": 0.6, "grid.linewidth": 0.4, "grid.color": "0.9", "axes.edgecolor": "0.3", "axes.axisbelow": True},
@@ -87,8 +84,10 @@ class PowersOfTen(LogFormatterSciNotation):
 
 
 def set_theme() -> None:
-    """Matplotlib's copy of seaborn's white grid, with our colours and sizes; `figure` calls it."""
-    mpl.style.use(["default", "seaborn-v0_8-whitegrid", THEME])
+    """Seaborn's white grid and colour-blind palette with our sizes; `figure` calls it."""
+    import seaborn as sns  # late: it brings pandas and scipy.stats, a second that judging does without
+
+    sns.set_theme(style="whitegrid", palette="colorblind", rc=THEME)
 
 
 def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -108,7 +107,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
     """
     target = Path(folder) / "figures"
     _label_powers_as_text(figure)
-    with mpl.rc_context(THEME), _glyphs_without_layout():
+    with mpl.rc_context(THEME):
         for suffix, (canvas, anonymous) in FORMATS.items():
             # the canvas itself: savefig would draw every format twice
             figure.dpi = DPI
@@ -127,24 +126,6 @@ def _label_powers_as_text(figure: Figure) -> None:
             axis.set_minor_formatter(PowersOfTen())
 
 
-@contextlib.contextmanager
-def _glyphs_without_layout() -> Iterator[None]:
-    """Fonts are embedded without kerning and ligatures: a PDF places every glyph, and they take half of its time."""
-    load = subset.load_font
-
-    def load_bare(*arguments: Any, **options: Any) -> Any:
-        font = load(*arguments, **options)
-        for table in {"GDEF", "GPOS", "GSUB", "kern"} & set(font.keys()):
-            del font[table]
-        return font
-
-    subset.load_font = load_bare
-    try:
-        yield
-    finally:
-        subset.load_font = load
-
-
 def legend_below(figure: Figure, handles: Iterable[Any], columns: int) -> None:
     """One legend for the whole figure, below the panels, where it covers nothing."""
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
@@ -159,6 +140,41 @@ def draw_seeds(axis: Axes, x: np.ndarray, runs: np.ndarray, keep: int = 600, **s
     """One thin line per seed, thinned to about `keep` points: more do not show in print and make the vector files large."""
     stride = max(1, len(x) // keep)
     axis.plot(x[::stride], runs[:, ::stride].T, **{**SEEDS, **style})
+
+
+def draw_band(axis: Axes, x: np.ndarray, runs: np.ndarray, **style: Any) -> None:
+    """Median over the runs [run, x] with their middle half as a band; NaN is no value."""
+    import seaborn as sns
+
+    sns.lineplot(
+        x=np.tile(x, len(runs)),
+        y=runs.ravel(),
+        estimator="median",
+        errorbar=("pi", 50),
+        err_kws={"alpha": 0.18, "linewidth": 0},
+        ax=axis,
+        **style,
+    )
+
+
+def draw_distribution(axis: Axes, values: np.ndarray, **style: Any) -> None:
+    """Share of the values that are at most x, as steps; NaN is no value."""
+    import seaborn as sns
+
+    sns.ecdfplot(x=values, ax=axis, **style)
+
+
+def draw_heat_map(axis: Axes, values: np.ndarray, rows: Iterable[str], columns: Iterable[str], **options: Any) -> QuadMesh:
+    """Values [row, column] as colours and as numbers, the first row at the bottom. Returns what a colour bar shows."""
+    import seaborn as sns
+
+    numbers = [[f"{value:.1f}".replace("-", "−") for value in row] for row in values]
+    labels = {"xticklabels": list(columns), "yticklabels": list(rows)}
+    sns.heatmap(values, annot=numbers, fmt="", annot_kws={"size": 6}, cbar=False, ax=axis, **labels, **options)
+    axis.invert_yaxis()
+    axis.tick_params(length=0, labelrotation=0)
+    (mesh,) = (drawn for drawn in axis.collections if isinstance(drawn, QuadMesh))
+    return mesh
 
 
 def draw_claimed(axis: Axes, x: np.ndarray, bound: np.ndarray, until: float = np.inf) -> None:

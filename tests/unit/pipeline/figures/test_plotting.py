@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -162,3 +164,44 @@ def test_notebooks_are_committed_clean(path):
     assert notebook.metadata.kernelspec.name == "python3"
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert not any("$" in text for text in prose), "formulas in prose need a network; statements are rendered by show_claims"
+
+
+# ------------------------------------------------------------------------------------------------------ statistical panels
+
+
+def test_a_band_is_the_median_with_the_middle_half():
+    runs = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, np.nan], [5.0, 50.0]])
+    drawn, (axis,) = plotting.figure()
+    plotting.draw_band(axis, np.array([0.0, 1.0]), runs, color=plotting.BLUE)
+    assert axis.lines[0].get_ydata().tolist() == [3.0, 25.0]
+    (band,) = axis.collections
+    heights = {tuple(vertex) for vertex in band.get_paths()[0].vertices.tolist()}
+    assert {(0.0, 2.0), (0.0, 4.0), (1.0, 17.5), (1.0, 35.0)} <= heights
+    plt.close(drawn)
+
+
+def test_a_distribution_is_the_share_of_values_up_to_a_point():
+    drawn, (axis,) = plotting.figure()
+    plotting.draw_distribution(axis, np.array([3.0, 1.0, np.nan, 2.0, 4.0]))
+    (line,) = axis.lines
+    assert line.get_xdata()[1:].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert line.get_ydata().tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    plt.close(drawn)
+
+
+def test_a_heat_map_has_its_first_row_at_the_bottom_and_its_numbers_in_it():
+    drawn, (axis,) = plotting.figure()
+    mesh = plotting.draw_heat_map(axis, np.array([[-1.0, 2.0], [3.0, 4.0]]), ["low", "high"], ["a", "b"], cmap="cividis")
+    assert mesh.get_array().ravel().tolist() == [-1.0, 2.0, 3.0, 4.0]
+    assert not axis.yaxis_inverted()
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["low", "high"]
+    assert [text.get_text() for text in axis.texts] == ["−1.0", "2.0", "3.0", "4.0"]
+    plt.close(drawn)
+
+
+def test_the_theme_is_seaborns():
+    plotting.set_theme()
+    colours = [mpl.colors.to_hex(colour) for colour in plt.rcParams["axes.prop_cycle"].by_key()["color"]]
+    assert colours[:5] == [plotting.BLUE, plotting.ORANGE, plotting.GREEN, plotting.VERMILION, plotting.PURPLE]
+    assert plt.rcParams["axes.grid"]
+    assert plt.rcParams["svg.hashsalt"] == "flowcheck"
