@@ -15,7 +15,7 @@ from pydantic import Field
 from flowcheck.measures.statistics import clopper_pearson
 from flowcheck.networks import linear
 from flowcheck.papers.spherical_data import bounds, reduced_flow
-from flowcheck.papers.spherical_data.descent import circle_sgd
+from flowcheck.papers.spherical_data.descent import BLOCK, circle_sgd
 from flowcheck.papers.spherical_data.population import law
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
@@ -50,7 +50,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
         steps=p.steps,
         every=p.every,
         device=context.device,
-        progress=lambda chunks: context.progress(chunks, what="steps/64"),
+        progress=lambda chunks: context.progress(chunks, what=f"blocks of {BLOCK} steps"),
     )
     defects = [linear.balancedness_defect([layer[seed] for layer in path.final_weights]) for seed in range(p.seeds)]
     return Evidence(
@@ -101,7 +101,8 @@ def reference_curves(p: Parameters, depth: int, arrays: dict[str, np.ndarray]) -
         "second_bound": np.where(since > 0, np.tanh(0.5 * second), np.nan),
         "cosine": w_e[..., 1] / norm,
         "norm": norm,
-        "loss": circle.loss(norm, w_e[..., 1] / norm),
+        # run by run: the quadrature nodes of all of them at once are the largest arrays of the experiment
+        "loss": np.stack([circle.loss(r, along / r) for r, along in zip(norm, w_e[..., 1], strict=True)]),
         "transition": np.array(
             reduced_flow.integrate(circle, depth, np.array([START_CLOCK]), np.zeros(1), np.linspace(0, 8, 200)).transition.t
         ),

@@ -73,6 +73,10 @@ def population_descent(
     return DescentPath(along, across)
 
 
+BLOCK = 8
+"""Steps whose points are drawn at once: with 24 runs and batches of a thousand they stay in the cache."""
+
+
 @dataclass(frozen=True)
 class SgdPath:
     """S stochastic runs recorded every `every` steps: arrays [S, P] and [S, P, 2]; the last weights of each layer."""
@@ -103,24 +107,27 @@ def circle_sgd(
         raise ValueError("step size, batch size, number of steps and recording interval must be positive")
     import torch  # the rest of the module serves experiments that need no tensors
 
-    runs, chunk = len(streams), 64
+    runs = len(streams)
     layers = [torch.tensor(w, dtype=torch.float64, device=device).expand(runs, *w.shape).clone() for w in weights]
-    recorded, losses = [], []
-    for first in progress(range(0, steps + 1, chunk)):
-        count = min(chunk, steps + 1 - first)
-        draws = np.stack([stream.random((count, batch_size)) for stream in streams], axis=1)
-        angle = torch.from_numpy(draws).to(device).mul_(2.0 * math.pi)
+    # made at once: small arrays that are kept between large ones that are not would leave the memory in pieces
+    recorded, losses = np.empty((runs, steps // every + 1, 2)), np.empty((runs, steps // every + 1))
+    draws = np.empty((BLOCK, runs, batch_size))
+    for first in progress(range(0, steps + 1, BLOCK)):
+        count = min(BLOCK, steps + 1 - first)
+        for run, stream in enumerate(streams):
+            draws[:count, run] = stream.random((count, batch_size))
+        angle = torch.from_numpy(draws[:count]).to(device).mul(2.0 * math.pi)
         # y x, all that the loss sees of a labelled point; each component [count, S, B]
-        across, along = torch.cos(angle), torch.sin(angle)
-        across *= torch.where(along >= 0, 1.0, -1.0)
-        along = along.abs_()
+        along = torch.sin(angle)
+        across = angle.cos_().mul_(torch.where(along >= 0, 1.0, -1.0))
+        along.abs_()
         for offset in range(count):
             n = first + offset
             w_e = end_to_end(layers)
             margin = torch.addcmul(across[offset] * w_e[:, :1], along[offset], w_e[:, 1:])
             if n % every == 0:
-                recorded.append(w_e.cpu().numpy().copy())
-                losses.append(torch.nn.functional.softplus(-margin).mean(dim=-1).cpu().numpy())
+                recorded[:, n // every] = w_e.cpu().numpy()
+                losses[:, n // every] = torch.nn.functional.softplus(-margin).mean(dim=-1).cpu().numpy()
             if n == steps:
                 break
             pull = torch.sigmoid(margin.neg_())
@@ -129,7 +136,7 @@ def circle_sgd(
                 layer.sub_(change, alpha=step_size)
     return SgdPath(
         steps=np.arange(0, steps + 1, every, dtype=float),
-        w_e=np.stack(recorded, axis=1),
-        batch_loss=np.stack(losses, axis=1),
+        w_e=recorded,
+        batch_loss=losses,
         final_weights=[layer.cpu().numpy() for layer in layers],
     )

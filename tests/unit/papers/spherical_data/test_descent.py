@@ -49,6 +49,16 @@ def test_a_seed_gives_the_same_run_in_any_batch():
     assert np.array_equal(sgd(weights, [1, 2, 3]).w_e[1], sgd(weights, [2]).w_e[0])
 
 
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_sgd_does_not_depend_on_how_many_steps_are_drawn_at_once(monkeypatch, block):
+    weights = linear.balanced_weights(np.array([0.6, -0.8]), [3, 3], np.random.default_rng(5))
+    usual = sgd(weights, [1, 2])
+    monkeypatch.setattr(descent, "BLOCK", block)
+    other = sgd(weights, [1, 2])
+    assert np.array_equal(other.w_e, usual.w_e)
+    assert np.array_equal(other.batch_loss, usual.batch_loss)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 def test_sgd_on_the_gpu_is_sgd_on_the_cpu():
