@@ -5,7 +5,6 @@ changed constant.
 """
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,15 @@ from scipy.integrate import quad, solve_ivp
 
 from flowcheck.measures.enclosure import enclose_maximum
 from flowcheck.papers.spherical_data.bounds import GROWTH_CAP
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+
+QUOTIENT = 1e-15
+"""Rounding of one division, and of the decimal constant below the line."""
+POSITIVE_PART = 1e-12
+"""Rounding of the positive factor at its zero of h: ten operations on numbers up to 200, with a factor of fifty."""
+INTEGRATED = 1e-12
+"""Error of cos θ: the tolerance of the solver, 1e-12, over an interval in which errors contract; quadrature is at 1e-13."""
 
 
 class Parameters(ParametersModel):
@@ -81,31 +87,51 @@ def is_zero(residual: sp.Expr) -> bool:
 
 
 def cell(p: Parameters, context: Context) -> Evidence:
-    names, holds, broken = [], [], []
-    for name, (left, right, changed) in context.progress(statements().items(), what="identities"):
-        names.append(name)
-        holds.append(is_zero(left - right))
-        broken.append(is_zero(left - changed))
-    cap, boxes = enclose_maximum(lambda x, exp: x / (1 + exp(x)), 0.0, 40.0, p.enclosure_width)
-    return Evidence(
-        arrays={
-            "names": np.array(names),
-            "holds": np.array(holds),
-            "broken": np.array(broken),
-            "cap": np.array(cap),
-            "boxes": np.array(boxes),
-            **lemma10(p, context),
-            **lemma11(p, context),
-            **equation44(),
-        }
-    )
+    proofs = [
+        {"identity": name, "proved": is_zero(left - right), "broken_form_proved": is_zero(left - changed)}
+        for name, (left, right, changed) in context.progress(statements().items(), what="identities")
+    ]
+    evidence = Evidence.of([growth_cap(p.enclosure_width), growth_slope(), equation44()], pd.DataFrame(proofs))
+    for row in proofs:
+        evidence.record(f"residual_is_nonzero_{row['identity']}", Measurement.count(not row["proved"], 1))
+        evidence.record(f"residual_is_nonzero_{row['identity']}_broken", Measurement.count(not row["broken_form_proved"], 1))
+    evidence.add(lemma10(context.rng("lemma10"), p.functions))
+    evidence.add(lemma11(context.rng("lemma11"), p.functions // 5))
+    return evidence
 
 
-def lemma10(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def growth_cap(width: float) -> Found:
+    """The maximum of x / (1 + e^x), which Lemma 3(i) bounds by 0.3, enclosed by interval arithmetic."""
+    (low, high), boxes = enclose_maximum(lambda x, exp: x / (1 + exp(x)), 0.0, 40.0, width)
+    x = np.linspace(0.0, 6.0, 2401)
+    return {
+        # ends of an enclosure are exact: rounding is inside
+        "growth_cap_upper_end": Measurement.exact(high),
+        "growth_cap_lower_end": Measurement.exact(low),
+        "growth_cap_over_paper": Measurement(high / GROWTH_CAP, QUOTIENT),
+        "growth_cap_over_0.27": Measurement(low / 0.27, QUOTIENT),
+        "growth_cap_boxes": Measurement.count(len(boxes)),
+        "x": x,
+        "share": x / (1.0 + np.exp(x)),
+        "boxes": np.array(boxes),
+    }
+
+
+def growth_slope() -> Found:
+    """The slope of cos θ at its ends, where the growth of the norm changes sign at most once between."""
+    theta = sp.symbols("theta")
+    slope = sp.diff(sp.cos(theta), theta)
+    return {
+        "growth_slope_at_zero_angle": Measurement.exact(float(slope.subs(theta, 0))),
+        "growth_slope_at_right_angle": Measurement.exact(float(slope.subs(theta, sp.pi / 2))),
+    }
+
+
+def lemma10(rng: np.random.Generator, functions: int) -> Found:
     """Random h(t) = p(t)(t - a) with positive p: once above zero, never below. Controls: crossings from above."""
-    rng, t = context.rng("lemma10"), np.linspace(0.0, 10.0, 4001)
+    t = np.linspace(0.0, 10.0, 4001)
     violations, smallest = 0, math.inf
-    for _ in range(p.functions):
+    for _ in range(functions):
         a, c = rng.uniform(-2.0, 9.0), rng.uniform(0.05, 2.0, 4)
         positive = c[0] + c[1] * (t - 10 * c[2]) ** 2 + 0.9 * c[0] * np.sin(5 * c[3] * t)
         h = positive * (t - a)
@@ -114,9 +140,9 @@ def lemma10(p: Parameters, context: Context) -> dict[str, np.ndarray]:
             smallest = min(smallest, value)  # h'(a) = p(a)
         violations += breaks_pattern(h)
     return {
-        "lemma10_violations": np.array(violations),
-        "lemma10_slope_min": np.array(smallest),
-        "lemma10_sine": np.array(breaks_pattern(np.sin(t - 1.0))),
+        "lemma10_violations": Measurement.count(violations, functions),
+        "lemma10_slope_min": Measurement(smallest, POSITIVE_PART, n=functions),
+        "lemma10_violations_sine": Measurement.count(breaks_pattern(np.sin(t - 1.0)), 1),
     }
 
 
@@ -126,10 +152,10 @@ def breaks_pattern(h: np.ndarray) -> bool:
     return bool(len(reached) and np.any(h[reached[0] :] < 0))
 
 
-def lemma11(p: Parameters, context: Context) -> dict[str, np.ndarray]:
+def lemma11(rng: np.random.Generator, functions: int) -> Found:
     """The scalar problem (38) for random positive f, integrated for cos θ itself and compared with the closed form."""
-    rng, gaps, rates, halved = context.rng("lemma11"), [], [], []
-    for _ in range(p.functions // 5):
+    gaps, rates, halved = [], [], []
+    for _ in range(functions):
         a, b, w = rng.uniform(-1, 0.5), rng.uniform(0, 0.8), rng.uniform(0.5, 4.0)
         start = rng.uniform(0.05, math.pi - 0.05)
 
@@ -146,44 +172,18 @@ def lemma11(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         halved.append(np.abs(solved.y[0] - np.tanh(q0 + 0.5 * primitive)).max())
         rates.append(np.diff(solved.y[0]).min())
     return {
-        "lemma11_gap": np.array(max(gaps)),
-        "lemma11_gap_half_rate": np.array(min(halved)),
-        "lemma11_increase_min": np.array(min(rates)),
+        "lemma11_gap_max": Measurement(max(gaps), INTEGRATED, n=functions),
+        "lemma11_gap_half_rate_min": Measurement(min(halved), 10 * INTEGRATED, n=functions),
+        "lemma11_cosine_increase_min": Measurement(min(rates), INTEGRATED, n=functions),
     }
 
 
-def equation44() -> dict[str, np.ndarray]:
+def equation44() -> Found:
     """The factor by which (41) and (44) miss d‖w_e‖²/dt = 2 w_e · dw_e/dt, exactly."""
     r, n, g = sp.symbols("r N g", positive=True)
     printed, right = n * r ** (2 - 2 / n) * g, 2 * r * (n * r ** (1 - 2 / n) * g)
-    return {"equation41_factor": np.array(float(sp.simplify(right / printed)))}
-
-
-def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
-    evidence, a = Evidence(), cells["all"].arrays
-    for name, holds, broken in zip(a["names"], a["holds"], a["broken"], strict=True):
-        evidence.measure(f"residual_is_nonzero_{name}", float(not holds), error=0.0, n=1)
-        evidence.measure(f"residual_is_nonzero_{name}_broken", float(not broken), error=0.0, n=1)
-    evidence.measure("growth_cap_upper_end", a["cap"][1], error=0.0)
-    evidence.measure("growth_cap_lower_end", a["cap"][0], error=0.0)
-    evidence.measure("growth_cap_over_paper", a["cap"][1] / GROWTH_CAP, error=0.0)
-    evidence.measure("growth_cap_over_0.27", a["cap"][0] / 0.27, error=0.0)
-    evidence.measure("growth_cap_boxes", len(a["boxes"]), error=0.0)
-    theta = sp.symbols("theta")
-    evidence.measure("growth_slope_at_zero_angle", float(sp.diff(sp.cos(theta), theta).subs(theta, 0)), error=0.0)
-    evidence.measure("growth_slope_at_right_angle", float(sp.diff(sp.cos(theta), theta).subs(theta, sp.pi / 2)), error=0.0)
-    evidence.measure("equation41_factor", float(a["equation41_factor"]), error=0.0)
-    evidence.measure("lemma10_violations", float(a["lemma10_violations"]), error=0.0, n=p.functions)
-    evidence.measure("lemma10_slope_min", float(a["lemma10_slope_min"]), error=1e-12, n=p.functions)
-    evidence.measure("lemma10_violations_sine", float(a["lemma10_sine"]), error=0.0, n=1)
-    evidence.measure("lemma11_gap_max", float(a["lemma11_gap"]), error=1e-12, n=p.functions // 5)
-    evidence.measure("lemma11_gap_half_rate_min", float(a["lemma11_gap_half_rate"]), error=1e-11, n=p.functions // 5)
-    evidence.measure("lemma11_cosine_increase_min", float(a["lemma11_increase_min"]), error=1e-12, n=p.functions // 5)
-    x = np.linspace(0.0, 6.0, 2401)
-    evidence.arrays = {"x": x, "share": x / (1.0 + np.exp(x)), "boxes": a["boxes"]}
-    evidence.runs = pd.DataFrame({"identity": a["names"], "proved": a["holds"], "broken_form_proved": a["broken"]})
-    return evidence
+    return {"equation41_factor": Measurement.exact(float(sp.simplify(right / printed)))}
 
 
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)
