@@ -5,16 +5,20 @@ curve cos θ = π κ(r) / c0.
 """
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flowcheck.measures.statistics import clopper_pearson
+from flowcheck.measures.readings import count, fraction, largest, smallest
 from flowcheck.papers.spherical_data.population import law
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+
+CLOSED_FORM = 1e-15
+"""Rounding of g and of κ: a quadrature of positive terms that add up to less than one."""
+ARCCOSINE = 1e-14
+"""Rounding of an angle: that of its cosine over the sine, which is 0.1 or more on the boundary."""
 
 
 class Parameters(ParametersModel):
@@ -24,68 +28,86 @@ class Parameters(ParametersModel):
 
 
 def cell(p: Parameters, context: Context) -> Evidence:
-    arrays = {}
+    evidence, maps = Evidence(arrays={"half_widths": np.array(p.half_widths)}), []
     for half_width in p.half_widths:
         axis = np.linspace(-half_width, half_width, p.points)
         w = np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1).reshape(-1, 2)
         mean, error = np.empty(len(w)), np.empty(len(w))
         rng = context.rng("samples", half_width)
         for block in context.progress(np.array_split(np.arange(len(w)), 64), what=f"[-{half_width}, {half_width}]^2"):
-            angle = rng.uniform(0.0, 2.0 * math.pi, (len(block), p.samples))
-            x, y = np.cos(angle), np.sin(angle)
-            margin = np.where(y >= 0, 1.0, -1.0) * (x * w[block, :1] + y * w[block, 1:])
-            values = margin / (1.0 + np.exp(margin))
-            mean[block], error[block] = values.mean(axis=1), values.std(axis=1, ddof=1) / math.sqrt(p.samples)
+            mean[block], error[block] = sampled_growth(w[block], p.samples, rng)
         r = np.linalg.norm(w, axis=1)
         cosine = np.divide(w[:, 1], r, out=np.zeros_like(r), where=r > 0)
         exact = law("circle").norm_growth(r, cosine)
-        arrays |= {f"{half_width}/{k}": v for k, v in {"w": w, "sampled": mean, "error": error, "exact": exact}.items()}
-    return Evidence(arrays=arrays)
-
-
-def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
-    evidence, arrays = Evidence(), cells["all"].arrays
-    stacked = {key: np.concatenate([arrays[f"{h}/{key}"] for h in p.half_widths]) for key in ("w", "sampled", "error", "exact")}
-    away = np.linalg.norm(stacked["w"], axis=1) > 0
-    w, sampled, error, exact = (stacked[key][away] for key in ("w", "sampled", "error", "exact"))
-    r, n = np.linalg.norm(w, axis=1), int(away.sum())
-    cosine, circle = w[:, 1] / r, law("circle")
-    differs = np.sign(sampled) != np.sign(exact)
-    rotated = circle.norm_growth(r, cosine * math.cos(0.3) - w[:, 0] / r * math.sin(0.3))
-    clear = np.abs(exact) > 4.0 * error
-    evidence.measure("clear_points_with_wrong_sign", (differs & clear).sum(), error=0.0, n=int(clear.sum()))
-    clear_rotated = np.abs(rotated) > 4.0 * error
-    wrong = (np.sign(sampled) != np.sign(rotated)) & clear_rotated
-    evidence.measure("clear_points_with_wrong_sign_rotated", wrong.sum(), error=0.0, n=int(clear_rotated.sum()))
-    for key, wrong in (("", differs), ("_rotated", np.sign(sampled) != np.sign(rotated))):
-        interval = clopper_pearson(int(wrong.sum()), n)
-        evidence.measure(f"disagreement_fraction{key}", wrong.mean(), error=0.0, interval=interval, n=n)
-    lower, axis = cosine <= 0, (w[:, 0] == 0) & (w[:, 1] > 0)
-    evidence.measure("growth_lower_half_max", (exact / r)[lower].max(), error=1e-15, n=int(lower.sum()))
-    evidence.measure("growth_on_axis_min", exact[axis].min(), error=1e-15, n=int(axis.sum()))
-    evidence.measure("growth_upper_half_min", (exact / r)[~lower].min(), error=1e-15, n=int((~lower).sum()))
-    inside = (cosine > 0) & (r <= 4.0 / math.pi * cosine)
-    evidence.measure("growth_guaranteed_disc_min", (exact / r**2)[inside].min(), error=1e-15, n=int(inside.sum()))
-    wide = (cosine > 0) & (r <= 16.0 / math.pi * cosine)
-    evidence.measure("growth_disc_four_times_min", (exact / r**2)[wide].min(), error=1e-15, n=int(wide.sum()))
-    radii = np.geomspace(1e-3, max(p.half_widths), 400)
-    boundary = math.pi * circle.kappa(radii)
-    angles = np.linspace(0.0, 0.5 * math.pi, 2001)
-    grid = circle.c0 / math.pi * np.cos(angles)[None, :] - circle.kappa(radii)[:, None]  # g over the norm
-    changes = (np.diff(np.sign(grid), axis=1) != 0).sum(axis=1)
-    crossing = angles[np.argmax(grid < 0, axis=1)]
-    spacing = angles[1] - angles[0]
-    evidence.measure("sign_changes_per_circle_max", changes.max(), error=0.0, n=len(radii))
-    evidence.measure("sign_changes_per_circle_min", changes.min(), error=0.0, n=len(radii))
-    evidence.measure(
-        "boundary_angle_gap_in_spacings", np.abs(crossing - np.arccos(boundary)).max() / spacing, error=1e-9, n=len(radii)
-    )
-    evidence.measure("boundary_angle_increase_max", np.diff(np.arccos(boundary)).max(), error=1e-14, n=len(radii))
-    evidence.arrays = {f"{key}_{h:g}": arrays[f"{h}/{key}"] for h in p.half_widths for key in ("sampled", "exact", "error")}
-    evidence.arrays |= {"boundary_r": radii, "boundary_cosine": boundary, "half_widths": np.array(p.half_widths)}
-    evidence.runs = pd.DataFrame({"x": w[:, 0], "y": w[:, 1], "sampled": sampled, "error": error, "exact": exact})
+        maps.append(pd.DataFrame({"x": w[:, 0], "y": w[:, 1], "sampled": mean, "error": error, "exact": exact})[r > 0])
+        evidence.arrays |= {f"{key}_{half_width:g}": v for key, v in (("sampled", mean), ("exact", exact), ("error", error))}
+    evidence.runs = pd.concat(maps, ignore_index=True)
+    evidence.add(disagreement(evidence.runs))
+    evidence.add(lemma3(evidence.runs))
+    evidence.add(boundary(max(p.half_widths)))
     return evidence
 
 
+def sampled_growth(w: np.ndarray, samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """g(w) [n] from fresh points of the circle for each of w [n, 2], and its standard error."""
+    angle = rng.uniform(0.0, 2.0 * math.pi, (len(w), samples))
+    x, y = np.cos(angle), np.sin(angle)
+    margin = np.where(y >= 0, 1.0, -1.0) * (x * w[:, :1] + y * w[:, 1:])
+    values = margin / (1.0 + np.exp(margin))
+    return values.mean(axis=1), values.std(axis=1, ddof=1) / math.sqrt(samples)
+
+
+def polar(points: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Norm, cosine to v and the component across v of each point."""
+    w = points[["x", "y"]].to_numpy()
+    r = np.linalg.norm(w, axis=1)
+    return r, w[:, 1] / r, w[:, 0] / r
+
+
+def disagreement(points: pd.DataFrame) -> Found:
+    """Signs of the samples against the exact ones, and against those of a map that is rotated by 0.3 rad."""
+    r, cosine, across = polar(points)
+    sampled, error = points.sampled.to_numpy(), points.error.to_numpy()
+    rotated = law("circle").norm_growth(r, cosine * math.cos(0.3) - across * math.sin(0.3))
+    found: dict[str, Measurement] = {}
+    for key, growth in (("", points.exact.to_numpy()), ("_rotated", rotated)):
+        differs = np.sign(sampled) != np.sign(growth)
+        clear = np.abs(growth) > 4.0 * error
+        found[f"clear_points_with_wrong_sign{key}"] = count((differs & clear)[clear])
+        found[f"disagreement_fraction{key}"] = fraction(differs)
+    return found
+
+
+def lemma3(points: pd.DataFrame) -> Found:
+    """Signs of g over the norm: negative in the lower half, positive on the axis and in the disc of Lemma 3."""
+    r, cosine, across = polar(points)
+    exact = points.exact.to_numpy()
+    inside, wide = ((cosine > 0) & (r <= size / math.pi * cosine) for size in (4.0, 16.0))
+    return {
+        "growth_lower_half_max": largest(exact / r, CLOSED_FORM, cosine <= 0),
+        "growth_on_axis_min": smallest(exact, CLOSED_FORM, (across == 0) & (cosine > 0)),
+        "growth_upper_half_min": smallest(exact / r, CLOSED_FORM, cosine > 0),
+        "growth_guaranteed_disc_min": smallest(exact / r**2, CLOSED_FORM, inside),
+        "growth_disc_four_times_min": smallest(exact / r**2, CLOSED_FORM, wide),
+    }
+
+
+def boundary(radius: float) -> Found:
+    """The curve on which g vanishes: once on every circle, where cos θ = π κ(r) / c0, at an angle that falls with r."""
+    circle, radii, angles = law("circle"), np.geomspace(1e-3, radius, 400), np.linspace(0.0, 0.5 * math.pi, 2001)
+    cosine, spacing = math.pi * circle.kappa(radii), angles[1] - angles[0]
+    grid = circle.c0 / math.pi * np.cos(angles)[None, :] - circle.kappa(radii)[:, None]  # g over the norm
+    changes = (np.diff(np.sign(grid), axis=1) != 0).sum(axis=1)
+    gap = np.abs(angles[np.argmax(grid < 0, axis=1)] - np.arccos(cosine)) / spacing
+    return {
+        "sign_changes_per_circle_max": Measurement.count(changes.max(), len(radii)),
+        "sign_changes_per_circle_min": Measurement.count(changes.min(), len(radii)),
+        "boundary_angle_gap_in_spacings": largest(gap, CLOSED_FORM / spacing),
+        "boundary_angle_increase_max": largest(np.diff(np.arccos(cosine)), ARCCOSINE),
+        "boundary_r": radii,
+        "boundary_cosine": cosine,
+    }
+
+
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)
