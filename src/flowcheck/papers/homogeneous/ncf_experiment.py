@@ -255,9 +255,9 @@ def broken(p: Parameters, context: Context) -> dict[str, float]:
     }
 
 
-def gather(cells: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[Evidence, pd.DataFrame, Mapping[str, np.ndarray]]:
+def gather(cells: Mapping[str, Evidence]) -> tuple[Evidence, pd.DataFrame, Mapping[str, np.ndarray]]:
     """Evidence with the arrays for the figures and the table, and the one cell."""
-    arrays = cells["all"]
+    arrays = cells["all"].arrays
     runs = pd.DataFrame({key.removeprefix("runs_"): values for key, values in arrays.items() if key.startswith("runs_")})
     kept = {key: values for key, values in arrays.items() if key.startswith("curve_")}
     return Evidence(runs=runs, arrays=kept), runs, arrays
