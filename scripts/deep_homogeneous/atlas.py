@@ -5,21 +5,24 @@ ReLU networks. Each is followed from delta w_0 until its loss has fallen by a hu
 gradient of the NCF is read, as in Figure 1(b).
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.flows.events import loss_ratio_below
-from flowcheck.flows.flow import loss_flow
-from flowcheck.losses import HALF_SUM
-from flowcheck.measures.statistics import clopper_pearson
-from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.measures import readings
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.network import Network
 from flowcheck.networks.zoo import deep_relu, power_net
+from flowcheck.papers.deep_homogeneous.escape_alignment import misalignment
+from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
@@ -43,72 +46,62 @@ class Parameters(ParametersModel):
     rtol: float = Field(gt=0)
 
 
-def escapes(p: Parameters, name: str, network: Network, context: Context) -> dict[str, np.ndarray]:
-    """1 - cos where the loss has fallen by a hundredth, [seeds, deltas], NaN where it has not; at two tolerances."""
-    rng = context.rng(name)
-    x = sphere_inputs(rng, p.samples, network.inputs)
-    y = noisy_teacher_labels(rng, network, x, p.seeds, p.noise)
-    starts = unit_vectors(rng, p.seeds, network.size)
-    arrays = {
-        "degree_defect": np.array(require_degree(network, x, p.degrees[name])),
-        "signal": np.array([require_signal(network, x, labels) for labels in y]),
-    }
-    row = torch.arange(p.seeds).repeat_interleave(len(p.deltas)).repeat(2)
-    scales = torch.tensor(p.deltas, dtype=x.dtype).repeat(2 * p.seeds)
-    path = loss_flow(
-        network,
-        x,
-        y[row],
-        HALF_SUM,
-        starts[row],
-        scales,
-        rtol=torch.tensor([p.rtol, 4 * p.rtol], dtype=x.dtype).repeat_interleave(len(row) // 2),
-        until=[loss_ratio_below(0.99)],
-        length=p.arc / y.norm(dim=-1)[row],
-        locate_kinks=False,  # deep networks slide along many; the tolerance keeps a flow near them at a tenth of the cost
-    )
-    gradient = network.pull(path.direction, x, y[row])
-    cosine = (gradient * path.direction).sum(dim=-1) / gradient.norm(dim=-1)
-    apart = torch.where(path.ended_by == 0, 1 - cosine, torch.nan).view(2, p.seeds, -1)
-    arrays["misalignment"], arrays["coarse"] = apart.numpy()
-    return arrays
+class Drawn(NamedTuple):
+    """One network with inputs [n, d], labels [seeds, n] and unit starts [seeds, k]."""
+
+    network: Network
+    x: Tensor
+    y: Tensor
+    starts: Tensor
+
+    def on(self, device: torch.device) -> Drawn:
+        return Drawn(self.network, self.x.to(device), self.y.to(device), self.starts.to(device))
+
+
+def draw(network: Network, rng: np.random.Generator, *, samples: int, seeds: int, noise: float) -> Drawn:
+    x = sphere_inputs(rng, samples, network.inputs)
+    y = noisy_teacher_labels(rng, network, x, seeds, noise)
+    return Drawn(network, x, y, unit_vectors(rng, seeds, network.size))
+
+
+def unbounded(values: np.ndarray) -> np.ndarray:
+    """What was not measured counts as infinite."""
+    return np.where(np.isnan(values), np.inf, values)
 
 
 def cell(p: Parameters, context: Context) -> Evidence:
-    require_scale(p.deltas)
-    every = {f"{family}/{name}": network for family, networks in NETWORKS.items() for name, network in networks.items()}
-    found = {key: escapes(p, key.partition("/")[2], every[key], context) for key in context.progress(every, what="networks")}
-    return Evidence(arrays={f"{network}/{key}": value for network, arrays in found.items() for key, value in arrays.items()})
-
-
-def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
-    evidence, whole = Evidence(), cells["all"].arrays
-    evidence.measure("degree_defect", max(float(v) for k, v in whole.items() if k.endswith("/degree_defect")), error=0.0)
-    evidence.measure("signal", min(float(v.min()) for k, v in whole.items() if k.endswith("/signal")), error=0.0)
-    evidence.measure("scale_min", min(p.deltas), error=0.0)
+    drawn = {
+        name: draw(network, context.rng(name), samples=p.samples, seeds=p.seeds, noise=p.noise).on(context.device)
+        for networks in NETWORKS.values()
+        for name, network in networks.items()
+    }
+    presupposed = [Presupposed(problem.network, problem.x, problem.y, p.degrees[name]) for name, problem in drawn.items()]
+    evidence, rows = Evidence.of([measure(presupposed, p.deltas)]), []
     one, tenth, small = (p.deltas.index(delta) for delta in (1.0, 0.1, p.small_delta))
-    rows = []
-    for family, networks in NETWORKS.items():
-        fine, coarse = (np.stack([whole[f"{family}/{name}/{key}"] for name in networks]) for key in ("misalignment", "coarse"))
-        median = np.nanmedian(fine, axis=1)
-        error = np.abs(median - np.nanmedian(coarse, axis=1))
-        worst, best = int(median[:, small].argmax()), int(median[:, one].argmin())
-        n = int(np.isfinite(fine[:, :, small]).sum())
-        evidence.measure(f"misalignment_{family}_max", median[worst, small], error=error[worst, small], n=n)
-        evidence.measure(f"misalignment_at_one_{family}_min", median[best, one], error=error[best, one], n=n)
-        gain = median[:, small] / median[:, tenth]
-        evidence.measure(f"improvement_{family}_max", gain.max(), error=(error[:, small] / median[:, tenth]).max(), n=n)
-        aligned = int((fine[:, :, small] <= p.aligned).sum())
-        evidence.measure(f"aligned_fraction_{family}", aligned / n, error=0.0, interval=clopper_pearson(aligned, n), n=n)
-        evidence.measure(f"not_escaped_{family}", int(np.isnan(fine).sum()), error=0.0, n=fine.size)
-        evidence.arrays |= {f"median_{family}": median, f"names_{family}": np.array(list(networks))}
-        for name, runs in zip(networks, fine, strict=True):
-            for delta, each in zip(p.deltas, runs.T, strict=True):
+    for family, networks in context.progress(NETWORKS.items(), what="families"):
+        runs = []
+        for name in networks:
+            runs.append(misalignment(*drawn[name], p.deltas, arc=p.arc, rtol=(p.rtol, 4 * p.rtol)))
+            for delta, each in zip(p.deltas, runs[-1][0].T, strict=True):
                 rows += [{"family": family, "network": name, "delta": delta, "misalignment": value} for value in each]
+        fine, coarse = np.stack(runs, axis=1)
+        median = Refined.of(np.nanmedian(fine, axis=1), np.nanmedian(coarse, axis=1))
+        escaped = np.isfinite(fine[:, :, small])
+        gain, gain_error = (number[:, small] / median.value[:, tenth] for number in (median.value, median.error))
+        # a network of which no run escapes has no median, and a claim about all of them then has no number
+        found = {
+            f"misalignment_{family}_max": readings.largest(unbounded(median.value[:, small]), median.error[:, small]),
+            f"misalignment_at_one_{family}_min": readings.smallest(-unbounded(-median.value[:, one]), median.error[:, one]),
+            f"improvement_{family}_max": readings.largest(unbounded(gain), gain_error),
+        }
+        evidence.add({name: replace(number, n=int(escaped.sum())) for name, number in found.items()})
+        evidence.record(f"aligned_fraction_{family}", readings.fraction(fine[:, :, small][escaped] <= p.aligned))
+        evidence.record(f"not_escaped_{family}", readings.count(np.isnan(fine)))
+        evidence.arrays |= {f"median_{family}": median.value, f"names_{family}": np.array(list(networks))}
     evidence.arrays["deltas"] = np.array(p.deltas)
     evidence.runs = pd.DataFrame(rows)
     return evidence
 
 
 if __name__ == "__main__":
-    main(Parameters, cell, gather)
+    main(Parameters, cell)
