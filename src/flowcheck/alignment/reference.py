@@ -98,7 +98,7 @@ class Reference:
 def reference(
     network: Network,
     x: Float[Tensor, "n d"],
-    z: Float[Tensor, "s n"],
+    z: Float[Tensor, "s o"],
     starts: Float[Tensor, "s k"],
     *,
     smallest_epsilon: float,

@@ -34,13 +34,13 @@ class Cases:
         loss: which of the losses drives w [S].
     """
 
-    y: Float[Tensor, "s n"]
-    z: Float[Tensor, "s n"]
+    y: Float[Tensor, "s o"]
+    z: Float[Tensor, "s o"]
     starts: Float[Tensor, "s k"]
     loss: Int[Tensor, " s"]
 
     @classmethod
-    def of(cls, losses: Sequence[Loss], y: Float[Tensor, "l s n"], starts: Float[Tensor, "s k"]) -> Cases:
+    def of(cls, losses: Sequence[Loss], y: Float[Tensor, "l s o"], starts: Float[Tensor, "s k"]) -> Cases:
         r"""Every loss, with labels of its own, from every start; $z=-\ell'(0,y)$."""
         z = torch.stack([loss.correlation_vector(labels) for loss, labels in zip(losses, y, strict=True)])
         which = torch.arange(len(losses), device=y.device).repeat_interleave(len(starts))

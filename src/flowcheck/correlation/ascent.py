@@ -105,7 +105,10 @@ def largest_jacobian(network: Network, x: Float[Tensor, "n d"], starts: Float[Te
     """
     u, best = unit(starts), 0.0
     for _ in range(30):
-        rows = torch.stack([network.pull(u, x, row) for row in torch.eye(len(x), dtype=x.dtype, device=x.device)], dim=1)
+        rows = torch.stack(
+            [network.pull(u, x, row) for row in torch.eye(len(x) * network.outputs_per_sample, dtype=x.dtype, device=x.device)],
+            dim=1,
+        )
         best = max(best, float(torch.linalg.matrix_norm(rows, ord=2).max()))
         _, gradient = network.forward_and_pull(u, x, lambda h: h)
         u = unit(u + gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(STALLED))

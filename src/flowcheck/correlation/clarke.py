@@ -27,7 +27,7 @@ LARGEST_COMBINATIONS = 12
 
 def piece_forward(
     network: Network, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"], signs: Float[Tensor, "s m"]
-) -> Float[Tensor, "s n"]:
+) -> Float[Tensor, "s o"]:
     """Outputs of the smooth piece on which `preactivations` have these signs (+1 or -1), continued to all weights.
 
     Raises ValueError for a network that is not made of layers, or whose kinks are not those of max(x, a x).
@@ -52,7 +52,7 @@ def piece_forward(
         high, low = max(1.0, layer.activation.slope), min(1.0, layer.activation.slope)
         factor = torch.where(own > 0, w.new_tensor(high), w.new_tensor(low))
         carried, used = factor * carried, used + own[0].numel()
-    return carried.sum(dim=-2)
+    return network.read(carried)
 
 
 def generators(correlation: Correlation, w: Float[Tensor, " k"], signs: Float[Tensor, "p m"]) -> Float[Tensor, "p k"]:

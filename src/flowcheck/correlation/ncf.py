@@ -39,7 +39,7 @@ class Correlation:
 
     network: Network
     x: Float[Tensor, "*b n d"]
-    z: Float[Tensor, "*s n"]
+    z: Float[Tensor, "*s o"]
 
     def rows(self, chosen: Bool[Tensor, " s"]) -> Correlation:
         """The correlation of the chosen rows of a batch."""

@@ -37,17 +37,18 @@ def half_space_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor,
 
 def noisy_teacher_labels(
     rng: np.random.Generator, teacher: Network, x: Float[Tensor, "n d"], count: int, noise: float
-) -> Float[Tensor, "count n"]:
+) -> Float[Tensor, "count o"]:
     """Outputs of `count` random teachers, each scaled to mean square 1, plus Gaussian noise of that standard deviation.
 
     Teachers whose outputs all vanish, as those of ReLU networks may, are drawn again.
     """
-    outputs = x.new_zeros((count, len(x)))
+    entries = len(x) * teacher.outputs_per_sample
+    outputs = x.new_zeros((count, entries))
     while bool((dead := (outputs == 0).all(dim=-1)).any()):
         outputs[dead] = teacher.forward(unit_vectors(rng, int(dead.sum()), teacher.size), x)
-    return math.sqrt(len(x)) * outputs / outputs.norm(dim=-1, keepdim=True) + noise * gaussian(rng, count, len(x))
+    return math.sqrt(entries) * outputs / outputs.norm(dim=-1, keepdim=True) + noise * gaussian(rng, count, entries)
 
 
-def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " n"]:
+def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " o"]:
     """Outputs of a teacher with standard normal weights."""
     return teacher.forward(gaussian(rng, 1, teacher.size), x)[0]

@@ -20,6 +20,7 @@ from torch import Tensor
 from flowcheck.descent.native import NotNativeError, native_block
 from flowcheck.losses import Loss
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import check_problem
 
 BLOCK = 20
 """Steps between two looks at the losses."""
@@ -86,7 +87,7 @@ def every(steps: int, interval: int) -> Int[np.ndarray, " p"]:
 def gradient_descent(
     network: Network,
     x: Float[Tensor, "*s n d"],
-    y: Float[Tensor, "*b n"],
+    y: Float[Tensor, "*b o"],
     loss: Loss,
     start: Float[Tensor, "s k"],
     *,
@@ -126,7 +127,7 @@ def gradient_descent(
     """
     step = torch.as_tensor(step_size, dtype=start.dtype, device=start.device)
     iterations = np.asarray([0, steps] if record is None else record, dtype=np.int64)
-    _check(network, x, y, start, step, steps, iterations, loss_ratios)
+    _check(network, loss, x, y, start, step, steps, iterations, loss_ratios)
     if stop_when_crossed and not loss_ratios:
         raise ValueError("stop_when_crossed needs loss_ratios")
     wanted = set(iterations.tolist())
@@ -146,7 +147,15 @@ def gradient_descent(
 
 
 def _check(
-    network: Network, x: Tensor, y: Tensor, start: Tensor, step: Tensor, steps: int, record: np.ndarray, ratios: Sequence[float]
+    network: Network,
+    loss: Loss,
+    x: Tensor,
+    y: Tensor,
+    start: Tensor,
+    step: Tensor,
+    steps: int,
+    record: np.ndarray,
+    ratios: Sequence[float],
 ) -> None:
     runs, n = len(start), x.shape[-2]
     if start.shape[-1] != network.size or x.shape[-1] != network.inputs:
@@ -154,7 +163,8 @@ def _check(
             f"{network.name} has {network.size} weights and {network.inputs} inputs, "
             f"got start {tuple(start.shape)} and x {tuple(x.shape)}"
         )
-    if y.shape[-1] != n or any(t.ndim == dims and len(t) != runs for t, dims in ((x, 3), (y, 2))):
+    check_problem(network, x, y, loss)
+    if any(t.ndim == dims and len(t) != runs for t, dims in ((x, 3), (y, 2))):
         raise ValueError(f"{runs} runs on {n} points, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
     if not bool((step > 0).all()) or step.ndim > 1 or (step.ndim == 1 and len(step) != runs):
         raise ValueError("the step size must be positive: one, or one for each run")

@@ -115,6 +115,8 @@ def native_block(network: Network, loss: Loss, x: Tensor, w: Tensor) -> NativeBl
     """
     if not isinstance(network, FeedForward):
         raise NotNativeError(f"{network.name} is not feed-forward")
+    if network.readout != "sum" or loss.outputs_per_sample > 1:
+        raise NotNativeError(f"{network.name} or its loss has several outputs for a sample")
     if w.device.type != "cpu" or w.dtype != torch.float64:
         raise NotNativeError(f"weights are {w.dtype} on {w.device}")
     compiler = os.environ.get("CC") or next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)

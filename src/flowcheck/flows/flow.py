@@ -29,13 +29,14 @@ from flowcheck.losses import Loss
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import check_problem
 from flowcheck.networks.sums import Separable
 
 
 def loss_flow(
     network: Network,
     x: Float[Tensor, "*b n d"],
-    y: Float[Tensor, "*s n"],
+    y: Float[Tensor, "*s o"],
     loss: Loss,
     directions: Float[Tensor, "s k"],
     deltas: float | Float[Tensor, " s"],
@@ -93,7 +94,7 @@ def loss_flow(
 def correlation_flow(
     network: Network,
     x: Float[Tensor, "*b n d"],
-    z: Float[Tensor, "*s n"],
+    z: Float[Tensor, "*s o"],
     directions: Float[Tensor, "s k"],
     *,
     rtol: float | Float[Tensor, " s"] = 1e-9,
@@ -118,7 +119,7 @@ def correlation_flow(
 
 
 def blow_up_time(
-    path: FlowPath, network: Network, x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s n"]
+    path: FlowPath, network: Network, x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s o"]
 ) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
     r"""T* of the NCF flow, L > 2, and a bound on the error of its tail.
 
@@ -164,6 +165,7 @@ def _problem(
     log_delta: Tensor,
     locate_kinks: bool | None,
 ) -> Problem:
+    check_problem(network, x, targets, loss)
     require_degree(network, x if x.dim() == 2 else x[0])
     norm = directions.norm(dim=-1)
     located = has_patterns(network) if locate_kinks is None else locate_kinks

@@ -88,7 +88,7 @@ class Problem:
     network: Network
     x: Float[Tensor, "*b n d"]
     loss: Loss | None
-    targets: Float[Tensor, "*s n"]
+    targets: Float[Tensor, "*s o"]
     start: Float[Tensor, "s k"]
     log_growth: Float[Tensor, " s"]
     log_delta: Float[Tensor, " s"]

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -163,7 +164,7 @@ class Patterns(Pieces):
         pattern = branch.view(-1, self.copies, self.units, samples)[rows, copy, :, sample]
         leaf = state[:, : self.network.size].reshape(len(state), self.copies, -1)[rows, copy].detach().requires_grad_(True)
         with torch.enable_grad():
-            z = _Frozen(self.part.name, self.part.inputs, self.part.layers, pattern).preactivations(leaf, x.unsqueeze(-2))
+            z = _Frozen(**_of_part(self.part), branch=pattern).preactivations(leaf, x.unsqueeze(-2))
             (gradient,) = torch.autograd.grad(z.gather(1, unit.unsqueeze(-1)).sum(), leaf)
         normals = state.new_zeros((len(state), int(slots.max()) + 1, self.copies, self.part.size))
         normals[rows, slots, copy] = gradient
@@ -254,18 +255,23 @@ class _Frozen(FeedForward):
     def __post_init__(self) -> None:
         """Nothing to check: its layers are those of a network."""
 
-    def _segments(self, w: Tensor) -> list[tuple[list[tuple[Tensor, bool]], Activation]]:
-        segments = super()._segments(w)
-        rows = [0 if a.has_lipschitz_gradient else matrices[-1][0].shape[-2] for matrices, a in segments]
+    def segments(self, w: Tensor) -> list[tuple[list[tuple[Tensor, bool]], Activation]]:
+        plain = super().segments(w)
+        rows = [0 if a.has_lipschitz_gradient else matrices[-1][0].shape[-2] for matrices, a in plain]
         samples, start = self.branch.shape[1] // sum(rows), 0
         frozen = []
-        for (matrices, activation), count in zip(segments, rows, strict=True):
+        for (matrices, activation), count in zip(plain, rows, strict=True):
             columns, shape = slice(start, start + count * samples), (len(w), count, samples)
             shift = None if self.shift is None else self.shift[:, columns].view(shape)
             kinked = _Branch(factors=self.branch[:, columns].view(shape), shift=shift) if count else activation
             frozen.append((matrices, kinked))
             start += count * samples
         return frozen
+
+
+def _of_part(part: FeedForward) -> dict[str, Any]:
+    """What a frozen network has from the network it freezes."""
+    return {"name": part.name, "inputs": part.inputs, "layers": part.layers, "readout": part.readout}
 
 
 @dataclass(frozen=True)
@@ -299,8 +305,8 @@ class _FrozenBatch:
         return pulled, upstream
 
     def _network(self, shift: Tensor | None) -> _Frozen:
-        part = self.part
-        return _Frozen(part.name, part.inputs, part.layers, self.branch.reshape(len(self.branch) * self.copies, -1), shift)
+        branch = self.branch.reshape(len(self.branch) * self.copies, -1)
+        return _Frozen(**_of_part(self.part), branch=branch, shift=shift)
 
     def _sum(self, outputs: Tensor) -> Tensor:
         return outputs.view(len(self.weights), self.copies, -1).sum(dim=1)

@@ -1,8 +1,9 @@
-r"""Positively homogeneous networks with scalar output, as batched forwards over weights [S, k].
+r"""Positively homogeneous networks made of layers, as batched forwards over weights [S, k].
 
-A network maps inputs x and weights w [S, k] to outputs $\mathcal H(X;w)$ [S, n]; x is [n, d], or [S, n, d] where each run has
-inputs of its own. It satisfies $\mathcal H(x;cw)=c^L\mathcal H(x;w)$ for $c\ge0$. It is written once, as a forward; the product
-of its Jacobian with a vector, $\mathcal J(X;w)^\top z$, comes from autograd, or from a closed form where the structure has one.
+A network maps inputs x and weights w [S, k] to outputs $\mathcal H(X;w)$ [S, n c], c for each sample; x is [n, d], or [S, n, d]
+where each run has inputs of its own. It satisfies $\mathcal H(x;aw)=a^L\mathcal H(x;w)$ for $a\ge0$. It is written once, as a
+forward; the product of its Jacobian with a vector, $\mathcal J(X;w)^\top z$, comes from autograd, or from a closed form where the
+structure has one.
 
 Adjacent linear layers are multiplied before they meet the data. The derivative of $\max(x,ax)$ at 0 is $\min(1,a)$: 0 for ReLU.
 """
@@ -13,6 +14,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -20,6 +22,9 @@ from torch import Tensor
 
 from flowcheck.networks.activation import IDENTITY, Activation
 from flowcheck.networks.network import Network, Response
+
+Readout = Literal["sum", "units"]
+"""What a network gives for a sample: the sum of the units of its last layer, or each of them."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class FeedForward(Network):
-    """Layers applied one after the other; the units of the last layer are summed (a fixed vector of ones).
+    """Layers applied one after the other. What is read off the last one is the sum of its units, or the units themselves.
 
     Weights are the trainable layers, first layer first, each [rows, columns] row by row. Separable into its units where it has
     one trainable layer followed by nothing that mixes units non-linearly.
@@ -47,6 +52,7 @@ class FeedForward(Network):
     name: str
     inputs: int
     layers: tuple[Layer, ...]
+    readout: Readout = "sum"
 
     def __post_init__(self) -> None:
         columns = self.inputs
@@ -56,6 +62,19 @@ class FeedForward(Network):
             columns = layer.rows
         if self.degree <= 0:
             raise ValueError(f"{self.name}: no layer is trainable")
+
+    @functools.cached_property
+    def outputs_per_sample(self) -> int:  # type: ignore[override]
+        """One if the units of the last layer are summed, else their number."""
+        return 1 if self.readout == "sum" else self.layers[-1].rows
+
+    def read(self, units: Float[Tensor, "*s h n"]) -> Float[Tensor, "*s o"]:
+        """The outputs: what is read off the last layer, sample by sample."""
+        return units.sum(dim=-2) if self.readout == "sum" else units.mT.flatten(start_dim=-2)
+
+    def _spread(self, z: Tensor) -> Tensor:
+        """The transpose of `read`: z [.., n c] for each unit of the last layer, [.., 1 or h, n]."""
+        return z.unsqueeze(-2) if self.readout == "sum" else z.reshape(*z.shape[:-1], -1, self.outputs_per_sample).mT
 
     @functools.cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -106,24 +125,24 @@ class FeedForward(Network):
         parts = (w,) if len(self.shapes) == 1 else torch.split_with_sizes(w, self._sizes, dim=-1)
         return [part.view(*w.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s o"]:
         carried = x.mT
-        for matrices, activation in self._segments(w):
+        for matrices, activation in self.segments(w):
             carried = activation(_product([matrix for matrix, _ in matrices]) @ carried)
-        return carried.sum(dim=-2)
+        return self.read(carried)
 
     def forward_and_pull(
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
-    ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
+    ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         """Closed form of the base class's autograd: back-propagation, segment by segment."""
         carried, tape = x.mT, []
-        for matrices, activation in self._segments(w):
+        for matrices, activation in self.segments(w):
             product = _product([matrix for matrix, _ in matrices])
             z = product @ carried
             tape.append((matrices, activation, product, carried, z))
             carried = activation(z)
-        outputs = carried.sum(dim=-2)
-        upstream = response(outputs).unsqueeze(-2)
+        outputs = self.read(carried)
+        upstream = self._spread(response(outputs))
         gradients: list[Tensor] = []
         for matrices, activation, product, below, z in reversed(tape):
             delta = activation.pull(z, upstream)
@@ -139,7 +158,7 @@ class FeedForward(Network):
 
     def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
         carried, kinked = x.mT, [w.new_zeros((w.shape[0], 0))]
-        for matrices, activation in self._segments(w):
+        for matrices, activation in self.segments(w):
             z = _product([matrix for matrix, _ in matrices]) @ carried
             if not activation.has_lipschitz_gradient:
                 kinked.append(z.expand(w.shape[0], *z.shape[-2:]).flatten(start_dim=-2))
@@ -150,7 +169,7 @@ class FeedForward(Network):
         r"""$\beta\le C\,\prod_l(m_l/L)^{m_l/2}\,(\sum_i\|x_i\|^{2M})^{1/2}$ ; m_l and M: degrees in layer l and in the input.
 
         $|\mathcal H(x;w)|\le C\|x\|^M\prod_l\|W_l\|^{m_l}$, maximised over the sphere; C collects spectral norms of fixed layers,
-        slopes, and $\sqrt{h}$ for a last sum of h units of power one.
+        slopes, and $\sqrt{h}$ for a last sum of h units of power one. Of several outputs it is the norm of all.
         """
         peak = math.prod((m / self.degree) ** (0.5 * m) for m in self.layer_degrees)
         return self._constant * peak * self._input_norm(x)
@@ -183,7 +202,7 @@ class FeedForward(Network):
             layers.pop()
             row = torch.tensor(last.fixed[0], dtype=torch.float64, device="cpu")
             readout = float(row.abs().max() if layers[-1].activation.power >= 2 else row.norm())
-        elif layers[-1].activation.power < 2:
+        elif self.readout == "sum" and layers[-1].activation.power < 2:
             readout = math.sqrt(layers[-1].rows)
         constant = 1.0
         for layer in layers:
@@ -195,19 +214,19 @@ class FeedForward(Network):
     def _input_norm(self, x: Float[Tensor, "n d"]) -> float:
         return float((x.norm(dim=-1) ** (2 * self.input_degree)).sum().sqrt())
 
-    def _segments(self, w: Tensor) -> list[tuple[list[tuple[Tensor, bool]], Activation]]:
+    def segments(self, w: Tensor) -> list[tuple[list[tuple[Tensor, bool]], Activation]]:
         """Runs of layers that end with a non-linear activation: matrices with their being trainable, and the activation."""
         trained = iter(self.unpack(w))
-        segments, matrices = [], []
+        found, matrices = [], []
         for layer in self.layers:
             matrix = next(trained) if layer.fixed is None else self._fixed(layer, w)
             matrices.append((matrix, layer.fixed is None))
             if not layer.activation.is_identity:
-                segments.append((matrices, layer.activation))
+                found.append((matrices, layer.activation))
                 matrices = []
         if matrices:
-            segments.append((matrices, IDENTITY))
-        return segments
+            found.append((matrices, IDENTITY))
+        return found
 
     def _fixed(self, layer: Layer, w: Tensor) -> Tensor:
         return _constant_tensor(layer.fixed, w.dtype, str(w.device))

@@ -58,7 +58,7 @@ def require_scale(deltas: Iterable[float]) -> float:
     return smallest
 
 
-def signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"], samples: int = 64) -> float:
+def signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " o"], samples: int = 64) -> float:
     r"""Largest $|z^\top\mathcal H(X;u)|/(\|z\|\|\mathcal H(X;u)\|)$ over random weights u; 0 if z = 0. The draw is fixed."""
     size = float(z.norm())
     if size == 0:
@@ -69,7 +69,7 @@ def signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"], sa
     return float(((outputs @ z).abs() / outputs.norm(dim=-1).clamp_min(1e-300)).max()) / size
 
 
-def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " n"]) -> float:
+def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " o"]) -> float:
     """The measured signal. Raises HypothesisError if the neural correlation function vanishes identically."""
     measured = signal(network, x, z)
     if not measured > SIGNAL_TOLERANCE:
@@ -77,7 +77,7 @@ def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, "
     return measured
 
 
-def require_stationary(gradient: Float[Tensor, " k"], residual: Float[Tensor, " n"]) -> float:
+def require_stationary(gradient: Float[Tensor, " k"], residual: Float[Tensor, " o"]) -> float:
     """Norm of the gradient over the norm of the residual. Raises HypothesisError if the point is not stationary."""
     measured = float(gradient.norm() / residual.norm()) if float(residual.norm()) > 0 else float(gradient.norm())
     if not measured <= STATIONARITY_TOLERANCE:

@@ -9,15 +9,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 Response = Callable[[Tensor], Tensor]
-"""Outputs [S, n] -> the vector z [S, n] or [n] that the Jacobian is multiplied with."""
+"""Outputs [S, n c] -> the vector z [S, n c] or [n c] that the Jacobian is multiplied with."""
 
 
 class Network:
-    """A network of declared degree. Subclasses give `forward`; where they know more, they override the rest.
+    r"""A network of declared degree. Subclasses give `forward`; where they know more, they override the rest.
+
+    A network may have c outputs for each sample. They are one flat vector [S, n c], sample by sample: entry i c + j is output j
+    of sample i, and labels y, residuals and z are flat in the same way. Then $z^\top\mathcal H(X;w)$ is the inner product of the
+    matrices, and all that is said of the neural correlation function of a scalar network holds as it stands.
 
     Attributes:
         name: for tables and test ids.
         inputs, size: d and k.
+        outputs_per_sample: c.
         degree: the declared L. `hypotheses.require_degree` measures whether it is true.
         has_lipschitz_gradient: whether the gradient with respect to the weights is locally Lipschitz.
         blocks: slices of w on which a separable network acts one by one; one slice where it is not separable.
@@ -26,16 +31,17 @@ class Network:
     name: str
     inputs: int
     size: int
+    outputs_per_sample: int = 1
     degree: float
     has_lipschitz_gradient: bool
     blocks: tuple[slice, ...]
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s o"]:
         raise NotImplementedError
 
     def forward_and_pull(
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
-    ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
+    ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         r"""Outputs and $\mathcal J(X;w)^\top z$ with z = response(outputs), in one pass. Autograd; no graph is kept."""
         with torch.enable_grad():
             leaf = w.detach().requires_grad_(True)
@@ -44,7 +50,7 @@ class Network:
             (pulled,) = torch.autograd.grad(outputs, leaf, z)
         return outputs.detach(), pulled
 
-    def pull(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s n"]) -> Float[Tensor, "s k"]:
+    def pull(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], z: Float[Tensor, "*s o"]) -> Float[Tensor, "s k"]:
         r"""$\mathcal J(X;w)^\top z$: the gradient of the neural correlation function for z."""
         return self.forward_and_pull(w, x, lambda _: z)[1]
 

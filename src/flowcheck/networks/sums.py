@@ -17,19 +17,23 @@ from flowcheck.networks.network import Network, Response
 class Separable(Network):
     r"""$\mathcal H(x;w)=\sum_b\mathcal H_b(x;w_b)$ with disjoint weights (Section 5.2 of both papers).
 
-    Raises ValueError if the parts differ in degree or in the dimension of the input.
+    Raises ValueError if the parts differ in degree, in the dimension of the input or in the number of outputs.
     """
 
     name: str
     parts: tuple[Network, ...]
 
     def __post_init__(self) -> None:
-        if len({(part.degree, part.inputs) for part in self.parts}) != 1:
-            raise ValueError(f"{self.name}: the parts differ in degree or input: {[(p.degree, p.inputs) for p in self.parts]}")
+        if len(kinds := {(part.degree, part.inputs, part.outputs_per_sample) for part in self.parts}) != 1:
+            raise ValueError(f"{self.name}: the parts differ in degree, inputs or outputs: {sorted(kinds)}")
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
         return self.parts[0].inputs
+
+    @property
+    def outputs_per_sample(self) -> int:  # type: ignore[override]
+        return self.parts[0].outputs_per_sample
 
     @property
     def degree(self) -> float:  # type: ignore[override]
@@ -68,7 +72,7 @@ class Separable(Network):
         """Inputs of the batch of all runs' parts."""
         return x if x.ndim == 2 else x.repeat_interleave(len(self.parts), dim=0)
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s o"]:
         if self._repeated:
             each = self.parts[0].forward(w.reshape(-1, self.parts[0].size), self._for_parts(x))
             return each.view(w.shape[0], len(self.parts), -1).sum(dim=1)
@@ -77,7 +81,7 @@ class Separable(Network):
 
     def forward_and_pull(
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
-    ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
+    ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         """The parts one by one: each is pulled by the same z."""
         outputs = self.forward(w, x)
         z = response(outputs).expand_as(outputs)
@@ -102,16 +106,24 @@ class Separable(Network):
 
 @dataclass(frozen=True)
 class Mixture(Network):
-    r"""$\sum_i c_i\mathcal H_i(x;w)$ with shared weights. Homogeneous only if all parts have the declared degree: a control."""
+    r"""$\sum_i c_i\mathcal H_i(x;w)$ with shared weights: a control, homogeneous only if all parts have the declared degree."""
 
     name: str
     parts: tuple[tuple[float, Network], ...]
     degree: float
     has_lipschitz_gradient: bool = field(default=True)
 
+    def __post_init__(self) -> None:
+        if len({(part.size, part.inputs, part.outputs_per_sample) for _, part in self.parts}) != 1:
+            raise ValueError(f"{self.name}: the parts differ in weights, inputs or outputs")
+
     @property
     def inputs(self) -> int:  # type: ignore[override]
         return self.parts[0][1].inputs
+
+    @property
+    def outputs_per_sample(self) -> int:  # type: ignore[override]
+        return self.parts[0][1].outputs_per_sample
 
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -121,7 +133,7 @@ class Mixture(Network):
     def blocks(self) -> tuple[slice, ...]:  # type: ignore[override]
         return self.parts[0][1].blocks
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s o"]:
         return sum(factor * part.forward(w, x) for factor, part in self.parts)  # type: ignore[return-value]
 
 
@@ -131,14 +143,15 @@ class Rotated(Network):
     def __init__(self, base: Network, rate: float) -> None:
         self.base, self.rate = base, rate
         self.name, self.inputs, self.size, self.degree = f"rotated {base.name}", base.inputs, base.size, base.degree
+        self.outputs_per_sample = base.outputs_per_sample
         self.has_lipschitz_gradient, self.blocks = base.has_lipschitz_gradient, (slice(0, base.size),)
 
-    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s n"]:
+    def forward(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s o"]:
         return self.base.forward(w, x)
 
     def forward_and_pull(
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
-    ) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s k"]]:
+    ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         outputs, pulled = self.base.forward_and_pull(w, x, response)
         turned, pairs = torch.zeros_like(w), w.shape[1] // 2 * 2
         turned[:, 0:pairs:2], turned[:, 1:pairs:2] = -w[:, 1:pairs:2], w[:, 0:pairs:2]

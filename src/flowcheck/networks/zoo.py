@@ -48,6 +48,21 @@ def deep_relu(widths: Sequence[int], inputs: int) -> FeedForward:
     return FeedForward("deep ReLU", inputs, tuple(Layer(width, RELU) for width in widths))
 
 
-def deep_linear(widths: Sequence[int], inputs: int) -> FeedForward:
-    """W_N ... W_1 x with scalar output; `widths` are the hidden ones. Degree N."""
-    return FeedForward(f"linear^{len(widths) + 1}", inputs, tuple(Layer(width) for width in [*widths, 1]))
+def deep_linear(widths: Sequence[int], inputs: int, outputs: int = 1) -> FeedForward:
+    """W_N ... W_1 x; `widths` are the hidden ones. Degree N."""
+    layers = tuple(Layer(width) for width in [*widths, outputs])
+    return FeedForward(f"linear^{len(widths) + 1}", inputs, layers, "units" if outputs > 1 else "sum")
+
+
+def deep_power(widths: Sequence[int], inputs: int, power: float = 1.0, slope: float = 0.0, outputs: int = 1) -> FeedForward:
+    r"""$W_N\sigma(W_{N-1}\cdots\sigma(W_1x))$ with $\sigma(t)=\max(t,at)^p$, all layers trained (neuron_pursuit).
+
+    `widths` are the hidden ones. Degree $1+p+\dots+p^{N-1}$.
+
+    >>> deep_power((4, 3), inputs=2, power=2, outputs=5).degree
+    7
+    """
+    hidden = [Layer(width, Activation(slope, power)) for width in widths]
+    kind = "linear" if slope == 1 and power == 1 else "relu" if slope == 0 else "leaky"
+    name = f"{kind}^{power:g}, {len(widths) + 1} layers"
+    return FeedForward(name, inputs, (*hidden, Layer(outputs)), "units" if outputs > 1 else "sum")

@@ -48,7 +48,9 @@ class Units:
 
     @classmethod
     def of(cls, network: Network, x: Float[np.ndarray, "n d"]) -> Units:
-        """Raises ValueError for any other network, a slope besides 0 and 1, or a power that is not whole."""
+        """Raises ValueError for any other network, several outputs, a slope besides 0 and 1, or a power that is not whole."""
+        if network.outputs_per_sample > 1:
+            raise ValueError(f"{network.name}: units are known for one output, not {network.outputs_per_sample}")
         trained = isinstance(network, Separable)
         first = network.parts[0] if isinstance(network, Separable) else network
         shape = [] if not isinstance(first, FeedForward) else [layer.fixed is None for layer in first.layers]

@@ -271,7 +271,7 @@ def test_records_are_spaced_as_asked():
         ({"record": [0, 5, 5, 10]}, "increase from 0"),
         ({"loss_ratios": (1.5,)}, "between 0 and 1"),
         ({"stop_when_crossed": True}, "needs loss_ratios"),
-        ({"y": torch.ones(7, dtype=torch.float64)}, "'y'"),
+        ({"y": torch.ones(7, dtype=torch.float64)}, r"30 points, but x is \(30, 10\) and y \(7,\)"),
         ({"y": torch.ones(7, 30, dtype=torch.float64)}, "3 runs on 30 points"),
         ({"start": torch.ones(3, 7, dtype=torch.float64)}, "weights"),
         ({"start": torch.full((3, 600), 1e100, dtype=torch.float64)}, "initial loss is not finite"),

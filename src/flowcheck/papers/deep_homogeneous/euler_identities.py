@@ -68,11 +68,11 @@ def defects(
     )
 
 
-def _jacobian(network: Network, x: Tensor, w: Tensor) -> tuple[Float[Tensor, "s n"], Float[Tensor, "s n k"]]:
+def _jacobian(network: Network, x: Tensor, w: Tensor) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s o k"]]:
     """Outputs and their Jacobian, by autograd."""
     leaf = w.detach().requires_grad_(True)
     outputs = network.forward(leaf, x)
-    rows = [torch.autograd.grad(outputs[:, i].sum(), leaf, retain_graph=True)[0] for i in range(len(x))]
+    rows = [torch.autograd.grad(outputs[:, i].sum(), leaf, retain_graph=True)[0] for i in range(outputs.shape[1])]
     return outputs.detach(), torch.stack(rows, dim=1)
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from flowcheck.pipeline.claims import Claim, Verdict
 from flowcheck.pipeline.evidence import UNMET, Evidence
-from flowcheck.pipeline.experiment import main
+from flowcheck.pipeline.experiment import main, only_cell
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.schema import expand_braces
 
@@ -46,7 +46,7 @@ def test_a_broken_hypothesis_is_evidence_of_claims_that_are_not_met(tmp_path, mo
     (tmp_path / "parameters.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.setattr(sys, "argv", [str(path)])
     options = ["--parameters", str(tmp_path / "parameters.yaml"), "--output", str(tmp_path), "--device", "cpu"]
-    main(script.Parameters, script.cell, script.gather, options)
+    main(script.Parameters, script.cell, getattr(script, "gather", only_cell), options)
     evidence = Evidence.load(tmp_path)
     assert metric in evidence.provenance[UNMET]
     concerned = [claim for claim in CLAIMS if claim.experiment == experiment]
