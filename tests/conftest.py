@@ -28,21 +28,24 @@ class Checkout:
         for folder in ("config", "scripts", "notebooks"):
             shutil.copytree(TOY / folder, root / folder)
 
-    def path(self, kind: str) -> Path:
-        """``config/<kind>/toy.yaml``, or ``config/config.yaml``."""
-        return self.root / "config" / ("config.yaml" if kind == "config" else f"{kind}/toy.yaml")
+    def path(self, kind: str, experiment: str = "decay") -> Path:
+        """``config/<kind>/toy/<experiment>.yaml``, ``config/deviations/toy.yaml`` or ``config/config.yaml``."""
+        files = {"config": "config.yaml", "deviations": "deviations/toy.yaml"}
+        return self.root / "config" / files.get(kind, f"{kind}/toy/{experiment}.yaml")
 
-    def edit(self, kind: str, change) -> None:
+    def edit(self, kind: str, change, experiment: str = "decay") -> None:
         """Load one file, let `change` work on it, write it back. `change` returns a replacement or None."""
-        content = yaml.safe_load(self.path(kind).read_text())
+        path = self.path(kind, experiment)
+        content = yaml.safe_load(path.read_text())
         replaced = change(content)
-        self.path(kind).write_text(yaml.safe_dump(content if replaced is None else replaced, sort_keys=False))
+        path.write_text(yaml.safe_dump(content if replaced is None else replaced, sort_keys=False))
 
-    def replace(self, kind: str, old: str, new: str) -> None:
+    def replace(self, kind: str, old: str, new: str, experiment: str = "decay") -> None:
         """Replace text in one file; it must be there."""
-        text = self.path(kind).read_text()
+        path = self.path(kind, experiment)
+        text = path.read_text()
         assert old in text
-        self.path(kind).write_text(text.replace(old, new))
+        path.write_text(text.replace(old, new))
 
 
 @pytest.fixture

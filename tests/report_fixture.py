@@ -182,8 +182,15 @@ def make_project(root: Path) -> Project:
             "reference": "*Journal of Made-up Results* 1 (2024)",
             "about": r"What happens to $\bar{\mathbf w}(t)$ at small initialization.",
         }
-        _write(root / f"config/experiments/{paper}.yaml", yaml.safe_dump(about | {"experiments": experiments}))
-        _write(root / f"config/claims/{paper}.yaml", yaml.safe_dump(claims))
+        _write(root / f"config/experiments/{paper}/paper.yaml", yaml.safe_dump(about))
+        for name, entry in experiments.items():
+            own = [
+                {key: value for key, value in each.items() if key != "experiment"}
+                for each in claims
+                if each["experiment"] == name
+            ]
+            _write(root / f"config/experiments/{paper}/{name}.yaml", yaml.safe_dump(entry))
+            _write(root / f"config/claims/{paper}/{name}.yaml", yaml.safe_dump({"claims": own}))
         _write(root / f"config/deviations/{paper}.yaml", yaml.safe_dump(DEVIATIONS[paper]))
         for name in names:
             _write(root / f"scripts/{paper}/{name}.py", "")
@@ -196,7 +203,7 @@ def make_project(root: Path) -> Project:
             folder / "metrics.json", {n: m.to_json() for n, m in metrics.items()} | {"provenance": provenance(paper, experiment)}
         )
         _write(folder / "notebook.html", "<!doctype html><title>notebook</title><p>executed")
-        for figure in project.papers[paper].experiments[experiment].figures:
+        for figure in project.experiments[paper][experiment].figures:
             draw(folder / "figures", figure)
     for paper, experiment in project:
         file = root / "results" / SCALE / paper / experiment / "metrics.json"

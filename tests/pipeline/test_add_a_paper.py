@@ -58,11 +58,11 @@ def test_the_verdict_of_the_example_is_recorded_as_the_document_says(example):
 def test_a_changed_threshold_runs_the_judge_alone_and_the_control_guards_it(example):
     example.snakemake(CLAIM)
     assert example.json(CLAIM)["verdict"] == "supported"
-    example.replace("config/claims/example.yaml", "value: 1.9,", "value: 2.09,")
+    example.replace("config/claims/example/contraction.yaml", "value: 1.9,", "value: 2.09,")
     assert example.planned(CLAIM) == {"judge_example_contraction": 1}
     example.snakemake(CLAIM)
     assert example.json(CLAIM)["verdict"] == "contradicted"
-    example.replace("config/claims/example.yaml", "value: 2.09,", "value: 1.0,")
+    example.replace("config/claims/example/contraction.yaml", "value: 2.09,", "value: 1.0,")
     assert "threshold on the wrong side" in example.snakemake(CLAIM, ok=False)
 
 

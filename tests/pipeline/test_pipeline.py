@@ -90,22 +90,37 @@ def test_one_core_and_two_cores_from_scratch_give_identical_numbers(finished, fr
 
 # ------------------------------------------------------------------------------------------------- what a change re-makes
 
-TOY_CONFIG, TOY_CLAIMS = "config/experiments/toy.yaml", "config/claims/toy.yaml"
+ENTRY, CLAIMS = "config/experiments/toy", "config/claims/toy"
 
 CHANGES = {
-    "a parameter": (TOY_CONFIG, "samples: 400", "samples: 401", {"parameters": 1} | SPREAD_AGAIN),
-    "a seed": (TOY_CONFIG, "seed: 3", "seed: 4", {"parameters": 1} | SPREAD_AGAIN),
-    "a parameter of an upstream experiment": (TOY_CONFIG, "horizon: 1.0", "horizon: 1.5", {"parameters": 1} | DECAY_AGAIN),
-    "the title of an experiment": (TOY_CONFIG, "title: Mean of random signs", "title: Mean sign", rejudged("spread")),
-    "the description of a metric": (TOY_CONFIG, "mean: sample mean", "mean: the mean", rejudged("spread")),
-    "the title of the paper": (TOY_CONFIG, "title: Euler's method on a line", "title: Euler", {"ledger": 1, "report": 1}),
+    "a parameter": (f"{ENTRY}/spread.yaml", "samples: 400", "samples: 401", {"parameters": 1} | SPREAD_AGAIN),
+    "a seed": (f"{ENTRY}/spread.yaml", "seed: 3", "seed: 4", {"parameters": 1} | SPREAD_AGAIN),
+    "a parameter of an upstream experiment": (
+        f"{ENTRY}/decay.yaml",
+        "horizon: 1.0",
+        "horizon: 1.5",
+        {"parameters": 1} | DECAY_AGAIN,
+    ),
+    "the title of an experiment": (
+        f"{ENTRY}/spread.yaml",
+        "title: Mean of random signs",
+        "title: Mean sign",
+        rejudged("spread"),
+    ),
+    "the description of a metric": (f"{ENTRY}/spread.yaml", "mean: sample mean", "mean: the mean", rejudged("spread")),
+    "the title of the paper": (
+        f"{ENTRY}/paper.yaml",
+        "title: Euler's method on a line",
+        "title: Euler",
+        {"ledger": 1, "report": 1},
+    ),
     "a script": ("scripts/toy/spread.py", "probability=0.9", "probability=0.8", SPREAD_AGAIN),
     "a module of one script": ("src/flowcheck/toy_signs.py", "1, -1)", "1.0, -1.0)", SPREAD_AGAIN),
     "a module of the package": ("src/flowcheck/toy_euler.py", "1 - step_size", "1.0 - step_size", DECAY_AGAIN),
     "a module behind a module": ("src/flowcheck/toy_exact.py", "-rate * t", "-t * rate", DECAY_AGAIN),
     "the judge": ("src/flowcheck/pipeline/judge.py", "ERROR_FACTOR = 10.0", "ERROR_FACTOR = 20.0", rejudged(*EXPERIMENTS)),
-    "a threshold": (TOY_CLAIMS, "value: 0.025", "value: 0.026", rejudged("decay")),
-    "the statement of a claim": (TOY_CLAIMS, "The slope is one.", "The order is one.", rejudged("order")),
+    "a threshold": (f"{CLAIMS}/decay.yaml", "value: 0.025", "value: 0.026", rejudged("decay")),
+    "the statement of a claim": (f"{CLAIMS}/order.yaml", "The slope is one.", "The order is one.", rejudged("order")),
     "the text of a deviation": ("config/deviations/toy.yaml", "the first power", "the power one", {"report": 1}),
     "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
     "a report template": ("src/flowcheck/pipeline/report/templates/report.css", None, "/* new */", {"report": 1}),
@@ -137,14 +152,14 @@ def test_what_somebody_deleted_is_made_again(toy):
 
 def test_a_new_grid_point_makes_its_cell(toy):
     toy.replace(
-        "config/experiments/toy.yaml", "step_size: [0.1, 0.05]\n    parameters", "step_size: [0.1, 0.05, 0.02]\n    parameters"
+        "config/experiments/toy/decay.yaml", "step_size: [0.1, 0.05]\nparameters", "step_size: [0.1, 0.05, 0.02]\nparameters"
     )
     assert toy.planned() == {"parameters": 1, "cell": 3, "evidence": 2} | rejudged("decay", "order")
 
 
 HARMLESS = [
-    ("config/experiments/toy.yaml", "horizon: 2.0", "horizon: 3.0"),  # a parameter of another scale
-    ("config/claims/toy.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
+    ("config/experiments/toy/decay.yaml", "horizon: 2.0", "horizon: 3.0"),  # a parameter of another scale
+    ("config/claims/toy/spread.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
     ("src/flowcheck/toy_exact.py", "# the comment", "# another comment"),
     ("src/flowcheck/pipeline/judge.py", '"""The judge:', '"""A judge:'),
     ("scripts/toy/decay.py", '"""One step size."""', '"""A step size."""'),
@@ -170,7 +185,7 @@ def test_a_changed_threshold_changes_the_verdict_and_touches_no_evidence(toy):
     before = {
         path: path.stat().st_mtime_ns for path in toy.path("results/smoke/toy").rglob("*") if path.suffix in (".npz", ".json")
     }
-    toy.replace("config/claims/toy.yaml", "value: 0.025", "value: 0.005")
+    toy.replace("config/claims/toy/decay.yaml", "value: 0.025", "value: 0.005")
     toy.snakemake("results/smoke/ledger.json")
     assert toy.json("results/smoke/claims/toy/theorem-1.json")["verdict"] == "contradicted"
     verdicts = {claim["id"]: claim["verdict"] for claim in toy.json("results/smoke/ledger.json")["claims"]}
@@ -227,18 +242,18 @@ def one_sentence(said):
 
 BROKEN_FILES = {
     "claim": (
-        "config/claims/toy.yaml",
+        "config/claims/toy/decay.yaml",
         'metric: error_fine, is: "<=", value: 0.025',
         'metric: eror, is: "<=", value: 0.025',
         "'eror'",
     ),
     "parameter": (
-        "config/experiments/toy.yaml",
-        "[0.1, 0.05]\n    parameters",
-        "[0.1, -0.05]\n    parameters",
+        "config/experiments/toy/decay.yaml",
+        "[0.1, 0.05]\nparameters",
+        "[0.1, -0.05]\nparameters",
         "key 'step_size'",
     ),
-    "yaml": ("config/experiments/toy.yaml", "seed: 3", "seed: [3", "malformed YAML"),
+    "yaml": ("config/experiments/toy/spread.yaml", "seed: 3", "seed: [3", "malformed YAML"),
     "script": ("scripts/toy/spread.py", "def cell(", "def cell((", "scripts/toy/spread.py: cannot be read: SyntaxError"),
     "module": (
         "src/flowcheck/toy_euler.py",
@@ -291,9 +306,9 @@ def test_a_hypothesis_that_is_not_met_is_a_verdict_and_the_run_goes_on(toy):
         "    raise HypothesisError('mean', 0.75, 'the signs are not fair')\n    fair = signs(",
     )
     toy.replace(
-        "config/claims/toy.yaml",
-        "  experiment: spread\n",
-        '  experiment: spread\n  hypotheses:\n    - {metric: mean, is: "<=", value: 0.5, why: signs must be fair}\n',
+        "config/claims/toy/spread.yaml",
+        "claims:\n",
+        'hypotheses:\n  - {metric: mean, is: "<=", value: 0.5, why: signs must be fair}\nclaims:\n',
     )
     toy.snakemake()
     verdict = toy.json("results/smoke/claims/toy/figure-1.json")
@@ -317,9 +332,7 @@ def test_a_failing_cell_leaves_nothing_and_its_traceback_is_in_its_log(fresh):
 
 
 def test_evidence_that_breaks_its_promise_is_not_written(fresh):
-    fresh.replace(
-        "config/experiments/toy.yaml", "      mean: sample mean", "      mean: sample mean\n      median: sample median"
-    )
+    fresh.replace("config/experiments/toy/spread.yaml", "  mean: sample mean\n", "  mean: sample mean\n  median: sample median\n")
     fresh.snakemake(f"{SPREAD}/metrics.json", ok=False)
     assert fresh.files(SPREAD) == ["cells/all.npz", "parameters.yaml"]
     assert "not written: ['median']" in fresh.path("logs/smoke/toy/spread/evidence.log").read_text()

@@ -94,9 +94,13 @@ def test_the_table_of_devices_says_whose_arrays_are_tensors():
 
 def test_the_entries_that_the_documents_show_are_a_project_that_validates(tmp_path):
     shown = re.findall(r"^```yaml\n# (config/\S+)\n(.*?)^```$", document("claims") + document("add_a_paper"), re.M | re.S)
-    assert [name for name, _ in shown] == [f"config/{kind}/example.yaml" for kind in ("claims", "deviations", "experiments")]
+    files = {kind: f"config/{kind}/example/contraction.yaml" for kind in ("claims", "experiments")}
+    assert [name for name, _ in shown] == [files["claims"], "config/deviations/example.yaml", files["experiments"]]
+    about = dict.fromkeys(("title", "authors", "reference", "about"), "an example")
+    (tmp_path / "config/experiments/example").mkdir(parents=True)
+    (tmp_path / "config/experiments/example/paper.yaml").write_text(yaml.safe_dump(about))
     for name, text in shown:
-        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     for name in ("scripts/example/contraction.py", "notebooks/example/contraction.ipynb"):
         (tmp_path / name).parent.mkdir(parents=True)
@@ -108,14 +112,16 @@ def test_the_entries_that_the_documents_show_are_a_project_that_validates(tmp_pa
 
 
 def test_the_claim_and_the_entry_that_are_said_to_have_every_key_have_every_key():
-    from flowcheck.pipeline.claims import Claim
+    from flowcheck.pipeline.claims import ClaimEntry, ClaimsFile
     from flowcheck.pipeline.schema import Experiment
 
     shown = dict(re.findall(r"^```yaml\n# (config/\S+)\n(.*?)^```$", document("claims") + document("add_a_paper"), re.M | re.S))
-    (claim,) = yaml.safe_load(shown["config/claims/example.yaml"])
-    keys = {field.alias or name for name, field in Claim.model_fields.items()}
+    file = yaml.safe_load(shown["config/claims/example/contraction.yaml"])
+    assert set(file) == set(ClaimsFile.model_fields)
+    (claim,) = file["claims"]
+    keys = {field.alias or name for name, field in ClaimEntry.model_fields.items()}
     assert keys - set(claim) == {"no_control", "vacuous_above"}  # explained below it: the one excludes controls
-    entry = yaml.safe_load(shown["config/experiments/example.yaml"])["experiments"]["contraction"]
+    entry = yaml.safe_load(shown["config/experiments/example/contraction.yaml"])
     assert set(entry) == set(Experiment.model_fields)
 
 

@@ -74,8 +74,8 @@ def test_the_search_for_machine_paths_finds_them_and_leaves_relative_ones():
 def test_a_script_has_a_notebook_and_a_config_entry(path):
     paper, experiment = path.parent.name, path.stem
     assert (ROOT / "notebooks" / paper / f"{experiment}.ipynb").is_file()
-    entry = yaml.safe_load((ROOT / "config" / "experiments" / f"{paper}.yaml").read_text())
-    assert experiment in entry["experiments"]
+    for kind in ("experiments", "claims"):
+        assert (ROOT / "config" / kind / paper / f"{experiment}.yaml").is_file()
 
 
 def test_every_notebook_of_a_paper_belongs_to_a_script():

@@ -114,7 +114,7 @@ def deviations_text(wildcards):
 
 def papers_text(wildcards):
     """What the ledger repeats about the papers."""
-    return "".join(PROJECT.papers[paper].model_dump_json(exclude={"experiments"}) for paper in RUN.papers)
+    return "".join(PROJECT.papers[paper].model_dump_json() for paper in RUN.papers)
 
 
 def report_templates():

@@ -73,8 +73,11 @@ class Control(Condition):
     against: str | None = None
 
 
-class Claim(BaseModel):
-    """One numbered result, figure or checkable sentence of a paper."""
+class ClaimEntry(BaseModel):
+    """One numbered result, figure or checkable sentence of a paper, as its file has it.
+
+    `waives` names hypotheses of the file that this claim does not stand on, each with the reason.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
 
@@ -94,16 +97,16 @@ class Claim(BaseModel):
     strength: Literal["symbolic", "enclosed", "measured"] = "measured"
     statement: Sentence
     note: str = ""
-    experiment: str
     figures: list[str] = []
     hypotheses: list[Hypothesis] = []
+    waives: dict[str, Sentence] = {}
     predicates: list[Predicate] = Field(min_length=1)
     controls: list[Control] = []
     no_control: str = ""
     vacuous_above: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _has_teeth(self) -> Claim:
+    def _has_teeth(self) -> ClaimEntry:
         if bool(self.controls) == bool(self.no_control):
             raise ValueError(
                 "a claim needs either 'controls' (at least one) or 'no_control' with the reason why none can exist, "
@@ -134,6 +137,35 @@ class Claim(BaseModel):
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""
         return {condition.metric for condition in [*self.hypotheses, *self.predicates, *self.controls]}
+
+
+class ClaimsFile(BaseModel):
+    """The claims that one experiment decides, and the hypotheses that all of them stand on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hypotheses: list[Hypothesis] = []
+    claims: list[ClaimEntry] = Field(min_length=1)
+
+
+class Claim(ClaimEntry):
+    """A claim with its experiment, and with all its hypotheses."""
+
+    experiment: str
+
+
+def stand_on(entry: ClaimEntry, experiment: str, inherited: list[Hypothesis]) -> Claim:
+    """The claim of an entry: with the hypotheses of its file that it does not waive, and then its own.
+
+    Raises ValueError if it waives what its file does not presuppose.
+    """
+    shared = {hypothesis.metric for hypothesis in inherited}
+    if unknown := sorted(set(entry.waives) - shared):
+        allowed = ", ".join(map(repr, sorted(shared))) or "none"
+        raise ValueError(f"waives {unknown[0]!r}, which is no hypothesis of the file; allowed: {allowed}")
+    kept = [hypothesis for hypothesis in inherited if hypothesis.metric not in entry.waives]
+    fields = {name: getattr(entry, name) for name in ClaimEntry.model_fields} | {"hypotheses": [*kept, *entry.hypotheses]}
+    return Claim(**fields, experiment=experiment)
 
 
 class Deviation(BaseModel):

@@ -70,6 +70,7 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "no_control": claim.no_control,
         "vacuous_above": claim.vacuous_above,
         "experiment": claim.experiment,
+        "waives": claim.waives,
         "experiment_title": entry.title,
         "figures": claim.figures,
         "command": f"snakemake --cores 2 {path}",
@@ -98,7 +99,7 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
         "provenance": {
             "commits": commits,
             "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "papers": {name: project.papers[name].model_dump(exclude={"experiments"}) for name in papers},
+            "papers": {name: project.papers[name].model_dump() for name in papers},
             "wall_time_s": round(sum(_experiment_times(claims).values()), 1),
         },
         "claims": claims,

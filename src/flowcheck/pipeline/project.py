@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -16,11 +17,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline.claims import Claim, Deviation
+from flowcheck.pipeline.claims import Claim, ClaimEntry, ClaimsFile, Deviation, Hypothesis, stand_on
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig
 from flowcheck.pipeline.settings import SCALES, Settings
 from flowcheck.pipeline.strict_yaml import closest, known, listing, read_list, read_yaml, validate
+
+PAPER = "paper.yaml"
+"""What is said of a paper, beside the entries of its experiments."""
+NAME = r"[a-z][a-z0-9_]*"
 
 
 class Project:
@@ -29,22 +34,29 @@ class Project:
     def __init__(self, root: Path = Path()) -> None:
         self.root = Path(root)
         self.papers: dict[str, Paper] = {}
+        self.experiments: dict[str, dict[str, Experiment]] = {}
         self.claims: dict[str, dict[str, Claim]] = {}
         self.deviations: dict[str, list[Deviation]] = {}
         folder = self.root / "config"
-        for path in sorted((folder / "experiments").glob("*.yaml")):
-            name = path.stem
-            self.papers[name] = validate(TypeAdapter(Paper), read_yaml(path), path)
-            self.claims[name] = self._read_claims(folder / "claims" / f"{name}.yaml", name)
+        for path in (*(folder / "experiments").glob("*.yaml"), *(folder / "claims").glob("*.yaml")):
+            raise ConfigError(f"{path}: a paper is a folder, with a file for each of its experiments")
+        for path in sorted(path for path in (folder / "experiments").glob("*") if path.is_dir()):
+            name = path.name
+            self.papers[name] = validate(TypeAdapter(Paper), read_yaml(path / PAPER), path / PAPER)
+            self.experiments[name] = self._read_experiments(path)
+            self.claims[name] = self._read_claims(folder / "claims" / name, name)
             self.deviations[name] = self._read_deviations(folder / "deviations" / f"{name}.yaml", name)
         if not self.papers:
-            raise ConfigError(f"{folder / 'experiments'}: no experiment file found; expected one <paper>.yaml per paper")
-        for kind in ("claims", "deviations"):
-            for path in (folder / kind).glob("*.yaml"):
-                if path.stem not in self.papers:
-                    raise ConfigError(f"{path}: unknown paper {path.stem!r}; allowed: {listing(self.papers)}")
+            raise ConfigError(f"{folder / 'experiments'}: no paper found; expected a folder for each")
+        for path in (*(folder / "claims").glob("*"), *(folder / "deviations").glob("*.yaml")):
+            if path.stem not in self.papers:
+                raise ConfigError(f"{path}: unknown paper {path.stem!r}; allowed: {listing(self.papers)}")
         for paper in self.papers:
             self._check_experiments(paper)
+
+    def experiment_file(self, paper: str, experiment: str) -> Path:
+        """Where the entry of an experiment is."""
+        return self.root / "config" / "experiments" / paper / f"{experiment}.yaml"
 
     def run_config(self, overrides: Mapping[str, Any]) -> RunConfig:
         """`config/config.yaml` with the command line's overrides. Raises ConfigError (unknown scale, paper, device, key)."""
@@ -64,7 +76,7 @@ class Project:
         """One experiment. Raises ConfigError if the paper or the experiment is unknown."""
         if paper not in self.papers:
             raise ConfigError(f"unknown paper {paper!r}; allowed: {listing(self.papers)}")
-        experiments = self.papers[paper].experiments
+        experiments = self.experiments[paper]
         if experiment not in experiments:
             raise ConfigError(f"unknown experiment {experiment!r} of {paper}; allowed: {listing(experiments)}")
         return experiments[experiment]
@@ -97,7 +109,7 @@ class Project:
             case ("results", scale, paper, experiment, _, *_):
                 known(target, "scale", scale, SCALES)
                 known(target, "paper", paper, self.papers)
-                known(target, f"experiment of {paper}", experiment, self.papers[paper].experiments)
+                known(target, f"experiment of {paper}", experiment, self.experiments[paper])
 
     def claims_of(self, paper: str, experiment: str) -> dict[str, Claim]:
         """The claims that one experiment decides."""
@@ -116,7 +128,7 @@ class Project:
         Raises ConfigError.
         """
         memory = self.root / ".cache" / "parameters-valid"
-        known = set(memory.read_text().split()) if memory.is_file() else set()
+        remembered = set(memory.read_text().split()) if memory.is_file() else set()
         seen: set[str] = set()
         for paper, experiment in self:
             path = self.script(paper, experiment)
@@ -128,52 +140,61 @@ class Project:
             text = digest + "".join(s.model_dump_json() for s in settings)
             stamp = hashlib.sha256(text.encode()).hexdigest()
             seen.add(stamp)
-            if stamp not in known:
+            if stamp not in remembered:
                 model = _load_script(path).Parameters
                 for resolved in settings:
                     self._check_parameters_of(model, resolved)
-        if seen != known:
+        if seen != remembered:
             memory.parent.mkdir(exist_ok=True)
             memory.write_text("\n".join(sorted(seen)) + "\n")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """All (paper, experiment) pairs."""
-        for paper, content in self.papers.items():
-            for experiment in content.experiments:
+        for paper, experiments in self.experiments.items():
+            for experiment in experiments:
                 yield paper, experiment
 
     def _check_parameters_of(self, model: Any, settings: Settings) -> None:
-        file = self.root / "config" / "experiments" / f"{settings.paper}.yaml"
+        file = self.experiment_file(settings.paper, settings.experiment)
         for point in settings.cells().values():
-            where = f"experiment '{settings.experiment}' at scale '{settings.scale}', parameters"
+            where = f"parameters at scale '{settings.scale}'"
             validate(TypeAdapter(model), settings.parameters | point, file, where)
 
-    def _read_claims(self, path: Path, paper: str) -> dict[str, Claim]:
+    def _read_experiments(self, folder: Path) -> dict[str, Experiment]:
+        experiments = {}
+        for path in sorted(folder.glob("*.yaml")):
+            if path.name == PAPER:
+                continue
+            if not re.fullmatch(NAME, path.stem):
+                raise ConfigError(f"{path}: the name of an experiment is lower-case letters, digits and underscores")
+            experiments[path.stem] = validate(TypeAdapter(Experiment), read_yaml(path), path)
+        if not experiments:
+            raise ConfigError(f"{folder}: no experiment found; expected <experiment>.yaml for each")
+        return experiments
+
+    def _read_claims(self, folder: Path, paper: str) -> dict[str, Claim]:
+        experiments = self.experiments[paper]
+        for path in folder.glob("*.yaml"):
+            if path.stem not in experiments:
+                raise ConfigError(f"{path}: unknown experiment {path.stem!r}; allowed: {listing(experiments)}")
         claims: dict[str, Claim] = {}
-        for index, record in enumerate(read_list(path)):
-            name = record.get("id", f"number {index + 1}") if isinstance(record, dict) else f"number {index + 1}"
-            claim = validate(TypeAdapter(Claim), record, path, f"claim '{name}'")
-            if claim.id in claims:
-                raise ConfigError(f"{path}: claim '{name}', key 'id': used twice; ids are unique within a paper")
-            experiments = self.papers[paper].experiments
-            if claim.experiment not in experiments:
-                raise ConfigError(
-                    f"{path}: claim '{name}', key 'experiment': unknown experiment {claim.experiment!r}; "
-                    f"allowed: {listing(experiments)}"
-                )
-            entry = experiments[claim.experiment]
-            for metric in sorted(claim.metrics() - set(entry.promised_metrics)):
-                raise ConfigError(
-                    f"{path}: claim '{name}': experiment '{claim.experiment}' never writes metric {metric!r}; "
-                    f"closest: {listing(closest(metric, entry.promised_metrics))}"
-                )
-            for figure in claim.figures:
-                if figure not in entry.figures:
+        for experiment, entry in experiments.items():
+            path = folder / f"{experiment}.yaml"
+            for name, claim in _claims_of_file(path, experiment):
+                if claim.id in claims:
+                    raise ConfigError(f"{path}: claim '{name}', key 'id': used twice; ids are unique within a paper")
+                for metric in sorted(claim.metrics() - set(entry.promised_metrics)):
                     raise ConfigError(
-                        f"{path}: claim '{name}', key 'figures': experiment '{claim.experiment}' draws no figure {figure!r}; "
-                        f"allowed: {listing(entry.figures)}"
+                        f"{path}: claim '{name}': experiment '{experiment}' never writes metric {metric!r}; "
+                        f"closest: {listing(closest(metric, entry.promised_metrics))}"
                     )
-            claims[claim.id] = claim
+                for figure in claim.figures:
+                    if figure not in entry.figures:
+                        raise ConfigError(
+                            f"{path}: claim '{name}', key 'figures': experiment '{experiment}' draws no figure {figure!r}; "
+                            f"allowed: {listing(entry.figures)}"
+                        )
+                claims[claim.id] = claim
         return claims
 
     def _read_deviations(self, path: Path, paper: str) -> list[Deviation]:
@@ -191,33 +212,53 @@ class Project:
         return deviations
 
     def _check_experiments(self, paper: str) -> None:
-        path = self.root / "config" / "experiments" / f"{paper}.yaml"
-        experiments = self.papers[paper].experiments
+        experiments = self.experiments[paper]
         for name, entry in experiments.items():
+            path = self.experiment_file(paper, name)
             for needed in entry.upstream:
                 if needed not in experiments or needed == name:
                     raise ConfigError(
-                        f"{path}: experiment '{name}', key 'upstream': unknown experiment {needed!r}; "
+                        f"{path}: key 'upstream': unknown experiment {needed!r}; "
                         f"allowed: {listing(e for e in experiments if e != name)}"
                     )
             for file in (self.script(paper, name), self.notebook(paper, name)):
                 if not file.is_file():
-                    raise ConfigError(f"{path}: experiment '{name}' needs the file {file}, which is not there")
+                    raise ConfigError(f"{path}: the experiment needs the file {file}, which is not there")
             for scale, changes in entry.scales.items():
                 for key in set(changes.grid) - set(entry.grid):
-                    raise ConfigError(
-                        f"{path}: experiment '{name}', key 'scales.{scale}.grid.{key}': not a grid axis; "
-                        f"allowed: {listing(entry.grid)}"
-                    )
+                    raise ConfigError(f"{path}: key 'scales.{scale}.grid.{key}': not a grid axis; allowed: {listing(entry.grid)}")
             for size in SCALES:
                 try:
                     self.settings(paper, name, size).cells()
                 except ValueError as error:
-                    raise ConfigError(f"{path}: experiment '{name}', key 'grid' at scale '{size}': {error}") from None
+                    raise ConfigError(f"{path}: key 'grid' at scale '{size}': {error}") from None
         try:
             TopologicalSorter({name: entry.upstream for name, entry in experiments.items()}).prepare()
         except CycleError as error:
-            raise ConfigError(f"{path}: key 'upstream': experiments wait for each other: {' <- '.join(error.args[1])}") from None
+            folder = self.root / "config" / "experiments" / paper
+            raise ConfigError(
+                f"{folder}: key 'upstream': experiments wait for each other: {' <- '.join(error.args[1])}"
+            ) from None
+
+
+def _claims_of_file(path: Path, experiment: str) -> Iterator[tuple[str, Claim]]:
+    """The claims of one experiment, each with the name by which a reader finds it in the file. Raises ConfigError."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected the keys {listing(ClaimsFile.model_fields)}, found {type(content).__name__}")
+    for key in content:
+        known(str(path), "key", key, ClaimsFile.model_fields)
+    inherited = validate(TypeAdapter(list[Hypothesis]), content.get("hypotheses", []), path, "hypotheses")
+    records = content.get("claims")
+    if not isinstance(records, list) or not records:
+        raise ConfigError(f"{path}: key 'claims': expected a list of at least one claim, found {records!r}")
+    for index, record in enumerate(records):
+        name = record.get("id", f"number {index + 1}") if isinstance(record, dict) else f"number {index + 1}"
+        entry = validate(TypeAdapter(ClaimEntry), record, path, f"claim '{name}'")
+        try:
+            yield name, stand_on(entry, experiment, inherited)
+        except ValueError as error:
+            raise ConfigError(f"{path}: claim '{name}', key 'waives': {error}") from None
 
 
 def _load_script(path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from flowcheck.pipeline.claims import Claim, Deviation
+from flowcheck.pipeline.claims import ClaimsFile, Deviation
 from flowcheck.pipeline.settings import Scalar
 
 
@@ -55,7 +55,7 @@ class Experiment(BaseModel):
 
 
 class Paper(BaseModel):
-    """One paper and its experiments."""
+    """What is said of one paper; its experiments have files of their own."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,7 +63,6 @@ class Paper(BaseModel):
     authors: str
     reference: str
     about: str
-    experiments: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Experiment]
 
 
 class RunConfig(BaseModel):
@@ -89,8 +88,9 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """The JSON schemas of the configuration files, by file name, generated from the models."""
     models: dict[str, TypeAdapter[Any]] = {
         "config": TypeAdapter(RunConfig),
-        "experiments": TypeAdapter(Paper),
-        "claims": TypeAdapter(list[Claim]),
+        "paper": TypeAdapter(Paper),
+        "experiment": TypeAdapter(Experiment),
+        "claims": TypeAdapter(ClaimsFile),
         "deviations": TypeAdapter(list[Deviation]),
     }
     return {f"{name}.schema.json": adapter.json_schema(by_alias=True) for name, adapter in models.items()}

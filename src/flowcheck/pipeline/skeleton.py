@@ -11,12 +11,10 @@ import sys
 from pathlib import Path
 
 import nbformat
-import yaml
 from nbformat import v4
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline.project import Project
-from flowcheck.pipeline.strict_yaml import read_yaml
+from flowcheck.pipeline.project import PAPER, Project
 
 TEMPLATES = Path(__file__).parent / "templates"
 RESERVED = ("claims", "report")
@@ -24,7 +22,7 @@ RESERVED = ("claims", "report")
 
 
 def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
-    """Write the files of one experiment into the checkout `root`; returns those written or extended, relative to `root`.
+    """Write the files of one experiment into the checkout `root`; returns those written, relative to `root`.
 
     Raises ConfigError, and leaves everything as it was, if a name cannot be used, if any of it is there already, or if the
     project would not validate with it.
@@ -34,72 +32,43 @@ def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
             raise ConfigError(f"{kind} {name!r}: a name is lower-case letters, digits and underscores, and starts with a letter")
     if paper in RESERVED:
         raise ConfigError(f"paper {paper!r}: the name of a folder of every scale's results; take another")
+    if experiment == "paper":
+        raise ConfigError("experiment 'paper': that file says what the paper is; take another name")
     if experiment in sys.stdlib_module_names:
         raise ConfigError(f"experiment {experiment!r}: a script of that name would hide the module {experiment!r} of Python")
     texts = _texts(root, paper, experiment)
-    before = {path: (root / path).read_text() if (root / path).is_file() else None for path in texts}
     try:
         for path, text in texts.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
         Project(root).check_parameters()
     except BaseException:
-        for path, old in before.items():
-            if old is None:
-                (root / path).unlink(missing_ok=True)
-            else:
-                (root / path).write_text(old)
+        for path in texts:
+            (root / path).unlink(missing_ok=True)
         raise
     return list(texts)
 
 
 def _texts(root: Path, paper: str, experiment: str) -> dict[Path, str]:
-    """The files and their whole new contents. Raises ConfigError for what would be overwritten."""
+    """The files and their contents. Raises ConfigError for what would be overwritten."""
     names = {"paper": paper, "experiment": experiment, "claim": f"{experiment.replace('_', '-')}-order"}
-    script, notebook = Path("scripts", paper, f"{experiment}.py"), Path("notebooks", paper, f"{experiment}.ipynb")
-    for path in (script, notebook):
+    texts = {
+        Path("config", "experiments", paper, f"{experiment}.yaml"): _filled("experiment.yaml", names),
+        Path("config", "claims", paper, f"{experiment}.yaml"): _filled("claims.yaml", names),
+        Path("scripts", paper, f"{experiment}.py"): _filled("script.py", names),
+        Path("notebooks", paper, f"{experiment}.ipynb"): _notebook(_filled("notebook.py", names)),
+    }
+    for path in texts:
         if (root / path).exists():
             raise ConfigError(f"{path}: is there already; nothing was written")
-    experiments, claims = Path("config", "experiments", f"{paper}.yaml"), Path("config", "claims", f"{paper}.yaml")
-    entries = read_yaml(root / experiments).get("experiments") if (root / experiments).is_file() else {}
-    if experiment in entries:
-        raise ConfigError(f"{experiments}: experiment {experiment!r} is there already; nothing was written")
-    recorded = read_yaml(root / claims) if (root / claims).is_file() else []
-    if names["claim"] in [record["id"] for record in recorded]:
-        raise ConfigError(f"{claims}: claim {names['claim']!r} is there already; nothing was written")
-    head = "" if (root / experiments).is_file() else _filled("paper.yaml", names)
-    return {
-        experiments: _appended(root, experiments, head + _filled("experiment.yaml", names)),
-        claims: _appended(root, claims, _filled("claim.yaml", names)),
-        script: _filled("script.py", names),
-        notebook: _notebook(_filled("notebook.py", names)),
-    }
+    about = Path("config", "experiments", paper, PAPER)
+    return texts if (root / about).is_file() else {about: _filled("paper.yaml", names)} | texts
 
 
 def _filled(template: str, names: dict[str, str]) -> str:
     """A template with ``{paper}``, ``{experiment}`` and ``{claim}`` replaced; all other braces stay."""
     text = (TEMPLATES / f"{template}.txt").read_text()
     return re.sub(r"\{(paper|experiment|claim)\}", lambda found: names[found[1]], text)
-
-
-def _appended(root: Path, path: Path, text: str) -> str:
-    """The file with `text` at its end. Raises ConfigError if that is not where its last entry ends."""
-    if not (root / path).is_file():
-        return text
-    old = (root / path).read_text()
-    new = f"{old.rstrip()}\n\n{text}"
-    try:
-        before, after = yaml.safe_load(old), yaml.safe_load(new)
-        if isinstance(before, dict):
-            before, after = before["experiments"], after["experiments"]
-        added = len(after) - len(before)
-    except (yaml.YAMLError, TypeError, KeyError):
-        added = 0
-    if added != 1:
-        raise ConfigError(
-            f"{path}: an entry nothing can be added at its end; 'experiments' must be its last key, its entries indented by two"
-        )
-    return new
 
 
 def _notebook(text: str) -> str:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from flowcheck.pipeline.schema import expand_braces
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import read_yaml
 
+TOY = Path(__file__).resolve().parents[2] / "toy"
 SCRIPT = """
 from pydantic import Field
 from flowcheck.pipeline.experiment import ParametersModel
@@ -49,121 +51,118 @@ def sentence(action) -> str:
     return text
 
 
-def experiment(name="decay", **changes):
-    return lambda content: content["experiments"][name].update(changes)
+def entry(**changes):
+    return lambda content: content.update(changes)
 
 
 def claim(index=0, **changes):
-    return lambda content: content[index].update(changes)
+    return lambda content: content["claims"][index].update(changes)
 
 
 def without(index, key):
-    return lambda content: content[index].pop(key) and None
+    return lambda content: content["claims"][index].pop(key) and None
 
 
 def condition(part, **changes):
-    return lambda content: content[0][part][0].update(changes)
+    return lambda content: content["claims"][0][part][0].update(changes)
 
 
-EXPERIMENTS = "config/experiments/toy.yaml: "
-CLAIMS = "config/claims/toy.yaml: "
+def deviation(**changes):
+    return lambda content: content[0].update(changes)
+
+
+EXPERIMENTS = "config/experiments/toy/decay.yaml: "
+CLAIMS = "config/claims/toy/decay.yaml: "
 THEOREM = CLAIMS + "claim 'theorem-1'"
 DEVIATIONS = "config/deviations/toy.yaml: entry 'fourth-power'"
 CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', 'statement', "
-CLAIM_KEYS += "'note', 'experiment', 'figures', 'hypotheses', 'predicates', 'controls', 'no_control', 'vacuous_above'"
+CLAIM_KEYS += "'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', 'no_control', 'vacuous_above'"
 
 # readable id: (file, change, the sentence)
 BAD = {
     "experiment: unknown key": (
         "experiments",
-        experiment(sede=1),
-        EXPERIMENTS + "key 'experiments.decay.sede': unknown key; allowed: 'title', 'summary', 'seed', 'grid', 'parameters', "
+        entry(sede=1),
+        EXPERIMENTS + "key 'sede': unknown key; allowed: 'title', 'summary', 'seed', 'grid', 'parameters', "
         "'scales', 'upstream', 'metrics', 'figures', 'resources'",
     ),
     "experiment: unknown key in resources": (
         "experiments",
-        experiment(resources={"memory": 5}),
-        EXPERIMENTS + "key 'experiments.decay.resources.memory': unknown key; allowed: 'mem_mb', 'runtime', 'gpu'",
+        entry(resources={"memory": 5}),
+        EXPERIMENTS + "key 'resources.memory': unknown key; allowed: 'mem_mb', 'runtime', 'gpu'",
     ),
     "experiment: unknown key in a scale": (
         "experiments",
-        experiment(scales={"smoke": {"seed": 1}}),
-        EXPERIMENTS + "key 'experiments.decay.scales.smoke.seed': unknown key; allowed: 'grid', 'parameters'",
+        entry(scales={"smoke": {"seed": 1}}),
+        EXPERIMENTS + "key 'scales.smoke.seed': unknown key; allowed: 'grid', 'parameters'",
     ),
     "experiment: unknown scale": (
         "experiments",
-        experiment(scales={"tiny": {}}),
-        EXPERIMENTS + "key 'experiments.decay.scales.tiny': input should be 'smoke', 'laptop' or 'paper', found 'tiny'",
+        entry(scales={"tiny": {}}),
+        EXPERIMENTS + "key 'scales.tiny': input should be 'smoke', 'laptop' or 'paper', found 'tiny'",
     ),
     "experiment: negative seed": (
         "experiments",
-        experiment(seed=-1),
-        EXPERIMENTS + "key 'experiments.decay.seed': input should be greater than or equal to 0, found -1",
+        entry(seed=-1),
+        EXPERIMENTS + "key 'seed': input should be greater than or equal to 0, found -1",
     ),
     "experiment: no memory": (
         "experiments",
-        experiment(resources={"mem_mb": 0}),
-        EXPERIMENTS + "key 'experiments.decay.resources.mem_mb': input should be greater than 0, found 0",
+        entry(resources={"mem_mb": 0}),
+        EXPERIMENTS + "key 'resources.mem_mb': input should be greater than 0, found 0",
     ),
     "experiment: no title": (
         "experiments",
-        lambda content: content["experiments"]["decay"].pop("title") and None,
-        EXPERIMENTS + "key 'experiments.decay.title': field required",
-    ),
-    "experiment: bad name": (
-        "experiments",
-        lambda content: content["experiments"].update({"Flow Rates": content["experiments"]["decay"]}),
-        EXPERIMENTS + "key 'experiments.Flow Rates': string should match pattern '^[a-z][a-z0-9_]*$', found 'Flow Rates'",
+        lambda content: content.pop("title") and None,
+        EXPERIMENTS + "key 'title': field required",
     ),
     "experiment: empty grid axis": (
         "experiments",
-        experiment(grid={"step_size": []}),
-        EXPERIMENTS
-        + "key 'experiments.decay.grid.step_size': list should have at least 1 item after validation, not 0, found []",
+        entry(grid={"step_size": []}),
+        EXPERIMENTS + "key 'grid.step_size': list should have at least 1 item after validation, not 0, found []",
     ),
     "experiment: grid axis of lists": (
         "experiments",
-        experiment(grid={"step_size": [[1]]}),
-        EXPERIMENTS
-        + "key 'experiments.decay.grid.step_size.0': input should be a valid integer or input should be a valid number "
+        entry(grid={"step_size": [[1]]}),
+        EXPERIMENTS + "key 'grid.step_size.0': input should be a valid integer or input should be a valid number "
         "or input should be a valid string or input should be a valid boolean, found [1]",
     ),
     "experiment: grid points of one name": (
         "experiments",
-        experiment(grid={"step_size": ["a b", "a-b"]}),
-        EXPERIMENTS + "experiment 'decay', key 'grid' at scale 'smoke': two points of the grid, {'step_size': 'a b'} and "
+        entry(grid={"step_size": ["a b", "a-b"]}),
+        EXPERIMENTS + "key 'grid' at scale 'smoke': two points of the grid, {'step_size': 'a b'} and "
         "{'step_size': 'a-b'}, have the same name 'step_size-a-b'",
     ),
     "experiment: the same grid point twice at one scale": (
         "experiments",
-        experiment(scales={"paper": {"grid": {"step_size": [0.1, 0.1]}}}),
-        EXPERIMENTS + "experiment 'decay', key 'grid' at scale 'paper': two points of the grid, {'step_size': 0.1} and "
+        entry(scales={"paper": {"grid": {"step_size": [0.1, 0.1]}}}),
+        EXPERIMENTS + "key 'grid' at scale 'paper': two points of the grid, {'step_size': 0.1} and "
         "{'step_size': 0.1}, have the same name 'step_size-0.1'",
     ),
     "experiment: scale with an axis that the grid lacks": (
         "experiments",
-        experiment(scales={"paper": {"grid": {"width": [1]}}}),
-        EXPERIMENTS + "experiment 'decay', key 'scales.paper.grid.width': not a grid axis; allowed: 'step_size'",
+        entry(scales={"paper": {"grid": {"width": [1]}}}),
+        EXPERIMENTS + "key 'scales.paper.grid.width': not a grid axis; allowed: 'step_size'",
     ),
     "experiment: unknown upstream": (
         "experiments",
-        experiment("order", upstream=["decai"]),
-        EXPERIMENTS + "experiment 'order', key 'upstream': unknown experiment 'decai'; allowed: 'decay', 'spread'",
+        entry(upstream=["decai"]),
+        EXPERIMENTS + "key 'upstream': unknown experiment 'decai'; allowed: 'order', 'spread'",
     ),
     "experiment: upstream of itself": (
         "experiments",
-        experiment("order", upstream=["order"]),
-        EXPERIMENTS + "experiment 'order', key 'upstream': unknown experiment 'order'; allowed: 'decay', 'spread'",
+        entry(upstream=["decay"]),
+        EXPERIMENTS + "key 'upstream': unknown experiment 'decay'; allowed: 'order', 'spread'",
     ),
     "experiment: upstream in a circle": (
         "experiments",
-        experiment("decay", upstream=["order"]),
-        EXPERIMENTS + "key 'upstream': experiments wait for each other: decay <- order <- decay",
+        entry(upstream=["order"]),
+        "config/experiments/toy: key 'upstream': experiments wait for each other: decay <- order <- decay",
     ),
-    "experiments: a list": (
+    "experiment: a list": (
         "experiments",
         lambda content: ["decay"],
-        EXPERIMENTS + "input should be a valid dictionary or instance of Paper, found ['decay']",
+        EXPERIMENTS + "input should be a valid dictionary or instance of Experiment, found ['decay']",
     ),
     "claim: unknown key": ("claims", claim(statment="x"), THEOREM + f", key 'statment': unknown key; allowed: {CLAIM_KEYS}"),
     "claim: unknown key in a predicate": (
@@ -183,7 +182,7 @@ BAD = {
     ),
     "claim: predicate without a reason": (
         "claims",
-        lambda content: content[0]["predicates"][0].pop("why") and None,
+        lambda content: content["claims"][0]["predicates"][0].pop("why") and None,
         THEOREM + ", key 'predicates.0.why': field required",
     ),
     "claim: unknown kind": (
@@ -203,10 +202,36 @@ BAD = {
         claim(1, id="theorem-1"),
         THEOREM + ", key 'id': used twice; ids are unique within a paper",
     ),
-    "claim: unknown experiment": (
+    "claim: experiment": (
         "claims",
-        claim(experiment="decai"),
-        THEOREM + ", key 'experiment': unknown experiment 'decai'; allowed: 'decay', 'order', 'spread'",
+        claim(experiment="decay"),
+        THEOREM + f", key 'experiment': unknown key; allowed: {CLAIM_KEYS}",
+    ),
+    "claim: waives what nobody presupposes": (
+        "claims",
+        claim(waives={"error_fine": "it does not matter"}),
+        THEOREM + ", key 'waives': waives 'error_fine', which is no hypothesis of the file; allowed: none",
+    ),
+    "claim: waives without a reason": (
+        "claims",
+        claim(waives={"error_fine": ""}),
+        THEOREM + ", key 'waives.error_fine': string should have at least 3 characters, found ''",
+    ),
+    "claims: unknown key": (
+        "claims",
+        entry(hypothesis=[]),
+        "config/claims/toy/decay.yaml: unknown key: 'hypothesis'; closest: 'hypotheses'",
+    ),
+    "claims: hypothesis without a reason": (
+        "claims",
+        entry(hypotheses=[{"metric": "error_fine", "is": "<", "value": 1}]),
+        CLAIMS + "hypotheses, key '0.why': field required",
+    ),
+    "claims: hypothesis that is never measured": (
+        "claims",
+        entry(hypotheses=[{"metric": "error_fien", "is": "<", "value": 1, "why": "small"}]),
+        THEOREM
+        + ": experiment 'decay' never writes metric 'error_fien'; closest: 'error_fine', 'error_coarse', 'error_wrong_rate'",
     ),
     "claim: metric that is never written": (
         "claims",
@@ -252,26 +277,31 @@ BAD = {
         claim(predicates=[]),
         THEOREM + ", key 'predicates': list should have at least 1 item after validation, not 0, found []",
     ),
-    "claims: a mapping": ("claims", lambda content: {"theorem-1": {}}, CLAIMS + "expected a list of entries, found dict"),
+    "claims: a list": (
+        "claims",
+        lambda content: content["claims"],
+        CLAIMS + "expected the keys 'hypotheses', 'claims', found list",
+    ),
+    "claims: none": ("claims", entry(claims=[]), CLAIMS + "key 'claims': expected a list of at least one claim, found []"),
     "claims: a list of words": (
         "claims",
-        lambda content: ["theorem-1"],
-        CLAIMS + "claim 'number 1': input should be a valid dictionary or instance of Claim, found 'theorem-1'",
+        entry(claims=["theorem-1"]),
+        CLAIMS + "claim 'number 1': input should be a valid dictionary or instance of ClaimEntry, found 'theorem-1'",
     ),
     "deviation: unknown claim": (
         "deviations",
-        claim(claims=["theorem-2"]),
+        deviation(claims=["theorem-2"]),
         DEVIATIONS
         + ", key 'claims': unknown claim 'theorem-2'; closest: 'theorem-1', 'theorem-1-printed', 'remark-2', 'figure-1'",
     ),
     "deviation: erratum without proof": (
         "deviations",
-        without(0, "proof"),
+        lambda content: content[0].pop("proof") and None,
         DEVIATIONS + ": an erratum needs a 'proof': a derivation or the claim that holds the counterexample",
     ),
     "deviation: unknown kind": (
         "deviations",
-        claim(kind="mistake"),
+        deviation(kind="mistake"),
         DEVIATIONS + ", key 'kind': input should be 'deviation', 'clarification', 'erratum' or 'extraction', found 'mistake'",
     ),
 }
@@ -284,26 +314,14 @@ def test_bad_configuration_is_one_sentence_with_file_key_and_what_is_allowed(che
     assert sentence(Project) == expected
 
 
+DECAY = "config/experiments/toy/decay.yaml"
 TEXT = {
-    "malformed": (
-        "seed: 1",
-        "seed: [1",
-        "config/experiments/toy.yaml, line 10: malformed YAML: did not find expected ',' or ']'",
-    ),
-    "tab": ("    seed: 1", "\t\tseed: 1", "config/experiments/toy.yaml, line 9: malformed YAML: found a tab character"),
-    "key twice": (
-        "    seed: 1",
-        "    seed: 1\n    seed: 4",
-        "config/experiments/toy.yaml, line 10: malformed YAML: key 'seed' occurs twice",
-    ),
-    "experiment twice": ("  order:", "  decay:", "malformed YAML: key 'decay' occurs twice"),
-    "list as a key": (
-        "    seed: 1",
-        "    [1, 2]: 1",
-        "config/experiments/toy.yaml, line 9: malformed YAML: [1, 2] cannot be a key",
-    ),
-    "two documents": ("  order:", "---\n  order:", "malformed YAML: but found another document"),
-    "control character": ("seed: 1", "seed: \x07", "config/experiments/toy.yaml"),
+    "malformed": ("seed: 1", "seed: [1", f"{DECAY}, line 4: malformed YAML: did not find expected"),
+    "tab": ("seed: 1", "\tseed: 1", f"{DECAY}, line 3: malformed YAML: found a tab character"),
+    "key twice": ("seed: 1", "seed: 1\nseed: 4", f"{DECAY}, line 4: malformed YAML: key 'seed' occurs twice"),
+    "list as a key": ("seed: 1", "[1, 2]: 1", f"{DECAY}, line 3: malformed YAML: [1, 2] cannot be a key"),
+    "two documents": ("seed: 1", "seed: 1\n---\ngrid: {}", "malformed YAML: but found another document"),
+    "control character": ("seed: 1", "seed: \x07", DECAY),
     "python object": ("seed: 1", "seed: !!python/object/apply:os.getcwd []", "malformed YAML: could not determine a constructor"),
 }
 
@@ -334,10 +352,13 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path):
 
 
 MISSING = {
-    "script": ("scripts/toy/decay.py", "experiment 'decay' needs the file scripts/toy/decay.py, which is not there"),
-    "notebook": ("notebooks/toy/order.ipynb", "experiment 'order' needs the file notebooks/toy/order.ipynb, which is not there"),
-    "claims": ("config/claims/toy.yaml", "config/claims/toy.yaml: no such file"),
-    "all experiments": ("config/experiments/toy.yaml", "config/experiments: no experiment file found"),
+    "script": ("scripts/toy/decay.py", "decay.yaml: the experiment needs the file scripts/toy/decay.py, which is not there"),
+    "notebook": (
+        "notebooks/toy/order.ipynb",
+        "order.yaml: the experiment needs the file notebooks/toy/order.ipynb, which is not there",
+    ),
+    "claims": ("config/claims/toy/decay.yaml", "config/claims/toy/decay.yaml: no such file"),
+    "paper": ("config/experiments/toy/paper.yaml", "config/experiments/toy/paper.yaml: no such file"),
 }
 
 
@@ -348,11 +369,68 @@ def test_a_missing_file_is_one_sentence(checkout, file, expected, monkeypatch):
     assert expected in sentence(Project)
 
 
-@pytest.mark.parametrize("kind", ["claims", "deviations"])
-def test_a_file_for_an_unknown_paper_is_one_sentence(checkout, kind, monkeypatch):
+def test_a_missing_folder_is_one_sentence(checkout, monkeypatch):
     monkeypatch.chdir(checkout.root)
-    shutil.copy(checkout.path(kind), checkout.path(kind).with_name("toi.yaml"))
-    assert sentence(Project) == f"config/{kind}/toi.yaml: unknown paper 'toi'; allowed: 'toy'"
+    shutil.rmtree("config/experiments/toy")
+    assert sentence(Project) == "config/experiments: no paper found; expected a folder for each"
+    Path("config/experiments/toy").mkdir()
+    shutil.copy(TOY / "config/experiments/toy/paper.yaml", "config/experiments/toy")
+    assert sentence(Project) == "config/experiments/toy: no experiment found; expected <experiment>.yaml for each"
+
+
+FOLDER = "a paper is a folder, with a file for each of its experiments"
+STRAY = {
+    "deviations of an unknown paper": ("config/deviations/toi.yaml", "unknown paper 'toi'; allowed: 'toy'"),
+    "claims of an unknown paper": ("config/claims/toi/decay.yaml", "unknown paper 'toi'; allowed: 'toy'"),
+    "claims of an unknown experiment": (
+        "config/claims/toy/decai.yaml",
+        "unknown experiment 'decai'; allowed: 'decay', 'order', 'spread'",
+    ),
+    "claims of a whole paper": ("config/claims/toy.yaml", "a paper is a folder, with a file for each of its experiments"),
+    "experiments of a whole paper": (
+        "config/experiments/toy.yaml",
+        "a paper is a folder, with a file for each of its experiments",
+    ),
+    "an experiment with a bad name": (
+        "config/experiments/toy/Flow Rates.yaml",
+        "the name of an experiment is lower-case letters, digits and underscores",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "expected"), STRAY.values(), ids=STRAY)
+def test_a_stray_file_is_one_sentence(checkout, file, expected, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("[]\n")
+    said = sentence(Project)
+    assert said.endswith(expected)
+    assert said.startswith(("config/claims/toi", file))
+
+
+def test_a_claim_stands_on_the_hypotheses_of_its_file_that_it_does_not_waive_and_on_its_own(checkout):
+    shared = [{"metric": metric, "is": "<", "value": 1.0, "why": "small"} for metric in ("error_fine", "error_coarse")]
+    own = [{"metric": "error_wrong_rate", "is": ">", "value": 0.0, "why": "large"}]
+
+    def change(content):
+        content["hypotheses"] = shared
+        content["claims"][1] |= {"waives": {"error_coarse": "it is not looked at"}, "hypotheses": own}
+
+    checkout.edit("claims", change)
+    claims = Project(checkout.root).claims["toy"]
+    assert [h.metric for h in claims["theorem-1"].hypotheses] == ["error_fine", "error_coarse"]
+    assert [h.metric for h in claims["theorem-1-printed"].hypotheses] == ["error_fine", "error_wrong_rate"]
+    assert claims["theorem-1-printed"].waives == {"error_coarse": "it is not looked at"}
+    assert claims["figure-1"].hypotheses == []
+
+
+def test_one_id_twice_in_two_files_is_one_sentence(checkout, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    checkout.edit("claims", claim(id="theorem-1"), "order")
+    assert (
+        sentence(Project)
+        == "config/claims/toy/order.yaml: claim 'theorem-1', key 'id': used twice; ids are unique within a paper"
+    )
 
 
 def test_deviations_are_optional(checkout):
@@ -466,23 +544,23 @@ def test_settings_of_what_does_not_exist_are_refused_in_one_sentence(checkout, a
 
 def test_parameters_that_their_script_refuses_are_one_sentence(simple, monkeypatch):
     monkeypatch.chdir(simple.root)
-    simple.edit("experiments", experiment(grid={"step_size": [0.1, -0.05]}))
+    simple.edit("experiments", entry(grid={"step_size": [0.1, -0.05]}))
     assert sentence(Project().check_parameters) == (
-        "config/experiments/toy.yaml: experiment 'decay' at scale 'smoke', parameters, key 'step_size': "
+        "config/experiments/toy/decay.yaml: parameters at scale 'smoke', key 'step_size': "
         "input should be greater than 0, found -0.05"
     )
 
 
 def test_parameters_are_checked_at_every_scale(simple):
-    simple.edit("experiments", experiment(scales={"paper": {"parameters": {"horizon": 0}}}))
+    simple.edit("experiments", entry(scales={"paper": {"parameters": {"horizon": 0}}}))
     text = sentence(Project(simple.root).check_parameters)
-    assert "experiment 'decay' at scale 'paper', parameters, key 'horizon': input should be greater than 0, found 0" in text
+    assert "parameters at scale 'paper', key 'horizon': input should be greater than 0, found 0" in text
 
 
 def test_parameters_that_their_script_does_not_know_are_one_sentence(simple):
-    simple.edit("experiments", experiment(parameters={"horizont": 1.0}))
+    simple.edit("experiments", entry(parameters={"horizont": 1.0}))
     text = sentence(Project(simple.root).check_parameters)
-    assert text.endswith("parameters, key 'horizont': unknown key; allowed: 'step_size', 'horizon', 'samples'")
+    assert text.endswith("parameters at scale 'smoke', key 'horizont': unknown key; allowed: 'step_size', 'horizon', 'samples'")
 
 
 BAD_SCRIPTS = {
@@ -523,7 +601,7 @@ def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple
 
     assert check() == ["decay", "order", "spread"]
     assert check() == []
-    simple.edit("experiments", experiment(parameters={"horizon": 2.0}))
+    simple.edit("experiments", entry(parameters={"horizon": 2.0}))
     assert check() == ["decay"]
     assert check() == []
     script = simple.root / "scripts/toy/spread.py"
@@ -536,7 +614,7 @@ def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple
 
 
 def test_what_was_found_invalid_is_not_remembered(simple):
-    simple.edit("experiments", experiment(parameters={"horizon": 0}))
+    simple.edit("experiments", entry(parameters={"horizon": 0}))
     for _ in range(2):
         assert "key 'horizon'" in sentence(Project(simple.root).check_parameters)
 
@@ -551,7 +629,7 @@ def test_scripts_of_two_papers_may_share_a_name(simple):
         )
         if paper == "twin":
             for kind in ("experiments", "claims"):
-                shutil.copy(simple.path(kind), simple.path(kind).with_name("twin.yaml"))
+                shutil.copytree(simple.root / "config" / kind / "toy", simple.root / "config" / kind / "twin")
     path_before, modules_before = list(sys.path), set(sys.modules)
     project = Project(simple.root)
     models = [config._load_script(project.script(paper, "decay")).Parameters for paper in ("toy", "twin")]
@@ -566,7 +644,7 @@ def test_scripts_of_two_papers_may_share_a_name(simple):
 def test_a_scale_overrides_grid_and_parameters_key_by_key(checkout):
     checkout.edit(
         "experiments",
-        experiment(
+        entry(
             grid={"step_size": [0.1, 0.05], "width": [1, 2]},
             parameters={"horizon": 1.0, "samples": 5},
             scales={"smoke": {"grid": {"width": [3]}, "parameters": {"samples": 6}}},

@@ -20,7 +20,8 @@ FILES = {
 
 
 def schema_of(path):
-    kind = path.parent.name if path.parent.name in ("experiments", "claims", "deviations") else path.stem
+    kinds = {"experiments": "paper" if path.stem == "paper" else "experiment", "claims": "claims", "deviations": "deviations"}
+    kind = next((kinds[part] for part in path.parts[-3:-1] if part in kinds), path.stem)
     return json.loads((ROOT / "config" / "schema" / f"{kind}.schema.json").read_text())
 
 
@@ -62,8 +63,8 @@ WRONG = {
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_an_editor_that_knows_the_schema_sees_the_mistake(change):
-    path = CONFIGS["toy"] / "claims" / "toy.yaml"
+    path = CONFIGS["toy"] / "claims" / "toy" / "decay.yaml"
     claims = yaml.safe_load(path.read_text())
-    change(claims[0])
+    change(claims["claims"][0])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(claims, schema_of(path))

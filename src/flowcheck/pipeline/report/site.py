@@ -134,7 +134,7 @@ class Site:
     def figure(self, paper: str, experiment: str, name: str) -> dict[str, str]:
         """Copies a figure into the report. Returns caption, files by suffix, and under `shown` the file to display."""
         source = self.results / paper / experiment / "figures"
-        found = {"name": name, "caption": self.project.papers[paper].experiments[experiment].figures.get(name, "")}
+        found = {"name": name, "caption": self.project.experiments[paper][experiment].figures.get(name, "")}
         for suffix in ("png", "svg", "pdf"):
             if (source / f"{name}.{suffix}").is_file():
                 found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
@@ -146,7 +146,7 @@ class Site:
     def example(self, paper: str) -> tuple[dict[str, str] | None, Record | None, str]:
         """The first figure of a paper that is there, one of a claim if possible; with that claim and its experiment."""
         of_claims = [(claim, claim["experiment"], name) for claim in self.claims_of(paper) for name in claim["figures"]]
-        experiments = self.project.papers[paper].experiments
+        experiments = self.project.experiments[paper]
         for claim, experiment, name in [*of_claims, *((None, key, name) for key, e in experiments.items() for name in e.figures)]:
             if "shown" in (figure := self.figure(paper, experiment, name)):
                 return figure, claim, experiment

@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.experiment import main, only_cell
 from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.schema import expand_braces
 
 ROOT = Path(__file__).parents[4]
-CONFIG = yaml.safe_load((ROOT / "config/experiments/deep_homogeneous.yaml").read_text())["experiments"]
-CLAIMS = [Claim.model_validate(claim) for claim in yaml.safe_load((ROOT / "config/claims/deep_homogeneous.yaml").read_text())]
+PROJECT = Project(ROOT)
+CONFIG = {name: entry.model_dump() for name, entry in PROJECT.experiments["deep_homogeneous"].items()}
+CLAIMS = list(PROJECT.claims["deep_homogeneous"].values())
 
 BROKEN = {
     "degree": ("alignment_flow", {"degrees": CONFIG["alignment_flow"]["parameters"]["degrees"] | {"L3": 4}}, "degree_defect"),

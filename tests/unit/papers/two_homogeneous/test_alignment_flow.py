@@ -6,22 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from flowcheck.errors import HypothesisError
-from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context
 from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.schema import expand_braces
 
 ROOT = Path(__file__).parents[4]
-CONFIG = yaml.safe_load((ROOT / "config/experiments/two_homogeneous.yaml").read_text())["experiments"]["alignment_flow"]
-CLAIMS = [
-    Claim.model_validate(claim)
-    for claim in yaml.safe_load((ROOT / "config/claims/two_homogeneous.yaml").read_text())
-    if claim["experiment"] == "alignment_flow"
-]
+PROJECT = Project(ROOT)
+CONFIG = PROJECT.experiment("two_homogeneous", "alignment_flow").model_dump()
+CLAIMS = list(PROJECT.claims_of("two_homogeneous", "alignment_flow").values())
 
 
 @pytest.fixture(scope="module")
