@@ -18,6 +18,7 @@ from flowcheck.alignment import shadow as early
 from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import gaussian, half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import Event
 from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
@@ -130,7 +131,7 @@ def controls(p: Parameters, study: Study, wrong: Study) -> dict[str, np.ndarray]
     radius = ends.largest_norm(moment) + max(p.epsilons)
     rows = torch.tensor([row for row in study.growing().tolist() if float(radius[row]) * min(p.sweep) <= 1e-3])
     bound = radius[rows].log()
-    until = Event("ten times the bound", lambda _, state, index: state[:, -2] - bound[index] - math.log(10.0))
+    until = Event("ten times the bound", lambda now: now.log_growth - bound[now.index] - math.log(10.0))
     y, starts = study.cases.y[rows], study.cases.starts[rows]
     late = loss_flow(study.network, study.x, y, HALF_SUM, starts, min(p.sweep), rtol=1e-6, until=[until])
     in_time = late.time <= 2 * ends.blow_up[rows]
@@ -140,7 +141,7 @@ def controls(p: Parameters, study: Study, wrong: Study) -> dict[str, np.ndarray]
 def rescaling(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     """Equations (8) and (50): w in plain time against s, both losses; gradient descent on w against that on s."""
     network, x = study.network, study.x
-    rows = (study.ends.branch == reference.DIRECTION).nonzero()[:, 0].repeat_interleave(len(p.rescaled_deltas))
+    rows = (study.ends.branch == Ending.GROWS).nonzero()[:, 0].repeat_interleave(len(p.rescaled_deltas))
     cases, time = study.cases.take(rows), 0.7 * study.ends.blow_up[rows]
     deltas = torch.tensor(p.rescaled_deltas, dtype=x.dtype).repeat(len(rows) // len(p.rescaled_deltas))
     s = torch.empty_like(cases.starts)
@@ -221,7 +222,7 @@ def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Ev
 
 def dichotomy(p: Parameters, arrays: measures.Arrays, columns: slice) -> Dichotomy:
     """Theorem 5.1 with eta = 2 where u goes to 0, else at most 1, for epsilon < eta / 2."""
-    eta = np.where(arrays["branch"] == reference.COLLAPSE, 2.0, np.minimum(arrays["norm_floor"], 1.0))
+    eta = np.where(arrays["branch"] == Ending.VANISHES, 2.0, np.minimum(arrays["norm_floor"], 1.0))
     return Dichotomy.at(arrays, columns, p.epsilons, eta, eta / 2, bounds.dichotomy_margin)
 
 
@@ -274,7 +275,7 @@ def rates(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence) 
     """Slopes: of the deviation, of the escape time, of both where something is wrong; the cost of the flow."""
     for name in GROWING:
         for loss, label in ((0, "deviation_slope_"), (1, "deviation_slope_logistic_")):
-            rows = (parts[name]["branch"] == reference.DIRECTION) & (parts[name]["loss"] == loss)
+            rows = (parts[name]["branch"] == Ending.GROWS) & (parts[name]["loss"] == loss)
             measures.measure_deviation_rate(evidence, f"{label}{name}", parts[name], rows, slice(0, p.fit_decades))
     for name in ("permuted", "unscaled", "mixture"):
         deviation = parts["control"][f"{name}_deviation"]

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 
 from flowcheck.data.synthetic import gaussian
+from flowcheck.flows.ending import Ends
 from flowcheck.networks.sums import Mixture
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.deep_homogeneous import euler_identities, gronwall
@@ -22,7 +23,7 @@ from flowcheck.papers.homogeneous import ncf_experiment as experiment
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.families import Family
 from flowcheck.papers.homogeneous.ncf_experiment import FamilySettings
-from flowcheck.papers.homogeneous.trajectories import Ends, follow
+from flowcheck.papers.homogeneous.trajectories import follow
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, main
 

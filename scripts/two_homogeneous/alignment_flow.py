@@ -19,6 +19,7 @@ from flowcheck.alignment import shadow as early
 from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import LARGEST_CONDITION, Study
 from flowcheck.data.synthetic import gaussian, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below, norm_reaches
 from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC
@@ -138,7 +139,7 @@ def compare(p: Parameters, study: Study, wrong: Study | None) -> dict[str, np.nd
 def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
     r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay, [R, D]."""
     deltas = torch.tensor(p.escape_deltas, dtype=study.x.dtype)
-    rows = (study.ends.branch == reference.DIRECTION).nonzero()[:, 0].repeat_interleave(len(deltas))
+    rows = (study.ends.branch == Ending.GROWS).nonzero()[:, 0].repeat_interleave(len(deltas))
     cases, scales = study.cases.take(rows), deltas.repeat(len(rows) // len(deltas))
     ratio = np.full(len(rows), np.nan)
     of = constants(study.network, study.x, cases)
@@ -180,7 +181,7 @@ def blocks(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     z = cases.z.repeat_interleave(count, dim=0)
     starts = (parts / norms.unsqueeze(-1)).flatten(0, 1)
     ends = reference.reference(unit, study.x, z, starts, smallest_epsilon=min(p.block_epsilons))
-    floor = torch.where(ends.branch == reference.COLLAPSE, torch.inf, ends.norm_floor).view(norms.shape) * norms
+    floor = torch.where(ends.branch == Ending.VANISHES, torch.inf, ends.norm_floor).view(norms.shape) * norms
     moments = [
         ends.at(ends.moment(epsilon))[1].view(norms.shape).amax(dim=1) for epsilon in sorted(p.block_epsilons, reverse=True)
     ]
@@ -245,7 +246,7 @@ def controls(p: Parameters, study: Study, wrong: Study, context: Context) -> dic
     y = noisy_teacher_labels(rng, cubic, study.x, p.seeds, p.noise)
     cases = Cases.of(LOSSES, torch.stack([y, y.sign()]), unit_vectors(rng, p.seeds, cubic.size))
     ends = reference.reference(cubic, study.x, cases.z, cases.starts, smallest_epsilon=min(p.epsilons))
-    grows = (ends.branch == reference.DIRECTION).nonzero()[:, 0]
+    grows = (ends.branch == Ending.GROWS).nonzero()[:, 0]
     until = ends.at(ends.moment(moment))[1][grows]
     scales = deltas.expand(len(grows), -1)
     run, _ = early.shadow(cubic, study.x, LOSSES, cases.take(grows), scales, until[:, None], rtol=p.rtol, degree=2.0)
@@ -299,7 +300,7 @@ def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Ev
 
 def eta_of(arrays: measures.Arrays) -> np.ndarray:
     """1 where u goes to 0, else half of the norm floor of Lemma C.7, at most 1."""
-    return np.where(arrays["branch"] == reference.COLLAPSE, 1.0, np.minimum(0.5 * arrays["norm_floor"], 1.0))
+    return np.where(arrays["branch"] == Ending.VANISHES, 1.0, np.minimum(0.5 * arrays["norm_floor"], 1.0))
 
 
 def largest_epsilon(eta: np.ndarray) -> np.ndarray:
@@ -369,9 +370,9 @@ def shadows(p: Parameters, parts: dict[str, measures.Arrays], evidence: Evidence
     columns, kept = slice(0, len(p.fit_deltas)), []
     for name in GROWING:
         for loss, label in ((0, ""), (1, "_logistic")):
-            rows = (parts[name]["branch"] == reference.DIRECTION) & (parts[name]["loss"] == loss)
+            rows = (parts[name]["branch"] == Ending.GROWS) & (parts[name]["loss"] == loss)
             measures.measure_deviation_rate(evidence, f"shadowing_slope_{name}{label}", parts[name], rows, columns, RESOLUTION)
-        rows = (parts[name]["branch"] == reference.DIRECTION) & parts[name]["resolved"][:, 0]
+        rows = (parts[name]["branch"] == Ending.GROWS) & parts[name]["resolved"][:, 0]
         arrays = parts[name]
         taken = [arrays[key][rows, columns] for key in ("deltas", "deviation", "deviation_error")]
         kept.append([taken[0], taken[1][..., 0], taken[2][..., 0], arrays["largest_norm"][rows, 0]])
@@ -410,12 +411,10 @@ def corollary(p: Parameters, parts: dict[str, measures.Arrays], evidence: Eviden
         at_large.append(large.min(axis=-1)[valid[:, -1]])
         large_error.append(arrays["large_error"].max(axis=-1)[valid[:, -1]])
         residuals.append(arrays["residual"])
-        values.append(arrays["value"][arrays["branch"] != reference.COLLAPSE])
+        values.append(arrays["value"][arrays["branch"] != Ending.VANISHES])
         ending = np.bincount(arrays["branch"], minlength=3)
-        evidence.measure(f"blocks_direction_{name}", int(ending[reference.DIRECTION]), error=0.0, n=int(ending.sum()))
-        evidence.measure(
-            f"blocks_elsewhere_{name}", int(ending.sum() - ending[reference.DIRECTION]), error=0.0, n=int(ending.sum())
-        )
+        evidence.measure(f"blocks_direction_{name}", int(ending[Ending.GROWS]), error=0.0, n=int(ending.sum()))
+        evidence.measure(f"blocks_elsewhere_{name}", int(ending.sum() - ending[Ending.GROWS]), error=0.0, n=int(ending.sum()))
     before = np.concatenate(at_start)
     evidence.measure("block_margin_start", before.min(initial=np.inf), error=1e-12, n=len(before))
     for name, parts_of, errors_of in (("min", margins, errors), ("large_delta", at_large, large_error)):

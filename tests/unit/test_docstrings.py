@@ -12,6 +12,7 @@ WITH_EXAMPLES = (
     "correlation.ascent",
     "correlation.ncf",
     "descent.gradient_descent",
+    "flows.events",
     "flows.flow",
     "geometry",
     "losses",

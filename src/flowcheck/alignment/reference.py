@@ -13,14 +13,11 @@ from torch import Tensor
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
-from flowcheck.flows.events import Event
+from flowcheck.flows.ending import Ending, Ends
 from flowcheck.flows.flow import blow_up_time, correlation_flow
-from flowcheck.flows.rescaled import FlowStates, Problem
-from flowcheck.geometry import misalignment, unit
+from flowcheck.flows.rescaled import FlowStates
+from flowcheck.geometry import misalignment
 from flowcheck.networks.network import Network
-
-DIRECTION, COLLAPSE, REST = 0, 1, 2
-"""How an NCF flow ends: along a KKT point of positive value; at the origin; at a point other than it."""
 
 SETTLED = 1e-6
 """Sine of the angle between direction and gradient below which the direction has converged."""
@@ -43,11 +40,11 @@ class Reference:
         limit: $u_*$ [S, k], the final direction.
         value, residual: $\mathcal N(u_*)$ and its KKT residual [S]: the sine between gradient and direction, or, where the flow
             has come to rest ($\lambda_*=0$), the length of the gradient over that of z.
-        branch: DIRECTION, COLLAPSE or REST [S].
+        branch: the `Ending` of each flow [S].
         steps: every accepted step, [S, N], padded by NaN.
         blow_up, blow_up_error: T* for L > 2, and a bound on its error; inf for flows that do not blow up, and for L = 2.
         norm_floor: $\tilde\eta$ [S]: $\|u(t)\|\ge\tilde\eta$ from step `from_step` on, as Lemma C.7 (two_homogeneous) and
-            Lemma B.6 (deep_homogeneous) choose it; 0 for COLLAPSE.
+            Lemma B.6 (deep_homogeneous) choose it; 0 for those that vanish.
     """
 
     limit: Float[Tensor, "s k"]
@@ -61,14 +58,14 @@ class Reference:
     from_step: Int[Tensor, " s"]
 
     def moment(self, epsilon: float | Float[Tensor, " s"]) -> Int[Tensor, " s"]:
-        r"""First step from which on $\cos(u,u_*)\ge1-\epsilon$ and $\|u\|\ge\tilde\eta$, or, for COLLAPSE, $\|u\|\le\epsilon$.
+        r"""First step from which $\cos(u,u_*)\ge1-\epsilon$ and $\|u\|\ge\tilde\eta$, or, where u vanishes, $\|u\|\le\epsilon$.
 
         Raises ValueError if a flow was not followed so far.
         """
         allowed = torch.as_tensor(epsilon, dtype=self.value.dtype, device=self.value.device).expand_as(self.value).unsqueeze(1)
         distant = misalignment(self.steps.direction, self.limit.unsqueeze(1)) > allowed
         large = self.steps.log_growth > allowed.log()
-        missing = torch.where((self.branch == COLLAPSE).unsqueeze(1), large, distant)
+        missing = torch.where((self.branch == Ending.VANISHES).unsqueeze(1), large, distant)
         position = torch.arange(missing.shape[1], device=missing.device)
         first = torch.maximum((missing * (position + 1)).amax(dim=1), self.from_step)
         if bool((first >= (~torch.isnan(self.steps.arc)).sum(dim=1)).any()):
@@ -111,22 +108,15 @@ def reference(
     """
     size = z.norm(dim=-1)
 
-    def over(p: Problem, state: Tensor, index: Tensor) -> Tensor:
-        """Settled and, if it shrinks, small enough; or at rest."""
-        pull, direction = p.pull(state, index), unit(state[:, :-2])  # a step ends off the sphere before it is projected
-        radial, length = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
-        margin = SETTLED * length - (pull - radial.unsqueeze(-1) * direction).norm(dim=-1)
-        small = torch.where(radial < 0, math.log(smallest_epsilon) - 1 - state[:, -2], torch.inf)
-        return torch.maximum(torch.minimum(margin, small), AT_REST * size[index] - length)
-
-    path = correlation_flow(network, x, z, starts, rtol=rtol, until=[Event("over", over)], keep_steps=True)
+    # none is open: how well a direction has settled is measured, as its residual
+    ends = Ends(SETTLED, AT_REST, math.log(smallest_epsilon) - 1, grown=math.inf, zero=0.0, decided=math.inf, sine=True)
+    path = correlation_flow(network, x, z, starts, rtol=rtol, until=ends.events(size), keep_steps=True)
     gradient = network.pull(path.direction, x, z)
     value = (network.forward(path.direction, x) * z).sum(dim=-1)
-    radial = (gradient * path.direction).sum(dim=-1, keepdim=True)
-    tangential = (gradient - radial * path.direction).norm(dim=-1)
-    rest = gradient.norm(dim=-1) <= 2 * AT_REST * size
-    residual = torch.where(rest, gradient.norm(dim=-1) / size, tangential / gradient.norm(dim=-1).clamp_min(1e-300))
-    branch = torch.where(rest, REST, torch.where(value > 0, DIRECTION, COLLAPSE))
+    along = (gradient * path.direction).sum(dim=-1, keepdim=True)
+    tangential, length = (gradient - along * path.direction).norm(dim=-1), gradient.norm(dim=-1)
+    branch = ends.tell(value, length, tangential, path.log_norm(), size)
+    residual = torch.where(branch == Ending.RESTS, length / size, tangential / length.clamp_min(1e-300))
     for row in (residual > 2 * SETTLED).nonzero()[:, 0].tolist():  # on a kink one gradient is not the subdifferential
         residual[row] = min(float(residual[row]), _residual_on_kinks(network, x, z[row], path.direction[row]))
     steps = path.every_step
@@ -156,5 +146,5 @@ def _norm_floor(
     first = positive.to(torch.int64).argmax(dim=1)
     at_first = steps.log_growth.gather(1, first.unsqueeze(1))[:, 0].exp()
     last = torch.where(torch.isnan(steps.log_growth), torch.inf, steps.log_growth).amin(dim=1).exp()
-    floor = torch.where(branch == DIRECTION, at_first, torch.where(branch == REST, last, 0.0))
-    return floor, torch.where(branch == DIRECTION, first, 0)
+    floor = torch.where(branch == Ending.GROWS, at_first, torch.where(branch == Ending.RESTS, last, 0.0))
+    return floor, torch.where(branch == Ending.GROWS, first, 0)

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowcheck.alignment.reference import DIRECTION, Reference, reference
+from flowcheck.alignment.reference import Reference, reference
 from flowcheck.alignment.shadow import Cases, Shadow, shadow
+from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below
 from flowcheck.flows.flow import loss_flow
 from flowcheck.geometry import misalignment
@@ -50,7 +51,7 @@ class Study:
 
     def growing(self, loss: int = 0) -> Int[Tensor, " r"]:
         """The cases of one loss whose NCF flow grows along a direction."""
-        return ((self.cases.loss == loss) & (self.ends.branch == DIRECTION)).nonzero()[:, 0]
+        return ((self.cases.loss == loss) & (self.ends.branch == Ending.GROWS)).nonzero()[:, 0]
 
     def ending(self) -> dict[str, np.ndarray]:
         """What became of the NCF flows, [S]; `time` and `largest_norm` at the moments, [S, E]."""

@@ -12,7 +12,6 @@ to T* (`blow_up_time`). In clock "time" the independent variable is $\hat t$ its
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -22,9 +21,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.flows.events import Event
-from flowcheck.flows.rescaled import Clock, FlowPath, FlowStates, Problem
+from flowcheck.flows.rescaled import Clock, FlowPath, Moment, Problem, renormalise
 from flowcheck.flows.sliding import SLIDING, has_patterns
 from flowcheck.integration.adaptive import Trajectories, integrate
+from flowcheck.integration.crossings import Margin
 from flowcheck.losses import Loss
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
@@ -189,24 +189,16 @@ def _run(
     if clock == "time" and any(event.follows_clock for event in until):
         raise ValueError('in clock "time" give the time as length')
     start = problem.start_state
-    everything = torch.arange(len(start), device=start.device)
     if problem.patterns is not None:
-        problem.patterns.begin(start, everything)
-    tolerance = torch.as_tensor(rtol, dtype=start.dtype, device=start.device).expand(len(start))
-    clock_scale = 1 / problem.pull(start, everything).norm(dim=-1).clamp_min(1e-300)
-
-    def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
-        other = error[:, -1].abs() / (state[:, -1].abs() + clock_scale[index])
-        return torch.maximum(torch.maximum(error[:, :-2].norm(dim=-1), error[:, -2].abs()), other) / tolerance[index]
-
+        problem.patterns.begin(start, problem.everything)
     run = integrate(
         problem.rhs(clock),
         start,
         length,
-        error_norm=error_norm,
+        error_norm=problem.error_norm(rtol),
         order=order or default_order(problem.network),
-        project=_renormalise,
-        events=[functools.partial(event.margin, problem) for event in until],
+        project=renormalise,
+        events=[_margin(event, problem) for event in until],
         record_at=record_at,
         keep_steps=keep_steps,
         kinks=problem.patterns,
@@ -215,25 +207,21 @@ def _run(
     return _path(problem, run, clock, record_at)
 
 
-def _renormalise(state: Tensor) -> Tensor:
-    return torch.cat([state[:, :-2] / state[:, :-2].norm(dim=-1, keepdim=True), state[:, -2:]], dim=-1)
+def _margin(event: Event, problem: Problem) -> Margin:
+    return lambda state, index: event.margin(Moment(problem, state, index))
 
 
 def _path(problem: Problem, run: Trajectories, clock: Clock, record_at: Tensor | None) -> FlowPath:
-    def states(state: Tensor, own: Tensor) -> FlowStates:
-        other = state[..., -1]
-        arc, time = (own, other) if clock == "arc" else (other, own)
-        log_delta = problem.log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
-        return FlowStates(state[..., :-2], state[..., -2], time, arc, log_delta, float(problem.network.degree))
-
     recorded = None
     if record_at is not None and run.recorded is not None:
         missing = torch.isnan(run.recorded[..., -1])
-        recorded = states(run.recorded, record_at.to(run.recorded).expand_as(missing).masked_fill(missing, torch.nan))
-    every_step = None if run.step_s is None or run.step_state is None else states(run.step_state, run.step_s)
-    final = states(run.state, run.s)
+        own = record_at.to(run.recorded).expand_as(missing).masked_fill(missing, torch.nan)
+        recorded = problem.states(run.recorded, own, clock)
+    every_step = None
+    if run.step_s is not None and run.step_state is not None:
+        every_step = problem.states(run.step_state, run.step_s, clock)
     return FlowPath(
-        **vars(final),
+        **vars(problem.states(run.state, run.s, clock)),
         ended_by=run.ended_by,
         evaluations=run.evaluations,
         steps=run.steps,

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.flows.sliding import Patterns
+from flowcheck.geometry import unit
 from flowcheck.losses import Loss
 from flowcheck.networks.network import Network, Response
 
@@ -130,7 +131,12 @@ class Problem:
 
     @functools.cached_property
     def start_loss(self) -> Float[Tensor, " s"]:
-        return self.loss_value(self.start_state, torch.arange(len(self.start), device=self.start.device))
+        return self.loss_value(self.start_state, self.everything)
+
+    @functools.cached_property
+    def everything(self) -> Int[Tensor, " s"]:
+        """The numbers of all trajectories."""
+        return torch.arange(len(self.start), device=self.start.device)
 
     def rhs(self, clock: Clock) -> Callable[..., Tensor]:
         """Derivatives of direction, log-growth and the other clock with respect to `clock`."""
@@ -148,12 +154,81 @@ class Problem:
 
         return rates
 
+    def error_norm(self, rtol: float | Float[Tensor, " s"]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The local error of a step in units of `rtol`: of the direction, of the log-growth, and of the other clock.
+
+        The last is relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
+        """
+        tolerance = torch.as_tensor(rtol, dtype=self.start.dtype, device=self.start.device).expand(len(self.start))
+        clock_scale = 1 / self.pull(self.start_state, self.everything).norm(dim=-1).clamp_min(1e-300)
+
+        def norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
+            other = error[:, -1].abs() / (state[:, -1].abs() + clock_scale[index])
+            return torch.maximum(torch.maximum(error[:, :-2].norm(dim=-1), error[:, -2].abs()), other) / tolerance[index]
+
+        return norm
+
+    def states(self, state: Float[Tensor, "s *p m"], own: Float[Tensor, " s *p"], clock: Clock) -> FlowStates:
+        """States of all trajectories at values `own` of `clock`."""
+        other = state[..., -1]
+        arc, time = (own, other) if clock == "arc" else (other, own)
+        log_delta = self.log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
+        return FlowStates(state[..., :-2], state[..., -2], time, arc, log_delta, float(self.network.degree))
+
     def _targets(self, index: Tensor) -> Tensor:
         return self.targets if self.targets.dim() == 1 else self.targets[index]
 
     def _output_factor(self, state: Tensor, index: Tensor) -> Tensor:
         r"""$e^{L\rho}$ [A, 1]; rounds to 0 below 1e-324, where the residual no longer feels the outputs."""
         return torch.exp(self.network.degree * (state[:, -2] + self.log_delta.index_select(0, index))).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Trajectories at one moment, as an event sees them: those that still run, one row each.
+
+    Attributes:
+        problem: what drives them.
+        index: their numbers in the batch [A], for what differs between trajectories.
+    """
+
+    problem: Problem
+    state: Float[Tensor, "a m"]
+    index: Int[Tensor, " a"]
+
+    @functools.cached_property
+    def direction(self) -> Float[Tensor, "a k"]:
+        r"""$\theta$; inside a step it leaves the sphere by the local error, and is put back here."""
+        return unit(self.state[:, :-2])
+
+    @property
+    def log_growth(self) -> Float[Tensor, " a"]:
+        r"""$\hat\rho=\ln(\|w\|/\delta)$."""
+        return self.state[:, -2]
+
+    @property
+    def log_norm(self) -> Float[Tensor, " a"]:
+        r"""$\ln\|w\|$."""
+        return self.state[:, -2] + self.problem.log_delta[self.index]
+
+    @property
+    def time(self) -> Float[Tensor, " a"]:
+        r"""$\hat t$, in clock "arc"."""
+        return self.state[:, -1]
+
+    @functools.cached_property
+    def pull(self) -> Float[Tensor, "a k"]:
+        r"""$g=\mathcal J(X;\theta)^\top r$."""
+        return self.problem.pull(self.state, self.index)
+
+    def loss_ratio(self) -> Float[Tensor, " a"]:
+        """The loss over that at the start. Raises ValueError for the NCF flow, which has none."""
+        return self.problem.loss_value(self.state, self.index) / self.problem.start_loss[self.index]
+
+
+def renormalise(state: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
+    """States whose directions are on the sphere again."""
+    return torch.cat([unit(state[:, :-2]), state[:, -2:]], dim=-1)
 
 
 def _exponential(exponent: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ deviation is a variable of its own, $b=u+\delta^mq$ with m = L - 1, so it has it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
 from flowcheck.data.synthetic import unit_vectors
-from flowcheck.flows.events import growth_reaches, tangential_below
+from flowcheck.flows.ending import Ends
 from flowcheck.flows.flow import correlation_flow
 from flowcheck.saddles.saddle import Saddle
 from flowcheck.saddles.units import Units
@@ -111,10 +112,18 @@ def limit_directions(
     None where u grows by `RESOLVED_GROWTH` first, or where it takes more than `RESOLVED_STEPS` steps: the approach is algebraic,
     or the flow slides along a kink.
     """
-    until = [tangential_below(tolerance), growth_reaches(RESOLVED_GROWTH)]
+    ends = Ends(tolerance, 0.0, math.inf, grown=math.log(RESOLVED_GROWTH), sine=True)
     x, vector, directions = (torch.from_numpy(array) for array in (units.x, z, starts))
     try:
-        path = correlation_flow(units.network, x, vector, directions, until=until, rtol=1e-8, max_steps=RESOLVED_STEPS)
+        path = correlation_flow(
+            units.network,
+            x,
+            vector,
+            directions,
+            until=ends.events(torch.ones_like(directions[:, 0])),
+            rtol=1e-8,
+            max_steps=RESOLVED_STEPS,
+        )
     except RuntimeError:
         return [limit_directions(units, z, start[None], tolerance)[0] for start in starts] if len(starts) > 1 else [None]
     return [d if e == 0 else None for d, e in zip(path.direction.numpy(), path.ended_by.tolist(), strict=True)]

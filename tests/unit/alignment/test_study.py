@@ -11,6 +11,7 @@ from flowcheck.alignment import shadow as early
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ascent import largest_output
 from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
+from flowcheck.flows.ending import Ending
 from flowcheck.flows.flow import loss_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
 from flowcheck.networks.zoo import deep_linear, deep_relu, power_net, two_layer
@@ -25,7 +26,7 @@ ONE = torch.ones((1, 1), dtype=torch.float64)
 def test_one_cubed_unit_blows_up_and_aligns_as_the_closed_form_says():
     # H = max(0, w x)^3 with x = z = 1: u' = 3 u^2, u = 1 / (1 - 3 t), so T* = 1/3, and the direction never changes
     ends = reference.reference(power_net(1, 1, 3.0), ONE, ONE, ONE, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [reference.DIRECTION]
+    assert ends.branch.tolist() == [Ending.GROWS]
     assert float(ends.blow_up) == pytest.approx(1 / 3, rel=1e-6)
     assert float(ends.norm_floor) == pytest.approx(1.0)
 
@@ -43,7 +44,7 @@ def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_ex
 def test_a_flow_to_the_origin_is_followed_until_it_is_small():
     # H = (w x)^4 with z = -1: u' = -4 u^3, u = (1 + 8 t)^(-1/2)
     ends = reference.reference(power_net(1, 1, 4.0, slope=1.0), ONE, -ONE, ONE, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [reference.COLLAPSE]
+    assert ends.branch.tolist() == [Ending.VANISHES]
     step = ends.moment(0.1)
     _, time = ends.at(step)
     assert float(ends.steps.log_growth[0, step].exp()) <= 0.1
@@ -55,7 +56,7 @@ def test_a_flow_without_an_active_unit_rests_where_it_is():
     x = half_space_inputs(np.random.Generator(np.random.PCG64(1)), 6, 3)
     start = torch.tensor([[-1.0, 0.0, 0.0]], dtype=torch.float64)
     ends = reference.reference(power_net(1, 3, 4.0), x, -torch.ones((1, 6), dtype=torch.float64), start, smallest_epsilon=0.01)
-    assert ends.branch.tolist() == [reference.REST]
+    assert ends.branch.tolist() == [Ending.RESTS]
     assert float(ends.norm_floor) == pytest.approx(1.0)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from flowcheck.alignment.reference import COLLAPSE
+from flowcheck.flows.ending import Ending
 from flowcheck.measures.readings import count, largest, rate, smallest
 from flowcheck.pipeline.evidence import Evidence, Measurement
 
@@ -141,7 +141,7 @@ def measure_endings(evidence: Evidence, parts: Sequence[Arrays]) -> None:
         evidence.record(f"cases_{name}", count(branch == number))
     residual = np.concatenate([arrays["residual"] for arrays in parts])
     evidence.measure("kkt_residual_max", residual.max(), error=1e-12, n=len(residual))
-    value = np.concatenate([arrays["value"] for arrays in parts])[branch != COLLAPSE]
+    value = np.concatenate([arrays["value"] for arrays in parts])[branch != Ending.VANISHES]
     evidence.measure("kkt_value_min", value.min(), error=1e-12, n=len(value))
 
 

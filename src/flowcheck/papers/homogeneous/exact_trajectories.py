@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.flows.ending import Ends
 from flowcheck.flows.two_layer_unit import UnitPath, follow_unit
 from flowcheck.networks import feed_forward, sums
 from flowcheck.networks.network import Network
@@ -17,7 +18,6 @@ from flowcheck.papers.homogeneous.trajectories import (
     GAUSS_WEIGHTS,
     MOST_SPACINGS,
     ON_MESH,
-    Ends,
     Followed,
     Samples,
     held,

@@ -17,6 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from pydantic import Field
 
 from flowcheck.data.synthetic import unit_vectors
+from flowcheck.flows.ending import Ends
 from flowcheck.networks import sums
 from flowcheck.networks.hypotheses import degree_defect, require_degree, require_signal
 from flowcheck.networks.sums import Mixture
@@ -25,7 +26,7 @@ from flowcheck.papers.homogeneous import kkt_search
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
 from flowcheck.papers.homogeneous.families import Family, Inputs, Kind, Labels, Starts, draw_family, network_of
-from flowcheck.papers.homogeneous.trajectories import GAUSS_NODES, Ends, Followed, follow
+from flowcheck.papers.homogeneous.trajectories import GAUSS_NODES, Followed, follow
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Int
 
+from flowcheck.flows.ending import Ending, Ends
 from flowcheck.flows.two_layer_unit import kkt_residual
 from flowcheck.networks.sums import Separable
 from flowcheck.papers.homogeneous.exact_trajectories import unit_of
-from flowcheck.papers.homogeneous.trajectories import Ends, Followed
-
-ZERO = 1e-6
-"""N(θ) over its bound that counts as zero at the end: a resting flow ends below 1e-8, a growing one near 0.1."""
+from flowcheck.papers.homogeneous.trajectories import Followed
 
 KL_EXPONENT = 0.95
 """An exponent above 1/2 (non-degenerate KKT points) and 1 - 1/L (flows of degree L <= 5 that rest), and below 1."""
@@ -26,41 +25,45 @@ MOTIONLESS = 1e-9
 EPSILONS = np.array([1e-1, 1e-2, 1e-3, 1e-4])
 """The accuracies at which Lemma B.6 of deep_homogeneous is checked."""
 
-SETTLED = 1e-5
-"""Tangential part of the gradient over the bound at a KKT point. Flows go on to a smaller one; but where two KKT values of a
-network of degree two agree to this accuracy, its flow has not decided between them when |u| = e^2000.
-"""
-
 Numbers = Float[np.ndarray, " s"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How each flow ended: it grows in a fixed direction, vanishes, or rests at a finite point; exactly one, or none."""
+    """The `Ending` of each flow, `of` [S]."""
 
-    grows: Bool[np.ndarray, " s"]
-    vanishes: Bool[np.ndarray, " s"]
-    rests: Bool[np.ndarray, " s"]
+    of: Int[np.ndarray, " s"]
+
+    @property
+    def grows(self) -> Bool[np.ndarray, " s"]:
+        """In a fixed direction."""
+        return self.of == Ending.GROWS
+
+    @property
+    def vanishes(self) -> Bool[np.ndarray, " s"]:
+        """To the origin, in a fixed direction."""
+        return self.of == Ending.VANISHES
+
+    @property
+    def rests(self) -> Bool[np.ndarray, " s"]:
+        """At a point other than the origin."""
+        return self.of == Ending.RESTS
 
     @property
     def open(self) -> Bool[np.ndarray, " s"]:
         """Not followed to an end that can be told."""
-        return ~(self.grows | self.vanishes | self.rests)
+        return self.of == Ending.OPEN
 
     @property
     def names(self) -> np.ndarray:
-        return np.select([self.grows, self.vanishes, self.rests], ["grows", "vanishes", "rests"], "open")
+        return np.array([Ending(code).name.lower() for code in self.of])
 
 
 def outcome(f: Followed, ends: Ends) -> Outcome:
-    """Classify by the end of each flow: is the direction a KKT point, and N(θ) positive, negative or zero there."""
+    """Told from the last state of each flow."""
     value, speed = limit_value(f), f.samples.speed[:, -1] / f.family.bound.numpy()
-    settled = speed <= SETTLED
-    return Outcome(
-        grows=(value > ZERO) & settled,
-        vanishes=(value < -ZERO) & settled & (f.samples.log_norm[:, -1] <= 0.5 * ends.vanished),
-        rests=(np.abs(value) <= ZERO) & (np.hypot(f.samples.degree * value, speed) <= 2 * ends.rest),
-    )
+    last = (value, np.hypot(f.samples.degree * value, speed), speed, f.samples.log_norm[:, -1])
+    return Outcome(ends.tell(*(torch.from_numpy(array) for array in last)).numpy())
 
 
 def limit_value(f: Followed) -> Numbers:

@@ -10,17 +10,15 @@ $\tilde{\mathcal N}(u)=\mathcal N(u)/\|u\|^L=\mathcal N(\theta)$.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
-from flowcheck.flows.events import Event, log_norm_above
+from flowcheck.flows.ending import Ends
 from flowcheck.flows.flow import blow_up_time, correlation_flow
-from flowcheck.flows.rescaled import FlowStates, Problem
+from flowcheck.flows.rescaled import FlowStates
 from flowcheck.networks.hypotheses import require_degree
 from flowcheck.papers.homogeneous.families import Family
 
@@ -99,44 +97,6 @@ class Followed:
     evaluations: Int[np.ndarray, " s"]
 
 
-@dataclass(frozen=True)
-class Ends:
-    """When a flow counts as followed to its end.
-
-    Attributes:
-        settled: tangential part of the gradient over beta |z| at which a flow has found its KKT point. Below about ten times the
-            tolerance of the integration it is never reached: that is where its noise lies.
-        rest: gradient over beta |z| at which a flow rests.
-        vanished, escaped: ln|u| below (above) which a flow whose direction has settled at N < 0 (N > 0) ends.
-        grown: ln|u| at which a flow ends in any case.
-        longest: arc at which it does.
-    """
-
-    settled: float
-    rest: float
-    vanished: float
-    escaped: float = -math.inf
-    grown: float = 2000.0
-    longest: float = math.inf
-
-    def event(self, bound: Float[Tensor, " s"]) -> Event:
-        """The first three as one event: all of them look at the same gradient."""
-
-        def margin(problem: Problem, state: Tensor, index: Tensor) -> Tensor:
-            pull, direction, log_norm = problem.pull(state, index), state[:, :-2], state[:, -2]
-            along, size = (pull * direction).sum(dim=-1), pull.norm(dim=-1)
-            spare = self.settled * bound[index] - (pull - along[:, None] * direction).norm(dim=-1)
-            over = torch.minimum(spare, torch.where(along > 0, log_norm - self.escaped, self.vanished - log_norm))
-            return torch.maximum(over, self.rest * bound[index] - size)
-
-        return Event("settled, vanished or at rest", margin)
-
-    def met(self, value: float, speed: float, log_norm: float, bound: float) -> bool:
-        """The same for one state, with the length `speed` of the gradient's tangential part, L = 2."""
-        settled = speed <= self.settled * bound and (log_norm >= self.escaped if value > 0 else log_norm <= self.vanished)
-        return settled or math.hypot(2 * value, speed) <= self.rest * bound or log_norm >= self.grown
-
-
 def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Followed:
     r"""Follow every flow of a family until it has grown, vanished or come to rest; one that does not in `LONGEST` stays open.
 
@@ -147,9 +107,10 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     """
     network, x, z, starts = family.network, family.x, family.z, family.starts
     require_degree(network, x[0])
-    until = [ends.event(family.bound), log_norm_above(ends.grown)]
     length = (LONGEST / family.bound).clamp_max(ends.longest)
-    scout = correlation_flow(network, x, z, starts, rtol=coarser * rtol, length=length, until=until, keep_steps=True)
+    scout = correlation_flow(
+        network, x, z, starts, rtol=coarser * rtol, length=length, until=ends.events(family.bound), keep_steps=True
+    )
     assert scout.every_step is not None
     steps = scout.every_step
     # the end a rounding before the end, so that it is never missed

@@ -9,12 +9,13 @@ import torch
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.errors import HypothesisError
+from flowcheck.flows.ending import Ends
 from flowcheck.networks import sums, zoo
 from flowcheck.papers.homogeneous import kkt_search, trajectories
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly, unit_of
 from flowcheck.papers.homogeneous.families import Family, draw_family, network_of
-from flowcheck.papers.homogeneous.trajectories import Ends, follow
+from flowcheck.papers.homogeneous.trajectories import follow
 
 torch.set_num_threads(1)
 ENDS = Ends(settled=3e-7, rest=1e-8, vanished=-12.0, escaped=8.0)
