@@ -13,6 +13,7 @@ directly, without that identity, and is what the identity is checked against.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -100,9 +101,18 @@ class SphericalLaw:
         return ratio[..., None] * w - self.c0 / math.pi * v
 
 
+@functools.cache
+def gauss_legendre(nodes: int) -> tuple[Array, Array]:
+    """Nodes and weights on [-1, 1], read-only: to find them takes longer than to use them, and a flow uses them at every step."""
+    rule = np.polynomial.legendre.leggauss(nodes)
+    for array in rule:
+        array.setflags(write=False)
+    return rule
+
+
 def graded_nodes(length: float, panels: int = PANELS, nodes: int = PANEL_NODES) -> tuple[Array, Array]:
     """Gauss-Legendre nodes and weights on [0, length], panels halving towards 0. Shapes [panels * nodes]."""
-    x, weight = np.polynomial.legendre.leggauss(nodes)
+    x, weight = gauss_legendre(nodes)
     edges = length * np.concatenate([[0.0], 0.5 ** np.arange(panels - 1, -1, -1.0)])
     half = 0.5 * np.diff(edges)
     middle = edges[:-1] + half

@@ -106,3 +106,11 @@ def test_flipping_all_labels_flips_the_teacher():
 def test_bad_laws_are_refused_with_a_reason(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_shared_quadrature_rule_cannot_be_changed_by_one_of_its_users():
+    nodes, weights = population.gauss_legendre(16)
+    assert weights @ nodes**30 == pytest.approx(2 / 31, rel=1e-14)
+    for array in (nodes, weights):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0.0
