@@ -32,6 +32,8 @@ PANEL_NODES = 16
 """Gauss-Legendre nodes per panel; exponentials over a panel of relative width two are integrated to round-off."""
 PANELS = 20
 """Panels halve towards zero, so the smallest reaches 2^-20: kappa and its gap are right to 1e-12 for r up to 1e5."""
+EXPONENT = 700.0
+"""The exponential of anything larger may be no float64; its logistic function is 0 or 1 to the last digit anyway."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class SphericalLaw:
     radius_weights: Float[Array, " r"]
     sample: Sampler
 
+    @functools.cached_property
+    def first_moments(self) -> Float[Array, " m"]:
+        """Weights times nodes of |x_1|; an integration asks for kappa at every stage of every step."""
+        return self.coordinate_weights * self.coordinate_nodes
+
     @property
     def coordinate_second_moment(self) -> float:
         """E x_1^2; the covariance is this multiple of the identity."""
@@ -68,13 +75,14 @@ class SphericalLaw:
     def kappa(self, r: Number) -> Number:
         r"""$\kappa(r)=\frac12\mathbb E[x_1\tanh(rx_1/2)]$: the radial part of the gradient; $\kappa(\infty)=c_0/\pi$."""
         z = np.multiply.outer(np.asarray(r, float), self.coordinate_nodes)
-        return 0.5 * (np.tanh(0.5 * z) @ (self.coordinate_weights * self.coordinate_nodes))
+        return 0.5 * (np.tanh(0.5 * z) @ self.first_moments)
 
     def kappa_gap(self, r: Number) -> Number:
         r"""$c_0/\pi-\kappa(r)=\mathbb E\,|x_1|/(1+e^{r|x_1|})$, without the cancellation at large r."""
-        z = np.multiply.outer(np.asarray(r, float), self.coordinate_nodes)
-        decay = np.exp(-z)
-        return (decay / (1.0 + decay)) @ (self.coordinate_weights * self.coordinate_nodes)
+        decay = np.multiply.outer(-np.asarray(r, float), self.coordinate_nodes)
+        np.exp(decay, out=decay)
+        share = 1.0 + decay
+        return np.divide(decay, share, out=share) @ self.first_moments
 
     def kappa_slope(self, r: Number) -> Number:
         r"""$\kappa'(r)=\frac14\mathbb E[x_1^2/\cosh^2(rx_1/2)]$: the radial eigenvalue of the Hessian."""
@@ -110,13 +118,22 @@ def gauss_legendre(nodes: int) -> tuple[Array, Array]:
     return rule
 
 
-def graded_nodes(length: float, panels: int = PANELS, nodes: int = PANEL_NODES) -> tuple[Array, Array]:
-    """Gauss-Legendre nodes and weights on [0, length], panels halving towards 0. Shapes [panels * nodes]."""
+@functools.cache
+def grading(panels: int) -> tuple[Array, Array]:
+    """Left ends and half widths of the panels of [0, 1] that halve towards 0, read-only. All are exact."""
+    edges = np.concatenate([[0.0], 0.5 ** np.arange(panels - 1, -1, -1.0)])
+    left, half = edges[:-1], 0.5 * np.diff(edges)
+    for array in (left, half):
+        array.setflags(write=False)
+    return left, half
+
+
+def graded_nodes(length: Number, panels: int = PANELS, nodes: int = PANEL_NODES) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on [0, length], panels halving towards 0. Shapes [..., panels * nodes], `length` [...]."""
     x, weight = gauss_legendre(nodes)
-    edges = length * np.concatenate([[0.0], 0.5 ** np.arange(panels - 1, -1, -1.0)])
-    half = 0.5 * np.diff(edges)
-    middle = edges[:-1] + half
-    return (middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * weight).ravel()
+    left, half = (np.multiply.outer(length, part) for part in grading(panels))
+    size = (*np.shape(length), panels * nodes)
+    return ((left + half)[..., None] + half[..., None] * x).reshape(size), (half[..., None] * weight).reshape(size)
 
 
 def sphere(dimension: int, radius: float = 1.0) -> SphericalLaw:
@@ -220,15 +237,23 @@ def planar_gradient(
     form. The panels are graded towards the label jump and towards the line orthogonal to w, where the integrand bends on the
     scale 1/‖w‖.
     """
-    matrix = np.eye(2) if stretch is None else stretch
-    points, weights = _arcs(matrix.T @ v, matrix.T @ w, panels)
-    x = points @ matrix.T
+    if stretch is None:
+        x, weights = _arcs(v, w, panels)
+    else:
+        points, weights = _arcs(stretch.T @ v, stretch.T @ w, panels)
+        x = points @ stretch.T
     label = np.where(x @ v >= 0, 1.0, -1.0)
+    margin_of_unit = label * (x @ w)
+    overflows = radii.max() * np.abs(margin_of_unit).max() > EXPONENT
     total = np.zeros(2)
     for sign, probability in ((1.0, 1.0 - flip_probability), (-1.0, flip_probability)):
         if probability:
-            margin = np.multiply.outer(radii, sign * label * (x @ w))
-            sigmoid = 1.0 / (1.0 + np.exp(np.clip(margin, -700.0, 700.0)))
+            margin = np.multiply.outer(radii, sign * margin_of_unit)
+            if overflows:
+                np.clip(margin, -EXPONENT, EXPONENT, out=margin)
+            np.exp(margin, out=margin)
+            margin += 1.0
+            sigmoid = np.divide(1.0, margin, out=margin)
             per_angle = (radius_weights * radii) @ sigmoid
             total -= probability * sign * ((weights * label * per_angle) @ x)
     return total
@@ -264,14 +289,10 @@ def _arcs(jump_normal: Array, bend_normal: Array, panels: int) -> tuple[Array, A
     for normal in (jump_normal, bend_normal):
         angle = math.atan2(normal[1], normal[0]) + 0.5 * math.pi
         breaks += [angle % (2 * math.pi), (angle + math.pi) % (2 * math.pi)]
-    edges = np.unique(np.round(np.array(breaks), 15))
-    edges = np.append(edges, edges[0] + 2 * math.pi)
-    nodes, weights = [], []
-    for start, end in itertools.pairwise(edges):
-        if end - start < 1e-14:
-            continue
-        offset, weight = graded_nodes(0.5 * (end - start), panels=panels)
-        nodes += [start + offset, end - offset]
-        weights += [weight, weight]
-    angles = np.concatenate(nodes)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1), np.concatenate(weights) / (2 * math.pi)
+    edges = sorted(set(np.round(breaks, 15).tolist()))
+    arcs = [arc for arc in itertools.pairwise([*edges, edges[0] + 2 * math.pi]) if arc[1] - arc[0] >= 1e-14]
+    start, end = np.array(arcs).T[:, :, None]
+    # from both ends of an arc to its middle
+    offset, weight = graded_nodes(0.5 * (end - start)[:, 0], panels=panels)
+    angles = np.stack([start + offset, end - offset], axis=1).ravel()
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1), np.repeat(weight / (2 * math.pi), 2, axis=0).ravel()

@@ -114,3 +114,20 @@ def test_a_shared_quadrature_rule_cannot_be_changed_by_one_of_its_users():
     for array in (nodes, weights):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0.0
+
+
+def test_graded_nodes_of_several_lengths_are_those_of_each():
+    lengths = np.array([0.3, 1.0, 2.5])
+    nodes, weights = population.graded_nodes(lengths, panels=7)
+    for length, *row in zip(lengths, nodes, weights, strict=True):
+        assert np.array_equal(population.graded_nodes(length, panels=7), row)
+    # the integral of exp over [0, length]
+    assert (weights * np.exp(nodes)).sum(axis=1) == pytest.approx(np.expm1(lengths), rel=1e-14)
+
+
+def test_the_gradient_at_weights_whose_exponentials_overflow_is_that_of_infinite_weights():
+    gradient = population.planar_gradient(np.ones(1), np.ones(1), np.array([3e4, 0.0]), np.array([0.0, 1.0]))
+    # only the half of the circle with negative margin pulls, each point by itself: the mean of |x_2| / 2 along v
+    assert gradient[1] == pytest.approx(-1 / math.pi, rel=1e-8)
+    with np.errstate(over="raise"):
+        population.planar_gradient(np.ones(1), np.ones(1), np.array([3e4, 0.0]), np.array([0.0, 1.0]))
