@@ -21,6 +21,7 @@ from benchmarks.harness import Row, Variant, against_floor, compare, fastest, in
 from flowcheck import losses
 from flowcheck.descent import gradient_descent
 from flowcheck.networks import feed_forward, zoo
+from flowcheck.networks.problem import Objective
 
 RUNS, POINTS, INPUTS, STEP_SIZE, STEPS = 32, 100, 10, 5e-4, 400
 TOLERANCE = 1e-12
@@ -133,7 +134,7 @@ def _ours(work: Work, given: Data) -> Calls:
 
     def call(compiled: bool) -> np.ndarray:
         path = gradient_descent.gradient_descent(
-            work.network, x, y, losses.HALF_SUM, start, step_size=STEP_SIZE, steps=STEPS, compile=compiled
+            Objective(work.network, x, y, losses.HALF_SUM), start, step_size=STEP_SIZE, steps=STEPS, compile=compiled
         )
         if compiled and path.mode != "compiled":
             raise RuntimeError(f"ours is not compiled: {path.mode}")

@@ -23,8 +23,9 @@ from benchmarks.factorisation import RUNS, SIZE, WIDTH, Factorisation, Problem, 
 from benchmarks.harness import Row, Variant, compare, fastest, interleave, require_accurate, tune
 from flowcheck import losses
 from flowcheck.flows.events import norm_reaches
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.flows.rescaled import FlowPath
+from flowcheck.networks.problem import Objective
 
 DELTA, TARGET, HORIZON = 1e-4, 1e-7, 1e6
 LADDER = tuple(10.0**-e for e in np.arange(3, 13.1, 0.5))
@@ -35,8 +36,13 @@ Solve = Callable[[float], np.ndarray]
 def path(given: Problem, rtol: float, delta: float = DELTA) -> FlowPath:
     directions, target = torch.tensor(given.directions), torch.tensor(given.target).flatten()
     x = torch.eye(WIDTH, dtype=torch.float64)
-    return loss_flow(
-        Factorisation(), x, target, losses.HALF_SUM, directions, delta, rtol=rtol, order=8, until=[norm_reaches(1.0)]
+    return gradient_flow(
+        Objective(Factorisation(), x, target, losses.HALF_SUM),
+        directions,
+        delta,
+        rtol=rtol,
+        until=[norm_reaches(1.0)],
+        method=Method(order=8),
     )
 
 

@@ -14,7 +14,8 @@ from benchmarks.descent import RUNS, SQUARED, data
 from benchmarks.harness import Row, Variant, compare, interleave
 from flowcheck import losses
 from flowcheck.descent.gradient_descent import gradient_descent
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import gradient_flow
+from flowcheck.networks.problem import Objective
 
 HORIZON, STEP_SIZE, RTOL = 500.0, 5e-3, 1e-6
 TIMED_STEPS = 2000
@@ -25,11 +26,18 @@ def rows(rounds: int) -> list[Row]:
     x, y, start = (torch.tensor(part) for part in (given.x, given.y, given.start))
 
     def flow(rtol: float) -> torch.Tensor:
-        return loss_flow(SQUARED.network, x, y, losses.HALF_MEAN, start, 1.0, rtol=rtol, length=HORIZON, clock="time").weights()
+        return gradient_flow(
+            Objective(SQUARED.network, x, y, losses.HALF_MEAN), start, 1.0, rtol=rtol, length=HORIZON, clock="time"
+        ).weights()
 
     def descend(steps: int) -> torch.Tensor:
         path = gradient_descent(
-            SQUARED.network, x, y, losses.HALF_MEAN, start, step_size=STEP_SIZE, steps=steps, compile=True, keep_weights=False
+            Objective(SQUARED.network, x, y, losses.HALF_MEAN),
+            start,
+            step_size=STEP_SIZE,
+            steps=steps,
+            compile=True,
+            keep_weights=False,
         )
         return path.last
 

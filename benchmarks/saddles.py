@@ -18,8 +18,9 @@ from benchmarks.factorisation import RUNS, WIDTH, Factorisation, Problem, proble
 from benchmarks.harness import Row, Variant, compare, interleave, require_accurate, tune
 from flowcheck import losses
 from flowcheck.flows.events import norm_reaches
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.flows.stabilised import stabilised_flow
+from flowcheck.networks.problem import Objective
 
 DELTA, TARGET, HALF_TIMES = 1e-3, 1e-5, 10
 LADDER = tuple(10.0**-e for e in np.arange(4, 10.1, 0.5))
@@ -31,8 +32,13 @@ def escape(given: Problem, runs: int, rtol: float) -> tuple[torch.Tensor, torch.
     """Weights at norm 1 and the times they are reached."""
     directions, target = torch.tensor(given.directions[:runs]), torch.tensor(given.target).flatten()
     x = torch.eye(WIDTH, dtype=torch.float64)
-    path = loss_flow(
-        Factorisation(), x, target, losses.HALF_SUM, directions, DELTA, rtol=rtol, order=8, until=[norm_reaches(1.0)]
+    path = gradient_flow(
+        Objective(Factorisation(), x, target, losses.HALF_SUM),
+        directions,
+        DELTA,
+        rtol=rtol,
+        until=[norm_reaches(1.0)],
+        method=Method(order=8),
     )
     return path.weights(), path.plain_time()
 
@@ -40,7 +46,7 @@ def escape(given: Problem, runs: int, rtol: float) -> tuple[torch.Tensor, torch.
 def ours(given: Problem, horizon: float, runs: int, rtol: float) -> np.ndarray:
     start, time = escape(given, runs, min(0.1 * rtol, 1e-6))
     x, target = torch.eye(WIDTH, dtype=torch.float64), torch.tensor(given.target).flatten()
-    settled = stabilised_flow(Factorisation(), x, target, losses.HALF_SUM, start, horizon - time, rtol=rtol)
+    settled = stabilised_flow(Objective(Factorisation(), x, target, losses.HALF_SUM), start, horizon - time, rtol=rtol)
     return settled.state.numpy()
 
 

@@ -20,11 +20,12 @@ from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import gaussian, half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import Event
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import gradient_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
 from flowcheck.measures import readings
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.sums import Mixture
 from flowcheck.networks.zoo import deep_linear, power_net, squared_relu
 from flowcheck.papers.deep_homogeneous import bounds
@@ -98,11 +99,14 @@ def constants(study: Study) -> dict[str, np.ndarray]:
     """[S, E]: the constants of Eq. (44) to (46) and ln of the explicit delta; NaN where the network has no closed bounds."""
     network, x, ending = study.network, study.x, study.ending()
     epsilon, size = np.array(study.epsilons), study.cases.y.norm(dim=-1).numpy()[:, None]
-    radius, alpha, beta = ending["largest_norm"] + epsilon, network.jacobian_bound(x), network.output_bound(x)
-    try:
-        lipschitz = network.jacobian_lipschitz_bound(x, 1.0) * radius ** (network.degree - 2)
-    except ValueError:
-        lipschitz = np.full_like(radius, np.nan)
+    radius, alpha, beta, slope = (
+        ending["largest_norm"] + epsilon,
+        *(
+            math.nan if bound is None else bound
+            for bound in (network.jacobian_bound(x), network.output_bound(x), network.jacobian_lipschitz_bound(x, 1.0))
+        ),
+    )
+    lipschitz = slope * radius ** (network.degree - 2)
     change = bounds.log_change_constant(beta, radius, network.degree, size)
     common = (epsilon, ending["time"], radius, network.degree, alpha, lipschitz, size, change)
     return {
@@ -133,7 +137,7 @@ def controls(p: Parameters, study: Study, wrong: Study) -> dict[str, np.ndarray]
     bound = radius[rows].log()
     until = Event("ten times the bound", lambda now: now.log_growth - bound[now.index] - math.log(10.0))
     y, starts = study.cases.y[rows], study.cases.starts[rows]
-    late = loss_flow(study.network, study.x, y, HALF_SUM, starts, min(p.sweep), rtol=1e-6, until=[until])
+    late = gradient_flow(Objective(study.network, study.x, y, HALF_SUM), starts, min(p.sweep), rtol=1e-6, until=[until])
     in_time = late.time <= 2 * ends.blow_up[rows]
     return arrays | {"late_norm_ratio": torch.where(in_time, (late.log_growth - bound).exp(), 0.0).numpy()}
 
@@ -148,7 +152,7 @@ def rescaling(p: Parameters, name: str, study: Study) -> dict[str, np.ndarray]:
     for position, loss in enumerate(LOSSES):
         of = cases.loss == position
         start, length = cases.starts[of], time[of]
-        path = loss_flow(network, x, cases.y[of], loss, start, deltas[of], rtol=1e-10, length=length, clock="time")
+        path = gradient_flow(Objective(network, x, cases.y[of], loss), start, deltas[of], rtol=1e-10, length=length, clock="time")
         s[of] = path.weights_over_delta()
     arrays = {"loss": cases.loss.numpy()}
     for key, power in (("flow", network.degree - 2), ("flow_degree_below", network.degree - 3)):

@@ -22,12 +22,13 @@ from flowcheck.data import synthetic
 from flowcheck.descent.gradient_descent import DescentPath, gradient_descent, log_spaced
 from flowcheck.errors import HypothesisError
 from flowcheck.flows.events import loss_ratio_below
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.flows.rescaled import FlowPath
 from flowcheck.geometry import unit
 from flowcheck.losses import HALF_SUM, Loss
 from flowcheck.networks import anatomy as layers
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.networks.problem import Objective
 from flowcheck.papers.deep_homogeneous import figure_criteria as reading
 from flowcheck.papers.deep_homogeneous.figure_criteria import LOSSES, NETWORKS, Parameters, rate
 from flowcheck.pipeline.evidence import Evidence
@@ -125,7 +126,14 @@ def escape(p: Parameters, draws: Draws, delta: float | Tensor, rtol: float) -> F
     """
     network = NETWORKS[p.network][0]
     event = loss_ratio_below(p.loss_ratio)
-    return loss_flow(network, draws.x, draws.y, HALF_SUM, draws.w0, delta, rtol=rtol, until=[event], locate_kinks=False)
+    return gradient_flow(
+        Objective(network, draws.x, draws.y, HALF_SUM),
+        draws.w0,
+        delta,
+        rtol=rtol,
+        until=[event],
+        method=Method(locate_kinks=False),
+    )
 
 
 def record(steps: int, beyond: int) -> np.ndarray:
@@ -145,10 +153,7 @@ def train_to_escape(
     network = NETWORKS[p.network][0]
     correlation, last = Correlation(network, draws.x, draws.y), steps + steps // 10
     return gradient_descent(
-        network,
-        draws.x,
-        draws.y,
-        loss,
+        Objective(network, draws.x, draws.y, loss),
         delta * draws.w0,
         step_size=times / (steps * rate(loss, p.points)),
         steps=last,
@@ -221,10 +226,7 @@ def displayed_run(p: Parameters, draw: Draws) -> dict[str, np.ndarray]:
     factors = torch.tensor([rate(loss, p.points) for loss in LOSSES.values()], dtype=torch.float64)
     correlation = Correlation(network, three.x, three.y)
     path = gradient_descent(
-        network,
-        three.x,
-        three.y,
-        HALF_SUM,
+        Objective(network, three.x, three.y, HALF_SUM),
         recipe.delta * three.w0,
         step_size=recipe.step_size * effort.displayed_coarsening * factors,
         steps=steps + steps // 20,
@@ -256,10 +258,7 @@ def printed_run(p: Parameters, draws: Draws, times: Tensor) -> dict[str, np.ndar
     some, steps = draws.take(first), effort.printed_iterations
     start = recipe.delta * some.w0
     path = gradient_descent(
-        network,
-        some.x,
-        some.y,
-        HALF_SUM,
+        Objective(network, some.x, some.y, HALF_SUM),
         start,
         step_size=recipe.step_size,
         steps=steps,

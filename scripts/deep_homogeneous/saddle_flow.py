@@ -17,7 +17,7 @@ from pydantic import Field
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.events import tangential_below
-from flowcheck.flows.flow import blow_up_time, correlation_flow
+from flowcheck.flows.flow import blow_up_time, gradient_flow
 from flowcheck.losses import HALF_SUM
 from flowcheck.measures.statistics import common_slope
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
@@ -153,8 +153,9 @@ def equation_65(constants: list[Reach]) -> dict[str, float]:
 def escapes(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
     """Rescaled times at which a share of what the KKT direction can take from the loss is gone, and T* of the NCF flow."""
     x, z, direction = (torch.from_numpy(array) for array in (saddle.idle.x, saddle.residual, start.z[None]))
-    path = correlation_flow(saddle.idle.network, x, z, direction, until=[tangential_below(1e-6)])
-    blow_up = float(blow_up_time(path, saddle.idle.network, x, z)[0])
+    ncf = Correlation(saddle.idle.network, x, z)
+    path = gradient_flow(ncf, direction, until=[tangential_below(1e-6)])
+    blow_up = float(blow_up_time(path, ncf)[0])
     row, scales = {"blow_up": blow_up}, sorted(p.escape_scales, reverse=True)
     assert start.u.target is not None
     ratio = 1 - p.escape_share * departure.largest_fall(saddle, start.u.target)

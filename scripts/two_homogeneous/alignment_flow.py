@@ -21,11 +21,12 @@ from flowcheck.alignment.study import LARGEST_CONDITION, Study
 from flowcheck.data.synthetic import gaussian, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below, norm_reaches
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC
 from flowcheck.measures import readings
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import power_net, relu_two_trainable, two_layer
 from flowcheck.papers.homogeneous import alignment_metrics as measures
 from flowcheck.papers.homogeneous.alignment_metrics import Dichotomy
@@ -148,7 +149,9 @@ def exits(p: Parameters, study: Study) -> dict[str, np.ndarray]:
         own = cases.loss == position
         y, starts = cases.y[own], cases.starts[own]
         until = [norm_reaches(1.0), loss_ratio_below(0.5)]
-        path = loss_flow(study.network, study.x, y, loss, starts, scales[own], rtol=1e-6, length=length[own], until=until)
+        path = gradient_flow(
+            Objective(study.network, study.x, y, loss), starts, scales[own], rtol=1e-6, length=length[own], until=until
+        )
         left = (path.ended_by == 0).numpy()
         earliest = bounds.earliest_exit(scales[own].log().numpy(), of["beta"][own], of["beta_tilde"][own])
         ratio[own.numpy()] = np.where(left, path.time.numpy() / earliest, np.nan)
@@ -163,7 +166,9 @@ def single_input(p: Parameters, context: Context) -> dict[str, np.ndarray]:
     starts[:, 0] = starts[:, 0].abs() + 0.5
     starts = starts / starts.norm(dim=-1, keepdim=True)
     delta = min(p.sweep)
-    path = loss_flow(network, x, y, HALF_SUM, starts, delta, rtol=1e-9, until=[norm_reaches(1.0)], keep_steps=True)
+    path = gradient_flow(
+        Objective(network, x, y, HALF_SUM), starts, delta, rtol=1e-9, until=[norm_reaches(1.0)], save=Save(steps=True)
+    )
     assert path.every_step is not None
     tilde = bounds.beta_tilde(1.0, 1.0, p.single_label)
     time, growth = path.every_step.time[:, 1:].numpy(), path.every_step.log_growth[:, 1:].numpy()
@@ -224,7 +229,7 @@ def higher(p: Parameters, context: Context) -> dict[str, np.ndarray]:
         length = p.turning_time * scales ** (network.degree - 2)
         ends = []
         for rtol in (p.rtol * 1e-2, p.rtol):
-            path = loss_flow(network, x, y, HALF_SUM, starts, scales, rtol=rtol, length=length, clock="time")
+            path = gradient_flow(Objective(network, x, y, HALF_SUM), starts, scales, rtol=rtol, length=length, clock="time")
             ends.append(geometry.misalignment(path.direction, starts).view(p.seeds, -1))
         arrays[name], arrays[f"{name}_error"] = ends[0].numpy(), (ends[0] - ends[1]).abs().numpy()
     return arrays

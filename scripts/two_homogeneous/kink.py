@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from flowcheck.correlation import clarke
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.flows import flow
 from flowcheck.measures.statistics import slope_interval
@@ -214,8 +215,13 @@ def definition_41(p: Parameters, context: Context) -> Found:
     lipschitz = 2.0 * float((z.abs() * x.norm(dim=1) ** 2).sum())
 
     def apart(rtol: float) -> torch.Tensor:
-        path = flow.correlation_flow(
-            network, x, z, torch.cat([starts, shifted]), length=0.5, record_at=torch.from_numpy(times), clock="time", rtol=rtol
+        path = flow.gradient_flow(
+            Correlation(network, x, z),
+            torch.cat([starts, shifted]),
+            length=0.5,
+            clock="time",
+            rtol=rtol,
+            save=flow.Save(at=torch.from_numpy(times)),
         )
         a, b = path.recorded.weights_over_delta().chunk(2)
         return (a - b).norm(dim=-1)
@@ -244,8 +250,8 @@ def lemma_c1(p: Parameters, context: Context) -> Found:
     def gaps(rtol: float) -> np.ndarray:
         w, largest = start, torch.zeros(len(start), dtype=torch.float64)
         for f in torch.from_numpy(noise):
-            w = flow.correlation_flow(
-                network, x, z + size * f, w, length=length / pieces, clock="time", rtol=rtol
+            w = flow.gradient_flow(
+                Correlation(network, x, z + size * f), w, length=length / pieces, clock="time", rtol=rtol
             ).weights_over_delta()
             largest = torch.maximum(largest, (w - w[0]).norm(dim=-1))
         return largest[1:].numpy()

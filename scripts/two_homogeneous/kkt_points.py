@@ -189,7 +189,7 @@ def balance_along_flows(p: Parameters, context: Context, x: torch.Tensor, z: tor
     network = neuron(SLOPE)
     starts = synthetic.unit_vectors(context.rng("h1-flows"), 8 * p.points, 4)
     starts = starts[(Correlation(network, x, z).value(starts) > 0.05) & ((starts[:, 3] ** 2 - 0.5).abs() > 0.1)][: p.points]
-    path = flow.correlation_flow(network, x, z, starts, until=[events.growth_reaches(1e4)], rtol=1e-7)
+    path = flow.gradient_flow(Correlation(network, x, z), starts, until=[events.growth_reaches(1e4)], rtol=1e-7)
     w, first = path.direction, starts[:, 3].abs() / starts[:, :3].norm(dim=1)
     ratio = w[:, 3].abs() / w[:, :3].norm(dim=1)
     return {
@@ -224,8 +224,12 @@ def example_g1(p: Parameters, context: Context) -> Found:
         found["sign"].append(float(((even.value(vectors.T) >= 0) != (eigenvalues >= 0)).sum()))
         ends = ascend(even, starts).points
         found["ascent"].append(float(angle(ends, vectors[:, -1].expand_as(ends) * (ends @ vectors[:, -1:]).sign()).max()))
-        path = flow.correlation_flow(
-            network, full, labels, starts, length=12.0 / slowest_rate(eigenvalues, slope), order=8, rtol=1e-9
+        path = flow.gradient_flow(
+            Correlation(network, full, labels),
+            starts,
+            length=12.0 / slowest_rate(eigenvalues, slope),
+            rtol=1e-9,
+            method=flow.Method(order=8),
         )
         exact = starts @ torch.matrix_exp(2 * (1 + slope**2) * matrix * float(path.time[0]))
         found["flow"].append(float(angle(path.direction, exact).max()))
@@ -279,8 +283,12 @@ def example_g2(p: Parameters, context: Context) -> Found:
         correlation, rate = Correlation(neuron(slope), full, labels), (1 + slope) * size
         value = correlation.value(corners) - rate / 2 * torch.tensor([1.0, -1.0, -1.0, 1.0]).to(x)
         ends = ascend(correlation, starts).points
-        path = flow.correlation_flow(
-            neuron(slope), full, labels, starts, length=10.0 / rate, order=8, rtol=1e-9, locate_kinks=False
+        path = flow.gradient_flow(
+            Correlation(neuron(slope), full, labels),
+            starts,
+            length=10.0 / rate,
+            rtol=1e-9,
+            method=flow.Method(order=8, locate_kinks=False),
         )
         phase, v, a = torch.tensor(10.0).to(x), starts[:, 3], starts[:, :3] @ direction
         exact_v, exact_a = v * phase.cosh() + a * phase.sinh(), a * phase.cosh() + v * phase.sinh()

@@ -22,6 +22,7 @@ from flowcheck.losses import HALF_SUM
 from flowcheck.measures.readings import fraction
 from flowcheck.networks import zoo
 from flowcheck.networks.hypotheses import require_scale
+from flowcheck.networks.problem import Objective
 from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
 from flowcheck.papers.two_homogeneous import stable_sets as sets
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
@@ -174,8 +175,7 @@ def boundaries(
 
 def closest_approach(shown: Landscape, starts: torch.Tensor, rtol: float) -> torch.Tensor:
     """Smallest distance to any saddle along the flows from these directions."""
-    x, z, length = shown.ncf.x, shown.ncf.z, shown.points.relaxation
-    path = flow.correlation_flow(shown.ncf.network, x, z, starts, length=length, rtol=rtol, keep_steps=True)
+    path = flow.gradient_flow(shown.ncf, starts, length=shown.points.relaxation, rtol=rtol, save=flow.Save(steps=True))
     steps = path.every_step.direction
     distance = (steps[:, :, None] - shown.saddles).norm(dim=3).amin(dim=2)
     return distance.nan_to_num(nan=math.inf).amin(dim=1)
@@ -190,7 +190,7 @@ def early_alignment(p: Parameters, context: Context, shown: Landscape) -> Found:
     other, _ = sets.nearest(sets.limits(shuffled, starts, shown.points.relaxation), shown.maxima)
     small = math.log(p.delta)
     ends = [events.norm_reaches(math.sqrt(p.delta)), events.log_norm_below(2 * small)]
-    path = flow.loss_flow(ncf.network, ncf.x, ncf.z, HALF_SUM, starts, p.delta, until=ends, rtol=1e-8)
+    path = flow.gradient_flow(Objective(ncf.network, ncf.x, ncf.z, HALF_SUM), starts, p.delta, until=ends, rtol=1e-8)
     reached, distance = sets.nearest(path.direction, shown.maxima)
     growing = shown.points.value[shown.points.index == 0][predicted] > 0
     agree, wrong = (reached == predicted).numpy(), (reached == other).numpy()

@@ -21,6 +21,7 @@ from flowcheck.descent.gradient_descent import gradient_descent, log_spaced
 from flowcheck.losses import MEAN, Loss, Normalisation
 from flowcheck.measures.statistics import clopper_pearson
 from flowcheck.networks import hypotheses
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.two_homogeneous.figure_criteria import (
     FITTED,
@@ -129,10 +130,7 @@ def descend(p: Parameters, context: Context, start: str, runs: list[Run]) -> dic
     arrays = {}
     for name, begin, coarsening in (("fine", w, 1), ("coarse", w, p.coarsening), ("disturbed", disturbed, p.coarsening)):
         path = gradient_descent(
-            NETWORK,
-            x,
-            y,
-            MEAN,
+            Objective(NETWORK, x, y, MEAN),
             begin,
             step_size=step * coarsening,
             steps=p.steps // coarsening,

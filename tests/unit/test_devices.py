@@ -20,11 +20,12 @@ from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.descent.gradient_descent import gradient_descent
 from flowcheck.flows import events
-from flowcheck.flows.flow import correlation_flow, loss_flow
+from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.flows.stabilised import stabilised_flow
 from flowcheck.integration.chebyshev import integrate_stabilised
 from flowcheck.losses import HALF_SUM, LOGISTIC
 from flowcheck.networks import hypotheses, zoo
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.sums import Mixture, Separable
 
 
@@ -71,28 +72,28 @@ def _largest(network, x, y, w):
 
 
 def _correlation_flow(network, x, y, w):
-    path = correlation_flow(network, x, y, w, length=0.5, until=[events.growth_reaches(2.0)], rtol=1e-6)
+    path = gradient_flow(Correlation(network, x, y), w, length=0.5, until=[events.growth_reaches(2.0)], rtol=1e-6)
     return [path.direction, path.log_growth]
 
 
 def _recorded(network, x, y, w):
     at = torch.linspace(0.0, 0.4, 4, dtype=x.dtype, device=x.device)
-    path = loss_flow(network, x, y, HALF_SUM, w, 1e-2, length=0.5, record_at=at, rtol=1e-6)
+    path = gradient_flow(Objective(network, x, y, HALF_SUM), w, 1e-2, length=0.5, rtol=1e-6, save=Save(at=at))
     return [path.recorded.direction, path.recorded.log_growth]
 
 
 def _loss_flow(network, x, y, w):
     ends = [events.loss_ratio_below(0.9), events.norm_reaches(1.0), events.log_norm_below(-40.0)]
-    path = loss_flow(network, x, torch.sign(y), LOGISTIC, w, 0.1, length=2.0, until=ends, rtol=1e-6)
+    path = gradient_flow(Objective(network, x, torch.sign(y), LOGISTIC), w, 0.1, length=2.0, until=ends, rtol=1e-6)
     return [path.direction, path.time]
 
 
 def _stabilised(network, x, y, w):
-    return [stabilised_flow(network, x, y, HALF_SUM, 0.3 * w, 1.0, rtol=1e-4).state]
+    return [stabilised_flow(Objective(network, x, y, HALF_SUM), 0.3 * w, 1.0, rtol=1e-4).state]
 
 
 def _descent(network, x, y, w):
-    path = gradient_descent(network, x, y, HALF_SUM, 0.3 * w, step_size=0.01, steps=20, compile=False)
+    path = gradient_descent(Objective(network, x, y, HALF_SUM), 0.3 * w, step_size=0.01, steps=20, compile=False)
     return [path.last]
 
 

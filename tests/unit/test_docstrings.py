@@ -21,6 +21,7 @@ WITH_EXAMPLES = (
     "measures.statistics",
     "networks.activation",
     "networks.linear",
+    "networks.problem",
     "networks.zoo",
 )
 

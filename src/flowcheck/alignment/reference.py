@@ -14,7 +14,7 @@ from flowcheck.correlation import clarke
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ending, Ends
-from flowcheck.flows.flow import blow_up_time, correlation_flow
+from flowcheck.flows.flow import Save, blow_up_time, gradient_flow
 from flowcheck.flows.rescaled import FlowStates
 from flowcheck.geometry import misalignment
 from flowcheck.networks.network import Network
@@ -104,13 +104,14 @@ def reference(
     r"""NCF flows $\dot u=\mathcal J(X;u)^\top z$ from the rows of `starts`, each with its own z.
 
     A flow is followed until its direction has settled, and, where its NCF is negative, on to $\|u\|<$ `smallest_epsilon`; or
-    until it has come to rest. Raises HypothesisError as `correlation_flow` does.
+    until it has come to rest. Raises HypothesisError as `gradient_flow` does.
     """
     size = z.norm(dim=-1)
 
     # none is open: how well a direction has settled is measured, as its residual
     ends = Ends(SETTLED, AT_REST, math.log(smallest_epsilon) - 1, grown=math.inf, zero=0.0, decided=math.inf, sine=True)
-    path = correlation_flow(network, x, z, starts, rtol=rtol, until=ends.events(size), keep_steps=True)
+    correlation = Correlation(network, x, z)
+    path = gradient_flow(correlation, starts, rtol=rtol, until=ends.events(size), save=Save(steps=True))
     gradient = network.pull(path.direction, x, z)
     value = (network.forward(path.direction, x) * z).sum(dim=-1)
     along = (gradient * path.direction).sum(dim=-1, keepdim=True)
@@ -123,7 +124,7 @@ def reference(
     assert steps is not None
     floor, from_step = _norm_floor(network, x, z, steps, branch)
     if network.degree > 2:
-        blow_up, error = blow_up_time(path, network, x, z)
+        blow_up, error = blow_up_time(path, correlation)
     else:
         blow_up = error = torch.full_like(value, torch.inf)
     return Reference(path.direction, value, residual, branch, steps, blow_up, error, floor, from_step)

@@ -14,10 +14,11 @@ from flowcheck.alignment.reference import Reference, reference
 from flowcheck.alignment.shadow import Cases, Shadow, shadow
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.geometry import misalignment
 from flowcheck.losses import Loss
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 
 LARGEST_CONDITION = 1e8
 r"""Of $\|u\|^{L-2}$: by so much a relative error of time grows until u is compared at equal time. Half the digits of float64."""
@@ -119,11 +120,8 @@ class Study:
         until = [loss_ratio_below(ratio)]
 
         both = torch.cat([row, row])
-        path = loss_flow(
-            self.network,
-            self.x,
-            self.cases.y[both],
-            self.losses[0],
+        path = gradient_flow(
+            Objective(self.network, self.x, self.cases.y[both], self.losses[0]),
             self.cases.starts[both],
             scales.repeat(2),
             rtol=torch.tensor([self.rtol, 10 * self.rtol], dtype=scales.dtype, device=scales.device).repeat_interleave(len(row)),
@@ -149,8 +147,13 @@ class Study:
         """
         case, scales = int(self.growing()[0]), torch.tensor(deltas, dtype=self.x.dtype, device=self.x.device)
         starts, until = self.cases.starts[case].expand(len(deltas), -1), [loss_ratio_below(0.99)]
-        path = loss_flow(
-            self.network, self.x, self.cases.y[case], self.losses[0], starts, scales, until=until, keep_steps=True, rtol=1e-7
+        path = gradient_flow(
+            Objective(self.network, self.x, self.cases.y[case], self.losses[0]),
+            starts,
+            scales,
+            until=until,
+            rtol=1e-7,
+            save=Save(steps=True),
         )
         limit, steps = self.ends.limit[case], self.ends.steps
         assert path.every_step is not None

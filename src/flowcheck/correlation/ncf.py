@@ -14,23 +14,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcheck.geometry import unit
+from flowcheck.networks import hypotheses
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Numbers, check_data, float_tensors
 
 STALLED = 1e-300
 """Gradients below this norm are zero: KKT points with multiplier 0, where no direction of ascent exists."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Correlation:
     r"""$\mathcal N(u)=z^\top\mathcal H(X;u)$ for fixed z. Functions take batches u [S, k] and return [S] or [S, k].
 
-    x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row.
+    x and z are shared by the batch, or x is [S, n, d] and z [S, n]: one data set for each row. They are taken as `Objective`
+    takes its data, with the same errors.
 
     One squared ReLU neuron on the inputs e_1, e_2, so $\mathcal N(u)=\max(u_1,0)^2+2\max(u_2,0)^2$; e_2 is a KKT point:
 
     >>> from flowcheck.networks.zoo import power_net
     >>> correlation = Correlation(power_net(units=1, inputs=2, power=2), torch.eye(2), torch.tensor([1.0, 2.0]))
-    >>> u = torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    >>> u = torch.tensor([[3.0, 4.0], [0.0, 1.0]], dtype=torch.float64)
     >>> correlation.value(u).tolist()
     [41.0, 2.0]
     >>> (correlation.kkt_residual(u) < 1e-6).tolist()
@@ -40,6 +43,12 @@ class Correlation:
     network: Network
     x: Float[Tensor, "*b n d"]
     z: Float[Tensor, "*s o"]
+
+    def __init__(self, network: Network, x: Numbers, z: Numbers) -> None:
+        inputs, vector = float_tensors(x=x, z=z)
+        check_data(network, inputs, vector)
+        for name, part in {"network": network, "x": inputs, "z": vector}.items():
+            object.__setattr__(self, name, part)  # frozen from here on
 
     def rows(self, chosen: Bool[Tensor, " s"]) -> Correlation:
         """The correlation of the chosen rows of a batch."""
@@ -99,6 +108,22 @@ class Correlation:
         )
 
     @functools.cached_property
-    def upper_bound(self) -> float:
-        r"""$\beta\|z\|\ge\max_{\|u\|=1}|\mathcal N(u)|$ from the network's closed bound; ValueError where there is none."""
-        return self.network.output_bound(self.x) * float(self.z.norm())
+    def upper_bound(self) -> Float[Tensor, "*s"] | None:
+        r"""$\beta\|z\|\ge\max_{\|u\|=1}|\mathcal N(u)|$ from the network's closed bound, of each data set; None without one."""
+        betas = [self.network.output_bound(x) for x in self.x.view(-1, *self.x.shape[-2:])]
+        if None in betas:
+            return None
+        size = self.z.norm(dim=-1)
+        return size.new_tensor(betas if self.x.dim() == 3 else betas[0]) * size
+
+    @functools.cached_property
+    def degree_defect(self) -> float:
+        """Of the network on the first of the data sets. Raises HypothesisError if it has not its degree."""
+        return hypotheses.require_degree(self.network, self.x if self.x.dim() == 2 else self.x[0])
+
+    @functools.cached_property
+    def signal(self) -> float:
+        """The smallest of the data sets. Raises HypothesisError if an NCF vanishes identically."""
+        sets = max(len(self.x) if self.x.dim() == 3 else 1, len(self.z) if self.z.dim() == 2 else 1)
+        x, z = self.x.expand(sets, *self.x.shape[-2:]), self.z.expand(sets, self.z.shape[-1])
+        return min(hypotheses.require_signal(self.network, *own) for own in zip(x, z, strict=True))

@@ -18,9 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.descent.native import NotNativeError, native_block
-from flowcheck.losses import Loss
-from flowcheck.networks.network import Network
-from flowcheck.networks.problem import check_problem
+from flowcheck.networks.problem import Numbers, Objective, check_runs
 
 BLOCK = 20
 """Steps between two looks at the losses."""
@@ -29,8 +27,8 @@ Wrap = Callable[[Iterable[Any]], Iterator[Any]]
 Measure = Callable[[Tensor], Mapping[str, Tensor]]
 """Weights [S, k] -> named quantities, each [S, ...]."""
 Iterations = Sequence[int] | np.ndarray
-Block = Callable[[Tensor, Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
-"""w, step, x, y, count -> what `plain_block` returns."""
+Block = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
+"""w, step, count -> what `plain_block` returns."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,8 @@ def every(steps: int, interval: int) -> Int[np.ndarray, " p"]:
 
 
 def gradient_descent(
-    network: Network,
-    x: Float[Tensor, "*s n d"],
-    y: Float[Tensor, "*b o"],
-    loss: Loss,
-    start: Float[Tensor, "s k"],
+    objective: Objective,
+    start: Numbers,
     *,
     step_size: float | Float[Tensor, " s"],
     steps: int,
@@ -104,7 +99,7 @@ def gradient_descent(
     """Gradient descent from `start` [S, k] for `steps` iterations, float64.
 
     Args:
-        x, y: shared by all runs, or one data set for each: x [n, d] or [S, n, d], y [n] or [S, n].
+        objective: shared by all runs, or with data for each.
         step_size: one, or one for each run [S].
         record: iterations to record, with 0 and `steps`; by default these two.
         measure: called with the weights [S, k] at each recorded iteration.
@@ -119,20 +114,20 @@ def gradient_descent(
 
     >>> from flowcheck.losses import HALF_SUM
     >>> from flowcheck.networks.zoo import deep_linear
-    >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> start = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
-    >>> path = gradient_descent(deep_linear([1], 1), one, one[0], HALF_SUM, start, step_size=0.1, steps=1)
+    >>> fit = Objective(deep_linear([1], 1), torch.tensor([[1.0]]), torch.tensor([1.0]), HALF_SUM)
+    >>> path = gradient_descent(fit, torch.tensor([[0.5, 0.5]]), step_size=0.1, steps=1)
     >>> path.last.tolist(), path.loss[:, 0].tolist()
     ([[0.5375, 0.5375]], [0.28125])
     """
-    step = torch.as_tensor(step_size, dtype=start.dtype, device=start.device)
+    starts = check_runs(objective.network, objective.x, objective.y, start)
+    step = torch.as_tensor(step_size, dtype=starts.dtype, device=starts.device)
     iterations = np.asarray([0, steps] if record is None else record, dtype=np.int64)
-    _check(network, loss, x, y, start, step, steps, iterations, loss_ratios)
+    _check(len(starts), step, steps, iterations, loss_ratios)
     if stop_when_crossed and not loss_ratios:
         raise ValueError("stop_when_crossed needs loss_ratios")
     wanted = set(iterations.tolist())
     with torch.no_grad():
-        runs = _Runs(network, x, y, loss, start.clone(), step.expand(len(start)).clone()[:, None], loss_ratios)
+        runs = _Runs(objective, starts.clone(), step.expand(len(starts)).clone()[:, None], loss_ratios)
         block, mode = _choose_block(runs, compile)
         records = _Records(keep_weights, measure)
         records.add(runs)
@@ -146,26 +141,7 @@ def gradient_descent(
     return records.path(runs, mode)
 
 
-def _check(
-    network: Network,
-    loss: Loss,
-    x: Tensor,
-    y: Tensor,
-    start: Tensor,
-    step: Tensor,
-    steps: int,
-    record: np.ndarray,
-    ratios: Sequence[float],
-) -> None:
-    runs, n = len(start), x.shape[-2]
-    if start.shape[-1] != network.size or x.shape[-1] != network.inputs:
-        raise ValueError(
-            f"{network.name} has {network.size} weights and {network.inputs} inputs, "
-            f"got start {tuple(start.shape)} and x {tuple(x.shape)}"
-        )
-    check_problem(network, x, y, loss)
-    if any(t.ndim == dims and len(t) != runs for t, dims in ((x, 3), (y, 2))):
-        raise ValueError(f"{runs} runs on {n} points, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
+def _check(runs: int, step: Tensor, steps: int, record: np.ndarray, ratios: Sequence[float]) -> None:
     if not bool((step > 0).all()) or step.ndim > 1 or (step.ndim == 1 and len(step) != runs):
         raise ValueError("the step size must be positive: one, or one for each run")
     if steps < 1 or record[0] != 0 or record[-1] != steps or np.any(np.diff(record) <= 0):
@@ -183,12 +159,10 @@ def _blocks(record: np.ndarray) -> list[tuple[int, int]]:
 class _Runs:
     """Weights of all runs at one iteration, and the events so far."""
 
-    def __init__(
-        self, network: Network, x: Tensor, y: Tensor, loss: Loss, w: Tensor, step: Tensor, ratios: Sequence[float]
-    ) -> None:
-        self.network, self.x, self.y, self.loss = network, x, y, loss
+    def __init__(self, objective: Objective, w: Tensor, step: Tensor, ratios: Sequence[float]) -> None:
+        self.objective = objective
         self.w, self.previous, self.step, self.iteration = w, w, step, 0
-        initial = loss.value(network.forward(w, x), y)
+        initial = objective.value(w)
         if not bool(torch.isfinite(initial).all()):
             raise ValueError("the initial loss is not finite")
         self.diverged = torch.full((len(w),), -1, device=w.device)
@@ -207,18 +181,18 @@ class _Runs:
 
     def advance(self, count: int, block: Block) -> None:
         """`count` steps. If a loss on the way is an event, they are repeated one by one."""
-        previous, w, losses = block(self.w, self.step, self.x, self.y, count)
+        previous, w, losses = block(self.w, self.step, count)
         if bool(((losses >= self.watched) & (losses < torch.inf)).all()):
             self.previous, self.w, self.iteration = previous, w, self.iteration + count
             return
         for _ in range(count):
             self.look()
-            self.previous, self.w = self.w, block(self.w, self.step, self.x, self.y, 1)[1]
+            self.previous, self.w = self.w, block(self.w, self.step, 1)[1]
             self.iteration += 1
 
     def look(self) -> Tensor:
         """Losses [S] of the present iterate. Notes crossings and divergence; a diverged run is put to rest at w = 0."""
-        losses = self.loss.value(self.network.forward(self.w, self.x), self.y)
+        losses = self.objective.value(self.w)
         lost = ~torch.isfinite(losses) & (self.diverged < 0)
         if bool(lost.any()):
             self.diverged[lost] = self.iteration
@@ -240,10 +214,9 @@ class _Runs:
         return torch.cat([nothing, self.bounds]).amax(dim=0)
 
 
-def plain_block(
-    network: Network, loss: Loss, w: Tensor, step: Tensor, x: Tensor, y: Tensor, count: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def plain_block(objective: Objective, w: Tensor, step: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """`count` steps of size step [S, 1]: the iterate before the last, the last, and the losses [count, S] on the way."""
+    network, x, y, loss = objective.network, objective.x, objective.y, objective.loss
     outputs = []
     previous = w
     for _ in range(count):
@@ -257,13 +230,13 @@ def plain_block(
 def _choose_block(runs: _Runs, compiled: bool) -> tuple[Block, str]:
     """How blocks are run, and its name, which says why where they could not be compiled."""
 
-    def plain(w: Tensor, step: Tensor, x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        return plain_block(runs.network, runs.loss, w, step, x, y, count)
+    def plain(w: Tensor, step: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        return plain_block(runs.objective, w, step, count)
 
     if not compiled:
         return plain, "eager"
     try:
-        return native_block(runs.network, runs.loss, runs.x, runs.w), "compiled"
+        return native_block(runs.objective, runs.w), "compiled"
     except NotNativeError as reason:
         return plain, f"eager: {reason}"
 

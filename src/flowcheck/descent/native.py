@@ -24,10 +24,10 @@ from torch import Tensor
 from flowcheck.losses import Loss
 from flowcheck.networks.activation import IDENTITY, RELU, Activation
 from flowcheck.networks.feed_forward import FeedForward, Layer
-from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 
-NativeBlock = Callable[[Tensor, Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
-"""w [S, k], step [S, 1], x, y, count -> the iterate before the last, the last, and the losses [count, S] on the way."""
+NativeBlock = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
+"""w [S, k], step [S, 1], count -> the iterate before the last, the last, and the losses [count, S] on the way."""
 
 TILE = 50
 """Samples that go through all layers together, at most; a multiple of the 5 rows of the best register tile."""
@@ -108,11 +108,12 @@ class NotNativeError(Exception):
     """Why steps cannot be run in C."""
 
 
-def native_block(network: Network, loss: Loss, x: Tensor, w: Tensor) -> NativeBlock:
+def native_block(objective: Objective, w: Tensor) -> NativeBlock:
     """Blocks of steps in C. The first call for a network, loss and number of samples takes one to three seconds.
 
     Raises NotNativeError where the network, the device or the machine does not allow it.
     """
+    network, loss = objective.network, objective.loss
     if not isinstance(network, FeedForward):
         raise NotNativeError(f"{network.name} is not feed-forward")
     if network.readout != "sum" or loss.outputs_per_sample > 1:
@@ -122,13 +123,14 @@ def native_block(network: Network, loss: Loss, x: Tensor, w: Tensor) -> NativeBl
     compiler = os.environ.get("CC") or next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
     if compiler is None:
         raise NotNativeError("no C compiler")
-    descend = _build(network, loss, x.shape[-2], compiler)
+    descend = _build(network, loss, objective.x.shape[-2], compiler)
+    x, y = objective.x.contiguous(), objective.y.contiguous()
+    own_x, own_y = (x[0].numel() if x.dim() == 3 else 0), (y[0].numel() if y.dim() == 2 else 0)
 
-    def block(w: Tensor, step: Tensor, x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def block(w: Tensor, step: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         last, previous = w.clone(memory_format=torch.contiguous_format), torch.empty_like(w)
         losses = w.new_empty((count, w.shape[0]))
-        step, x, y = step.contiguous(), x.contiguous(), y.contiguous()
-        own_x, own_y = (x[0].numel() if x.dim() == 3 else 0), (y[0].numel() if y.dim() == 2 else 0)
+        step = step.contiguous()
         pointers = [t.data_ptr() for t in (last, previous, step, x, y, losses)]
         descend(*pointers, own_x, own_y, w.shape[0], count)
         return previous, last, losses

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.sliding import Patterns
 from flowcheck.geometry import unit
-from flowcheck.losses import Loss
 from flowcheck.networks.network import Network, Response
+from flowcheck.networks.problem import Objective
 
 Clock = Literal["arc", "time"]
 LARGEST_EXPONENT = 700.0
@@ -80,20 +81,18 @@ class FlowPath(FlowStates):
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What drives the flow: a loss and labels y, or, with loss None, the fixed vector z in the place of y; [n] or [S, n].
+class RescaledFlow:
+    """A problem and the starts of its trajectories: unit directions, ln(|w|/delta) and ln(delta)."""
 
-    Inputs are shared too, [n, d], or one set for each trajectory, [S, n, d].
-    """
-
-    network: Network
-    x: Float[Tensor, "*b n d"]
-    loss: Loss | None
-    targets: Float[Tensor, "*s o"]
+    problem: Objective | Correlation
     start: Float[Tensor, "s k"]
     log_growth: Float[Tensor, " s"]
     log_delta: Float[Tensor, " s"]
     locate_kinks: bool
+
+    @property
+    def network(self) -> Network:
+        return self.problem.network
 
     def pull(self, state: Tensor, index: Tensor) -> Float[Tensor, "a k"]:
         r"""$g=\mathcal J(X;\theta)^\top r$; on a kink along which the trajectory slides, the element that stays on it."""
@@ -103,14 +102,16 @@ class Problem:
 
     def response(self, state: Tensor, index: Tensor) -> Response:
         r"""$\mathcal H(X;\theta)\mapsto r$."""
-        targets, loss = self._targets(index), self.loss
-        if loss is None:
-            return lambda _: targets
-        factor = self._output_factor(state, index)
-        return lambda outputs: loss.residual(factor * outputs, targets)
+        if isinstance(self.problem, Correlation):
+            z = self.problem.z
+            own = z if z.dim() == 1 else z[index]
+            return lambda _: own
+        factor, loss, y = self._output_factor(state, index), self.problem.loss, self._labels(self.problem, index)
+        return lambda outputs: loss.residual(factor * outputs, y)
 
     def inputs(self, index: Tensor) -> Float[Tensor, "*a n d"]:
-        return self.x if self.x.dim() == 2 else self.x[index]
+        x = self.problem.x
+        return x if x.dim() == 2 else x[index]
 
     @functools.cached_property
     def patterns(self) -> Patterns | None:
@@ -119,10 +120,10 @@ class Problem:
 
     def loss_value(self, state: Tensor, index: Tensor) -> Float[Tensor, " a"]:
         """The loss of each state. Raises ValueError for the NCF flow, which has none."""
-        if self.loss is None:
+        if isinstance(self.problem, Correlation):
             raise ValueError("the NCF flow has no loss")
         outputs = self._output_factor(state, index) * self.network.forward(state[:, :-2], self.inputs(index))
-        return self.loss.value(outputs, self._targets(index))
+        return self.problem.loss.value(outputs, self._labels(self.problem, index))
 
     @functools.cached_property
     def start_state(self) -> Float[Tensor, "s m"]:
@@ -175,8 +176,9 @@ class Problem:
         log_delta = self.log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
         return FlowStates(state[..., :-2], state[..., -2], time, arc, log_delta, float(self.network.degree))
 
-    def _targets(self, index: Tensor) -> Tensor:
-        return self.targets if self.targets.dim() == 1 else self.targets[index]
+    @staticmethod
+    def _labels(problem: Objective, index: Tensor) -> Tensor:
+        return problem.y if problem.y.dim() == 1 else problem.y[index]
 
     def _output_factor(self, state: Tensor, index: Tensor) -> Tensor:
         r"""$e^{L\rho}$ [A, 1]; rounds to 0 below 1e-324, where the residual no longer feels the outputs."""
@@ -188,11 +190,11 @@ class Moment:
     """Trajectories at one moment, as an event sees them: those that still run, one row each.
 
     Attributes:
-        problem: what drives them.
+        flow: what drives them.
         index: their numbers in the batch [A], for what differs between trajectories.
     """
 
-    problem: Problem
+    flow: RescaledFlow
     state: Float[Tensor, "a m"]
     index: Int[Tensor, " a"]
 
@@ -209,7 +211,7 @@ class Moment:
     @property
     def log_norm(self) -> Float[Tensor, " a"]:
         r"""$\ln\|w\|$."""
-        return self.state[:, -2] + self.problem.log_delta[self.index]
+        return self.state[:, -2] + self.flow.log_delta[self.index]
 
     @property
     def time(self) -> Float[Tensor, " a"]:
@@ -219,11 +221,11 @@ class Moment:
     @functools.cached_property
     def pull(self) -> Float[Tensor, "a k"]:
         r"""$g=\mathcal J(X;\theta)^\top r$."""
-        return self.problem.pull(self.state, self.index)
+        return self.flow.pull(self.state, self.index)
 
     def loss_ratio(self) -> Float[Tensor, " a"]:
         """The loss over that at the start. Raises ValueError for the NCF flow, which has none."""
-        return self.problem.loss_value(self.state, self.index) / self.problem.start_loss[self.index]
+        return self.flow.loss_value(self.state, self.index) / self.flow.start_loss[self.index]
 
 
 def renormalise(state: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:

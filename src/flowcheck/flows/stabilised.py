@@ -6,17 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.integration.chebyshev import Settled, integrate_stabilised
-from flowcheck.losses import Loss
-from flowcheck.networks.network import Network
-from flowcheck.networks.problem import check_problem
+from flowcheck.networks.problem import Numbers, Objective, check_runs
 
 
 def stabilised_flow(
-    network: Network,
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, " o"],
-    loss: Loss,
-    start: Float[Tensor, "s k"],
+    objective: Objective,
+    start: Numbers,
     length: float | Float[Tensor, " s"],
     *,
     rtol: float = 1e-6,
@@ -24,11 +19,9 @@ def stabilised_flow(
 ) -> Settled:
     """Gradient flow of the loss in plain time from weights of order one. Arguments and errors as in `integrate_stabilised`.
 
-    Raises ValueError if data and loss do not fit the network.
+    Raises ValueError if the starts do not fit the objective, or it has data of their own for the runs.
     """
-    check_problem(network, x, y, loss)
-
-    def rhs(w: Tensor, _: Tensor) -> Tensor:
-        return network.forward_and_pull(w, x, lambda h: loss.residual(h, y))[1]
-
-    return integrate_stabilised(rhs, start, length, rtol=rtol, max_steps=max_steps)
+    if objective.x.dim() == 3 or objective.y.dim() == 2:
+        raise ValueError("all runs of a stabilised flow share one data set")
+    starts = check_runs(objective.network, objective.x, objective.y, start)
+    return integrate_stabilised(lambda w, _: objective.pull(w), starts, length, rtol=rtol, max_steps=max_steps)

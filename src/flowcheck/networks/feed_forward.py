@@ -187,10 +187,10 @@ class FeedForward(Network):
             total += m**2 * math.prod((r / (self.degree - 1)) ** r for r in rest if r > 0)
         return self._constant * math.sqrt(total) * self._input_norm(x)
 
-    def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float:
-        r"""$L(L-1)\,\text{radius}^{L-2}\,C\,(\sum_i\|x_i\|^{2L})^{1/2}$ for one trainable layer, of power L >= 2."""
+    def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float | None:
+        r"""$L(L-1)\,\text{radius}^{L-2}\,C\,(\sum_i\|x_i\|^{2L})^{1/2}$ for one trainable layer, of power L >= 2; else None."""
         if len(self.shapes) > 1 or self.layer_degrees[0] != self.layers[0].activation.power or not self.has_lipschitz_gradient:
-            return super().jacobian_lipschitz_bound(x, radius)
+            return None
         degree = self.degree
         return degree * (degree - 1) * radius ** (degree - 2) * self._constant * self._input_norm(x)
 

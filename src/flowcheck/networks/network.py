@@ -58,17 +58,17 @@ class Network:
         """What changes sign where the gradient jumps: one column per unit and sample; no columns for a smooth network."""
         return w.new_zeros((w.shape[0], 0))
 
-    def output_bound(self, x: Float[Tensor, "n d"]) -> float:
-        r"""Upper bound of $\beta=\sup_{\|w\|=1}\|\mathcal H(X;w)\|_2$ in closed form. Raises ValueError where there is none."""
-        raise ValueError(f"{self.name} has no closed upper bound of its outputs")
+    def output_bound(self, x: Float[Tensor, "n d"]) -> float | None:
+        r"""Upper bound of $\beta=\sup_{\|w\|=1}\|\mathcal H(X;w)\|_2$ in closed form; None where there is none."""
+        return None
 
-    def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float:
-        r"""Upper bound of $\alpha=\sup_{\|w\|=1}\|\mathcal J(X;w)\|_2$ in closed form. Raises ValueError where there is none.
+    def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float | None:
+        r"""Upper bound of $\alpha=\sup_{\|w\|=1}\|\mathcal J(X;w)\|_2$ in closed form; None where there is none.
 
         With one input it bounds $\chi$ of that input (two_homogeneous, Appendix J).
         """
-        raise ValueError(f"{self.name} has no closed upper bound of its Jacobian")
+        return None
 
-    def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float:
-        r"""Upper bound of the Lipschitz constant of $\mathcal J(X;\cdot)$ on $\|w\|\le$ radius; ValueError if there is none."""
-        raise ValueError(f"{self.name} has no closed Lipschitz bound of its Jacobian")
+    def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float | None:
+        r"""Upper bound of the Lipschitz constant of $\mathcal J(X;\cdot)$ on $\|w\|\le$ radius; None where there is none."""
+        return None

@@ -1,24 +1,109 @@
-"""Whether data and a loss fit a network: asked once, where they meet, and answered in one sentence."""
+"""What a network is to fit: inputs, labels and a loss, checked where they meet.
+
+Every function that follows a loss takes an `Objective`; `correlation.ncf.Correlation` is its counterpart for a fixed vector z.
+Both turn what they are given into float64 tensors of one device and refuse in one sentence what does not fit, so that no solver
+behind them, compiled or not, has to ask again.
+"""
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from flowcheck.losses import Loss
 from flowcheck.networks.network import Network
 
+Numbers = Shaped[Tensor, "..."] | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
+"""What is taken for a tensor."""
 
-def check_problem(network: Network, x: Float[Tensor, "*b n d"], y: Float[Tensor, "*s o"], loss: Loss | None = None) -> None:
-    """Raises ValueError if inputs, labels (or z) and the loss are not those of a network with so many inputs and outputs.
 
-    A loss whose normalisation counts samples, or whose derivative mixes the outputs of a sample, has to know how many there are.
+@dataclass(frozen=True, init=False)
+class Objective:
+    r"""The loss $\mathcal L(w)=\ell(\mathcal H(X;w),y)$ of a network on data.
+
+    x and y are shared by all runs, [n, d] and [n c], or differ between them: x [S, n, d], y [S, n c]. Tensors, arrays and lists
+    are taken, and integers and single precision become float64.
+
+    Raises ValueError if data and loss are not those of a network with so many inputs and outputs, or are not finite.
+
+    >>> from flowcheck.losses import HALF_SUM
+    >>> from flowcheck.networks.zoo import deep_linear
+    >>> fit = Objective(deep_linear([1], 1), [[1.0]], [4], HALF_SUM)
+    >>> fit.value(torch.tensor([[2.0, 1.0]], dtype=torch.float64)).tolist()  # (2 - 4)^2 / 2
+    [2.0]
     """
-    count = network.outputs_per_sample
+
+    network: Network
+    x: Float[Tensor, "*b n d"]
+    y: Float[Tensor, "*s o"]
+    loss: Loss
+
+    def __init__(self, network: Network, x: Numbers, y: Numbers, loss: Loss) -> None:
+        inputs, labels = float_tensors(x=x, y=y)
+        check_data(network, inputs, labels)
+        count = network.outputs_per_sample
+        if loss.counts_outputs and loss.outputs_per_sample != count:
+            raise ValueError(f"{network.name} has {count} outputs for a sample, and the loss is one of {loss.outputs_per_sample}")
+        for name, part in {"network": network, "x": inputs, "y": labels, "loss": loss}.items():
+            object.__setattr__(self, name, part)  # frozen from here on
+
+    def value(self, w: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+        """The loss of each row."""
+        return self.loss.value(self.network.forward(w, self.x), self.y)
+
+    def pull(self, w: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+        r"""$-\nabla\mathcal L(w)=\mathcal J(X;w)^\top(-\ell'(\mathcal H(X;w),y))$: the velocity of the gradient flow."""
+        return self.network.forward_and_pull(w, self.x, lambda outputs: self.loss.residual(outputs, self.y))[1]
+
+
+def float_tensors(**arrays: Numbers) -> list[Float[Tensor, ...]]:
+    """The arrays as float64 tensors. Raises ValueError, with their names, if they are not finite or on two devices."""
+    found = {name: _double(array) for name, array in arrays.items()}
+    devices = {tensor.device for tensor in found.values()}
+    if len(devices) > 1:
+        raise ValueError(", ".join(f"{name} is on {tensor.device}" for name, tensor in found.items()) + ": not one device")
+    for name, tensor in found.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return list(found.values())
+
+
+def _double(array: Numbers) -> Float[Tensor, ...]:
+    """A tensor where it is, anything else on the CPU."""
+    return array.to(torch.float64) if isinstance(array, Tensor) else torch.as_tensor(array, dtype=torch.float64, device="cpu")
+
+
+def check_data(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...]) -> None:
+    """Raises ValueError if inputs and labels (or z) are not those of a network with so many inputs and outputs."""
+    if x.ndim not in (2, 3) or y.ndim not in (1, 2):
+        raise ValueError(f"x is [n, d] or [S, n, d] and labels [n] or [S, n], got x {tuple(x.shape)} and y {tuple(y.shape)}")
     if x.shape[-1] != network.inputs:
         raise ValueError(f"{network.name} has {network.inputs} inputs, got x {tuple(x.shape)}")
-    if y.shape[-1] != x.shape[-2] * count:
-        each = "" if count == 1 else f" with {count} outputs each"
+    if y.shape[-1] != x.shape[-2] * network.outputs_per_sample:
+        each = "" if network.outputs_per_sample == 1 else f" with {network.outputs_per_sample} outputs each"
         raise ValueError(f"{x.shape[-2]} points{each}, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
-    if loss is not None and loss.counts_outputs and loss.outputs_per_sample != count:
-        raise ValueError(f"{network.name} has {count} outputs for a sample, and the loss is one of {loss.outputs_per_sample}")
+    if not x.shape[-2]:
+        raise ValueError("there is no data: x has no rows")
+    if x.ndim == 3 and y.ndim == 2 and len(x) != len(y):
+        raise ValueError(f"x is for {len(x)} runs and y for {len(y)}")
+
+
+def check_runs(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], start: Numbers) -> Float[Tensor, "s k"]:
+    """The starts as a float64 tensor [S, k].
+
+    Raises ValueError if they are no rows of weights of the network, lie on another device than the data, or are not as many as
+    the data sets.
+    """
+    rows = _double(start)
+    if rows.ndim != 2 or rows.shape[-1] != network.size:
+        raise ValueError(f"{network.name} has {network.size} weights, and starts are rows of them; got start {tuple(rows.shape)}")
+    if rows.device != x.device:
+        raise ValueError(f"the starts are on {rows.device} and the data on {x.device}")
+    if any(data.ndim == dims and len(data) != len(rows) for data, dims in ((x, 3), (y, 2))):
+        raise ValueError(f"{len(rows)} runs on {x.shape[-2]} points, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
+    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -95,13 +96,20 @@ class Separable(Network):
         kinked = [part.preactivations(w[:, where], x) for part, where in zip(self.parts, self.part_slices, strict=True)]
         return torch.cat(kinked, dim=-1)
 
-    def output_bound(self, x: Float[Tensor, "n d"]) -> float:
+    def output_bound(self, x: Float[Tensor, "n d"]) -> float | None:
         r"""The largest of the parts' bounds: $\sum_b\beta_b\|w_b\|^L\le\max_b\beta_b$ on the sphere, for L >= 2."""
-        return max(part.output_bound(x) for part in self.parts)
+        return _largest_known(part.output_bound(x) for part in self.parts)
 
-    def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float:
+    def jacobian_bound(self, x: Float[Tensor, "n d"]) -> float | None:
         r"""The largest of the parts' bounds: $\sum_b\alpha_b^2\|w_b\|^{2L-2}\le\max_b\alpha_b^2$ on the sphere, for L >= 2."""
-        return max(part.jacobian_bound(x) for part in self.parts)
+        return _largest_known(part.jacobian_bound(x) for part in self.parts)
+
+
+def _largest_known(bounds: Iterable[float | None]) -> float | None:
+    """The largest, if all are known."""
+    found = list(bounds)
+    known = [bound for bound in found if bound is not None]
+    return max(known) if len(known) == len(found) else None
 
 
 @dataclass(frozen=True)
@@ -157,5 +165,5 @@ class Rotated(Network):
         turned[:, 0:pairs:2], turned[:, 1:pairs:2] = -w[:, 1:pairs:2], w[:, 0:pairs:2]
         return outputs, pulled + self.rate * w.norm(dim=-1, keepdim=True) ** (self.base.degree - 2) * turned
 
-    def output_bound(self, x: Float[Tensor, "n d"]) -> float:
+    def output_bound(self, x: Float[Tensor, "n d"]) -> float | None:
         return self.base.output_bound(x)

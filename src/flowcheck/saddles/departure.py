@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ends
-from flowcheck.flows.flow import correlation_flow
+from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.saddles.saddle import Saddle
 from flowcheck.saddles.units import Units
 
@@ -115,14 +116,12 @@ def limit_directions(
     ends = Ends(tolerance, 0.0, math.inf, grown=math.log(RESOLVED_GROWTH), sine=True)
     x, vector, directions = (torch.from_numpy(array) for array in (units.x, z, starts))
     try:
-        path = correlation_flow(
-            units.network,
-            x,
-            vector,
+        path = gradient_flow(
+            Correlation(units.network, x, vector),
             directions,
             until=ends.events(torch.ones_like(directions[:, 0])),
             rtol=1e-8,
-            max_steps=RESOLVED_STEPS,
+            method=Method(max_steps=RESOLVED_STEPS),
         )
     except RuntimeError:
         return [limit_directions(units, z, start[None], tolerance)[0] for start in starts] if len(starts) > 1 else [None]

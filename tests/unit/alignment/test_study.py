@@ -12,8 +12,9 @@ from flowcheck.correlation import clarke
 from flowcheck.correlation.ascent import largest_output
 from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flows.ending import Ending
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import gradient_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import deep_linear, deep_relu, power_net, two_layer
 from flowcheck.papers.deep_homogeneous import bounds as deep_homogeneous
 from flowcheck.papers.homogeneous import alignment_metrics as measures
@@ -72,11 +73,8 @@ def test_the_flow_as_it_stands_is_the_flow_in_rescaled_time(network):
     )
     for case in range(4):
         for column, delta in enumerate(deltas.tolist()):
-            path = loss_flow(
-                network,
-                x,
-                cases.y[case],
-                losses[int(cases.loss[case])],
+            path = gradient_flow(
+                Objective(network, x, cases.y[case], losses[int(cases.loss[case])]),
                 cases.starts[case : case + 1],
                 delta,
                 rtol=1e-11,

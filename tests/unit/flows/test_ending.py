@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.ending import Ending, Ends
-from flowcheck.flows.flow import correlation_flow
+from flowcheck.flows.flow import gradient_flow
 from flowcheck.networks.zoo import power_net
 
 ONE = torch.ones(1, 1, dtype=torch.float64)
@@ -14,7 +15,7 @@ ENDS = Ends(settled=1e-7, rest=1e-8, vanished=-12.0, escaped=8.0)
 
 
 def told(network, x, z, start, ends=ENDS):
-    path = correlation_flow(network, x, z, start, until=ends.events(z.norm()[None].expand(len(start))), rtol=1e-9)
+    path = gradient_flow(Correlation(network, x, z), start, until=ends.events(z.norm()[None].expand(len(start))), rtol=1e-9)
     gradient = network.pull(path.direction, x, z)
     along = (gradient * path.direction).sum(dim=-1, keepdim=True)
     value = (network.forward(path.direction, x) * z).sum(dim=-1)

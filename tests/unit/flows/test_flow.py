@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.errors import HypothesisError
 from flowcheck.flows import flow
 from flowcheck.flows.events import (
@@ -22,6 +23,7 @@ from flowcheck.flows.events import (
 from flowcheck.losses import HALF_SUM, LOGISTIC, LOGISTIC_DOUBLED
 from flowcheck.networks import sums, zoo
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 
 torch.set_num_threads(1)
 
@@ -65,7 +67,7 @@ class Branching(Network):
 def test_loss_flow_agrees_with_scipy_in_plain_time(network, loss):
     x, y = data()
     delta, start = 0.3, directions(network.size, 2)
-    path = flow.loss_flow(network, x, y, loss, start, delta, rtol=1e-8, length=0.7)
+    path = flow.gradient_flow(Objective(network, x, y, loss), start, delta, rtol=1e-8, length=0.7)
 
     def velocity(_, w):
         w = torch.from_numpy(w)[None]
@@ -82,8 +84,8 @@ def test_the_rescaled_flow_solves_equation_8(delta):
     r"""$\dot s=\mathcal J(X;s)^\top(y-\delta^L\mathcal H(X;s))$ (deep_homogeneous, Eq. (8)), in both clocks."""
     network, (x, y) = zoo.squared_relu((4, 4), 3), data()
     start = directions(network.size, 1)
-    timed = flow.loss_flow(network, x, y, HALF_SUM, start, delta, length=0.3, rtol=1e-8, clock="time")
-    arced = flow.loss_flow(network, x, y, HALF_SUM, start, delta, until=[time_reaches(0.3)], rtol=1e-8)
+    timed = flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, delta, length=0.3, rtol=1e-8, clock="time")
+    arced = flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, delta, until=[time_reaches(0.3)], rtol=1e-8)
 
     def velocity(_, s):
         s = torch.from_numpy(s)[None]
@@ -102,10 +104,10 @@ def test_from_a_kkt_point_the_flow_blows_up_along_it(network):
     degree, z = float(network.degree), tensor([0.7])
     c = degree * (degree - 2) * 0.7
     for kwargs in ({"length": 0.9 / c, "clock": "time"}, {"until": [time_reaches(0.9 / c)]}):
-        path = flow.correlation_flow(network, POINT, z, POINT, rtol=1e-11, **kwargs)
+        path = flow.gradient_flow(Correlation(network, POINT, z), POINT, rtol=1e-11, **kwargs)
         torch.testing.assert_close(path.weights(), 0.1 ** (-1 / (degree - 2)) * POINT, rtol=1e-8, atol=1e-12)
-    far = flow.correlation_flow(network, POINT, z, POINT, until=[log_norm_above(60.0)])
-    time, error = flow.blow_up_time(far, network, POINT, z)
+    far = flow.gradient_flow(Correlation(network, POINT, z), POINT, until=[log_norm_above(60.0)])
+    time, error = flow.blow_up_time(far, Correlation(network, POINT, z))
     torch.testing.assert_close(time, ONE / c, rtol=1e-8, atol=0)
     assert float(error) <= 1e-12 and torch.isfinite(far.direction).all()
 
@@ -116,22 +118,22 @@ def test_blow_up_time_of_a_flow_that_turns():
     start = tensor([[0.3, 0.4, -0.5]])
     exact = ONE / (0.3**2 * 0.5 * 4 * 2)
     for reach, tolerance in ((2.0, 1e-2), (8.0, 1e-6)):
-        path = flow.correlation_flow(network, x, z, start, until=[log_norm_above(reach)], rtol=1e-11)
-        time, error = flow.blow_up_time(path, network, x, z)
+        path = flow.gradient_flow(Correlation(network, x, z), start, until=[log_norm_above(reach)], rtol=1e-11)
+        time, error = flow.blow_up_time(path, Correlation(network, x, z))
         assert float((time - exact).abs()) <= float(error) + 1e-9 and float(error) < tolerance
     with pytest.raises(ValueError, match="does not blow up"):
-        flow.blow_up_time(path, zoo.power_net(1, 3, 2.0), x, z)
+        flow.blow_up_time(path, Correlation(zoo.power_net(1, 3, 2.0), x, z))
 
 
 def test_the_time_clock_does_not_pass_a_blow_up():
     network = zoo.power_net(1, 3, 4.0)
     with pytest.raises(RuntimeError, match=r"trajectory 0 at s = 0\.1250"):
-        flow.correlation_flow(network, POINT, ONE, POINT, length=1.0, clock="time", rtol=1e-5)
+        flow.gradient_flow(Correlation(network, POINT, ONE), POINT, length=1.0, clock="time", rtol=1e-5)
 
 
 def test_weights_that_leave_float64_are_an_error():
     network = zoo.power_net(1, 3, 4.0)
-    path = flow.correlation_flow(network, POINT, ONE, POINT, until=[log_norm_above(1000.0)])
+    path = flow.gradient_flow(Correlation(network, POINT, ONE), POINT, until=[log_norm_above(1000.0)])
     assert float(path.log_norm()) == pytest.approx(1000) and torch.isfinite(path.time).all()
     with pytest.raises(OverflowError, match=r"e\^1000"):
         path.weights()
@@ -139,8 +141,8 @@ def test_weights_that_leave_float64_are_an_error():
 
 def test_degree_two_grows_exponentially_from_a_kkt_point():
     network, z = zoo.power_net(1, 3, 2.0), tensor([0.7])
-    path = flow.correlation_flow(
-        network, POINT, z, 3.0 * POINT, length=5.0, rtol=1e-11, record_at=torch.linspace(0, 5, 6).double()
+    path = flow.gradient_flow(
+        Correlation(network, POINT, z), 3.0 * POINT, length=5.0, rtol=1e-11, save=flow.Save(at=torch.linspace(0, 5, 6).double())
     )
     torch.testing.assert_close(
         path.recorded.log_norm()[0], math.log(3) + 1.4 * torch.linspace(0, 5, 6).double(), rtol=0, atol=1e-8
@@ -151,7 +153,7 @@ def test_degree_two_grows_exponentially_from_a_kkt_point():
 def test_a_network_of_ones_own_follows_its_closed_form_to_an_event():
     r"""u1 = z1 cosh t + |z2| sinh t, |u2| = z1 sinh t + |z2| cosh t (two_homogeneous, Appendix E), to the norm 4."""
     starts, times = tensor([[0.6, 0.8], [0.6, -0.8]]), np.linspace(0, 3, 3001)
-    path = flow.correlation_flow(Branching(), ONE[:, None], ONE, starts, until=[norm_reaches(4.0)], rtol=1e-11)
+    path = flow.gradient_flow(Correlation(Branching(), ONE[:, None], ONE), starts, until=[norm_reaches(4.0)], rtol=1e-11)
     t = float(path.time[0])
     u = tensor([0.6 * math.cosh(t) + 0.8 * math.sinh(t), 0.6 * math.sinh(t) + 0.8 * math.cosh(t)])
     torch.testing.assert_close(path.weights(), torch.stack([u, u * tensor([1.0, -1.0])]), rtol=0, atol=1e-9)
@@ -164,8 +166,13 @@ def test_evaluations_hardly_grow_with_the_smallness_of_the_start(network):
     x, y = data()
     start = directions(network.size, 2, seed=4)
     paths = [
-        flow.loss_flow(
-            network, x, y, HALF_SUM, start, delta, rtol=1e-6, order=5, until=[norm_reaches(0.5), log_norm_below(-60.0)]
+        flow.gradient_flow(
+            Objective(network, x, y, HALF_SUM),
+            start,
+            delta,
+            rtol=1e-6,
+            until=[norm_reaches(0.5), log_norm_below(-60.0)],
+            method=flow.Method(order=5),
         )
         for delta in (1e-2, 1e-6)
     ]
@@ -177,7 +184,9 @@ def test_scales_beyond_float64_powers_are_no_problem():
     network, (x, y) = zoo.power_net(2, 3, 7.0, (1.0, -1.0)), data()
     start = directions(network.size, 3)
     end = [growth_reaches(50.0), log_norm_below(-1e4)]
-    one, other = (flow.loss_flow(network, x, y, HALF_SUM, start, d, until=end, length=1e4, rtol=1e-7) for d in (1e-16, 1e-80))
+    one, other = (
+        flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, d, until=end, length=1e4, rtol=1e-7) for d in (1e-16, 1e-80)
+    )
     torch.testing.assert_close(one.direction, other.direction, rtol=0, atol=1e-12)
     torch.testing.assert_close(one.time, other.time, rtol=1e-12, atol=0)
 
@@ -186,10 +195,10 @@ def test_a_trajectory_is_the_same_alone_and_in_a_batch_with_data_of_its_own():
     network = zoo.deep_linear([3, 3], 3)
     xs, ys = (torch.stack(part) for part in zip(*(data(seed=seed) for seed in range(3)), strict=True))
     start, deltas = directions(network.size, 3), tensor([1e-1, 1e-3, 1e-6])
-    together = flow.loss_flow(network, xs, ys, HALF_SUM, start, deltas, length=1.5, rtol=1e-7)
+    together = flow.gradient_flow(Objective(network, xs, ys, HALF_SUM), start, deltas, length=1.5, rtol=1e-7)
     for row in range(3):
-        alone = flow.loss_flow(
-            network, xs[row], ys[row], HALF_SUM, start[row : row + 1], float(deltas[row]), length=1.5, rtol=1e-7
+        alone = flow.gradient_flow(
+            Objective(network, xs[row], ys[row], HALF_SUM), start[row : row + 1], float(deltas[row]), length=1.5, rtol=1e-7
         )
         torch.testing.assert_close(alone.direction[0], together.direction[row], rtol=0, atol=1e-12)
         assert int(alone.evaluations) == int(together.evaluations[row])
@@ -198,7 +207,7 @@ def test_a_trajectory_is_the_same_alone_and_in_a_batch_with_data_of_its_own():
 def test_each_event_ends_where_it_says():
     network, (x, y) = zoo.squared_relu((4, 4), 3), data()
     start = directions(network.size, 1)
-    far = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, length=6.0, rtol=1e-8)
+    far = flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.1, length=6.0, rtol=1e-8)
     target = far.direction[0]
     events = {
         "growth": growth_reaches(1.5),
@@ -207,7 +216,9 @@ def test_each_event_ends_where_it_says():
         "kkt": tangential_below(0.3),
     }
     for name, event in events.items():
-        path = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, length=6.0, rtol=1e-8, until=[log_norm_above(9.0), event])
+        path = flow.gradient_flow(
+            Objective(network, x, y, HALF_SUM), start, 0.1, length=6.0, rtol=1e-8, until=[log_norm_above(9.0), event]
+        )
         assert path.ended_by.tolist() == [1]
         residual = y - network.forward(path.weights(), x)
         pull = network.pull(path.direction, x, residual)
@@ -219,14 +230,14 @@ def test_each_event_ends_where_it_says():
             "kkt": float((pull - radial).norm() / pull.norm()) - 0.3,
         }[name]
         assert abs(reached) < 1e-9, name
-    already = flow.loss_flow(network, x, y, HALF_SUM, start, 0.1, until=[angle_within(start[0], 0.1)])
+    already = flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.1, until=[angle_within(start[0], 0.1)])
     assert already.ended_by.tolist() == [0] and already.arc.tolist() == [0]
 
 
 def test_collapse_is_seen_in_the_logarithm_of_the_norm():
     """A single negative label: -u1^2 decays, and the loss flow follows w' = -2 w1 e1."""
     network = zoo.power_net(1, 1, 2.0, slope=1.0)
-    path = flow.loss_flow(network, ONE[:, None], -ONE, HALF_SUM, ONE[:, None], 1e-3, until=[log_norm_below(-30.0)])
+    path = flow.gradient_flow(Objective(network, ONE[:, None], -ONE, HALF_SUM), ONE[:, None], 1e-3, until=[log_norm_below(-30.0)])
     assert path.ended_by.tolist() == [0]
     torch.testing.assert_close(path.log_growth, path.log_norm() + math.log(1e3), rtol=1e-12, atol=0)
     torch.testing.assert_close(path.time, (30 * ONE + math.log(1e-3)) / 2, rtol=1e-5, atol=0)
@@ -235,10 +246,10 @@ def test_collapse_is_seen_in_the_logarithm_of_the_norm():
 def test_recorded_states_agree_with_separate_runs_and_steps_are_kept():
     network, (x, y) = zoo.deep_linear([3, 3], 3), data()
     start, points = directions(network.size, 2), tensor([0.5, 1.0, 2.5])
-    path = flow.loss_flow(
-        network, x, y, LOGISTIC_DOUBLED, start, 0.01, length=tensor([2.0, 3.0]), record_at=points, keep_steps=True
+    path = flow.gradient_flow(
+        Objective(network, x, y, LOGISTIC_DOUBLED), start, 0.01, length=tensor([2.0, 3.0]), save=flow.Save(at=points, steps=True)
     )
-    alone = flow.loss_flow(network, x, y, LOGISTIC_DOUBLED, start, 0.01, length=1.0)
+    alone = flow.gradient_flow(Objective(network, x, y, LOGISTIC_DOUBLED), start, 0.01, length=1.0)
     torch.testing.assert_close(path.recorded.weights()[:, 1], alone.weights(), rtol=1e-7, atol=0)
     assert torch.isnan(path.recorded.arc[0, 2]) and torch.isnan(path.recorded.direction[0, 2]).all()
     assert path.recorded.arc[1].tolist() == points.tolist()
@@ -252,8 +263,8 @@ def test_two_tolerances_in_one_batch_give_an_error_estimate_that_bounds_the_erro
     start = directions(network.size, 1).expand(2, -1)
 
     def run(rtol):
-        return flow.loss_flow(
-            network, x, y, HALF_SUM, start[: len(rtol)], 0.1, length=2.0, rtol=torch.tensor(rtol, dtype=x.dtype)
+        return flow.gradient_flow(
+            Objective(network, x, y, HALF_SUM), start[: len(rtol)], 0.1, length=2.0, rtol=torch.tensor(rtol, dtype=x.dtype)
         )
 
     fine, coarse, exact = (path.log_norm() for path in (run([1e-6]), run([1e-4]), run([1e-10])))
@@ -273,14 +284,14 @@ def test_bad_input_names_the_hypothesis_that_fails():
     start = directions(network.size, 1)
     control = sums.Mixture("mixed", ((1.0, zoo.power_net(2, 3, 2.0)), (1.0, zoo.power_net(2, 3, 4.0))), 4.0)
     with pytest.raises(HypothesisError, match="not homogeneous of degree 4"):
-        flow.loss_flow(control, x, y, HALF_SUM, directions(control.size, 1), 0.1, length=1.0)
+        flow.gradient_flow(Objective(control, x, y, HALF_SUM), directions(control.size, 1), 0.1, length=1.0)
     with pytest.raises(HypothesisError, match="scale delta"):
-        flow.loss_flow(network, x, y, HALF_SUM, start, 0.0, length=1.0)
+        flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.0, length=1.0)
     with pytest.raises(HypothesisError, match="identically zero"):
-        flow.correlation_flow(network, x, torch.zeros_like(y), start, length=1.0)
+        flow.gradient_flow(Correlation(network, x, torch.zeros_like(y)), start, length=1.0)
     with pytest.raises(ValueError, match="finite length or an event"):
-        flow.loss_flow(network, x, y, HALF_SUM, start, 0.1)
+        flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.1)
     with pytest.raises(ValueError, match="has no loss"):
-        flow.correlation_flow(network, x, y, start, until=[loss_ratio_below(0.5)])
+        flow.gradient_flow(Correlation(network, x, y), start, until=[loss_ratio_below(0.5)])
     with pytest.raises(ValueError, match="give the time as length"):
-        flow.correlation_flow(network, x, y, start, clock="time", until=[time_reaches(1.0)])
+        flow.gradient_flow(Correlation(network, x, y), start, clock="time", until=[time_reaches(1.0)])

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.events import growth_reaches, tangential_below
-from flowcheck.flows.flow import correlation_flow, loss_flow
+from flowcheck.flows.flow import Method, Save, gradient_flow
 from flowcheck.flows.sliding import Patterns, has_patterns
 from flowcheck.losses import HALF_SUM
 from flowcheck.networks import zoo
+from flowcheck.networks.problem import Objective
 
 torch.set_num_threads(1)
 
@@ -73,7 +75,9 @@ def test_without_locating_kinks_the_order_is_lost():
     start = directions(network.size, 2)
 
     def run(rtol, locate):
-        return loss_flow(network, x, y, HALF_SUM, start, 0.3, length=1.5, rtol=rtol, locate_kinks=locate).weights()
+        return gradient_flow(
+            Objective(network, x, y, HALF_SUM), start, 0.3, length=1.5, rtol=rtol, method=Method(locate_kinks=locate)
+        ).weights()
 
     exact = run(1e-7, True)
     located, unaware = ((run(1e-4, locate) - exact).norm(dim=-1).max() for locate in (True, False))
@@ -87,7 +91,7 @@ def test_the_error_follows_the_tolerance_through_kinks_and_slides(network):
     start = directions(network.size, 2)
 
     def run(rtol):
-        return loss_flow(network, x, y, HALF_SUM, start, 0.3, length=1.5, rtol=rtol, order=5)
+        return gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.3, length=1.5, rtol=rtol, method=Method(order=5))
 
     exact, tolerances, errors = run(1e-8), (1e-4, 1e-5, 1e-6), []
     assert int(exact.kinks.min()) >= 1
@@ -104,7 +108,7 @@ def test_balance_and_energy_hold_through_kinks_and_slides():
     network, (x, z) = zoo.two_layer(3, 3), data()
     start = directions(network.size, 4)
     grid = torch.linspace(0, 1.5, 3001, dtype=torch.float64)
-    path = correlation_flow(network, x, z, start, length=1.5, rtol=1e-7, record_at=grid)
+    path = gradient_flow(Correlation(network, x, z), start, length=1.5, rtol=1e-7, save=Save(at=grid))
     assert int(path.kinks.min()) >= 1 and int(path.slides.max()) >= 1
     u = path.recorded.weights_over_delta()
     balance = [(w[..., 3] ** 2 - w[..., :3].square().sum(dim=-1)) for w in u.view(4, -1, 3, 4).unbind(dim=2)]
@@ -136,14 +140,14 @@ def sliding_exactly(start, x, z, t):
 def test_a_solution_slides_along_a_kink_as_the_inclusion_says():
     network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     start = np.array([0.3, 0.5, 0.7])
-    path = correlation_flow(network, x, z, tensor(start)[None], length=2.5, rtol=1e-9)
+    path = gradient_flow(Correlation(network, x, z), tensor(start)[None], length=2.5, rtol=1e-9)
     np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
     assert path.kinks.tolist() == [1] and path.slides.tolist() == [1]
 
 
 def test_a_slide_ends_at_a_kkt_point_on_the_kink():
     network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
-    path = correlation_flow(network, x, z, tensor([[0.3, 0.5, 0.7]]), until=[tangential_below(1e-4)], rtol=1e-6)
+    path = gradient_flow(Correlation(network, x, z), tensor([[0.3, 0.5, 0.7]]), until=[tangential_below(1e-4)], rtol=1e-6)
     assert path.ended_by.tolist() == [0]
     torch.testing.assert_close(path.direction, tensor([[0.0, math.sqrt(0.5), math.sqrt(0.5)]]), rtol=0, atol=1e-4)
 
@@ -159,7 +163,7 @@ def test_explicit_euler_converges_to_it(network, mirrored):
     if mirrored:
         x = torch.cat([x[:6], -x[:6]])
     start, errors = directions(network.size, 3, seed=2), []
-    path = correlation_flow(network, x, z, start, length=1.0, rtol=1e-5, clock="time")
+    path = gradient_flow(Correlation(network, x, z), start, length=1.0, rtol=1e-5, clock="time")
     assert int(path.kinks.min()) >= 4 and int(path.slides.max()) >= 2
     for count in (150, 600):
         u = start.clone()
@@ -176,7 +180,7 @@ def test_parallel_inputs_share_a_kink(sign):
     network, x, z = zoo.two_layer(1, 2), tensor([[1.0, 0.0], [0.6, 0.8]]), tensor([-1.0, 1.0])
     doubled = torch.cat([x, 2 * sign * x[:1]]), tensor([-0.5, 1.0, -0.25]) if sign > 0 else tensor([-1.0, 1.0, -0.1])
     start = np.array([0.3, 0.5, 0.7])
-    path = correlation_flow(network, *doubled, tensor(start)[None], length=2.5, rtol=1e-9)
+    path = gradient_flow(Correlation(network, *doubled), tensor(start)[None], length=2.5, rtol=1e-9)
     assert path.slides.tolist() == [2]
     if sign > 0:
         np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
@@ -186,7 +190,7 @@ def test_small_scales_and_growth_with_kinks():
     network, (x, y) = zoo.two_layer(3, 3), data()
     start = directions(network.size, 3)
     coarse, fine = (
-        loss_flow(network, x, y, HALF_SUM, start, delta, until=[growth_reaches(3.0)], length=8.0, rtol=1e-5)
+        gradient_flow(Objective(network, x, y, HALF_SUM), start, delta, until=[growth_reaches(3.0)], length=8.0, rtol=1e-5)
         for delta in (1e-6, 1e-12)
     )
     torch.testing.assert_close(coarse.direction, fine.direction, rtol=0, atol=1e-4)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flowcheck.correlation.clarke import neuron_kkt_points
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows import flow
 from flowcheck.flows.two_layer_unit import chain_rule_gap, follow_unit, kkt_residual
 from flowcheck.networks import zoo
@@ -54,7 +55,8 @@ def test_unit_agrees_with_the_adaptive_integrator_slides_included(seed, slope):
     end = 1.5 * path.begins[-1] + 0.5
     network = zoo.two_layer(1, 3, slope=slope)
     numbers = [torch.from_numpy(part) for part in (x, z, start[None])]
-    run = flow.correlation_flow(network, *numbers, rtol=1e-9, length=end)
+    x, z, start = numbers
+    run = flow.gradient_flow(Correlation(network, x, z), start, rtol=1e-9, length=end)
     assert np.allclose(
         run.weights()[0].numpy(), state_at(path, end), rtol=0, atol=1e-6 * np.exp(path.most_growth(np.array([end])))
     )

@@ -11,6 +11,7 @@ from flowcheck import losses
 from flowcheck.flows.stabilised import stabilised_flow
 from flowcheck.integration.chebyshev import INTERVAL, integrate_stabilised, stages
 from flowcheck.networks import zoo
+from flowcheck.networks.problem import Objective
 
 RATES = torch.tensor([1000.0, 30.0], dtype=torch.float64)
 
@@ -88,7 +89,7 @@ def test_the_flow_of_a_network_is_that_of_scipy():
     rng = np.random.default_rng(1)
     x, y = torch.tensor(rng.standard_normal((12, 3))), torch.tensor(rng.uniform(0.5, 2, 12))
     start = torch.tensor(0.5 * rng.standard_normal((2, network.size)))
-    found = stabilised_flow(network, x, y, losses.HALF_MEAN, start, 20.0, rtol=1e-6).state
+    found = stabilised_flow(Objective(network, x, y, losses.HALF_MEAN), start, 20.0, rtol=1e-6).state
 
     def slope(_, w):
         w = torch.tensor(w)[None]

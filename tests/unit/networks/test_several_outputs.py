@@ -15,13 +15,14 @@ from flowcheck.correlation.ascent import ascend, largest_jacobian, largest_outpu
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.descent.gradient_descent import gradient_descent
-from flowcheck.flows.flow import correlation_flow, loss_flow
+from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.flows.stabilised import stabilised_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC, Loss, cross_entropy, one_hot
 from flowcheck.networks import hypotheses
 from flowcheck.networks.activation import RELU, relu_power
 from flowcheck.networks.feed_forward import FeedForward, Layer
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 from flowcheck.networks.sums import Mixture, Rotated, Separable
 from flowcheck.networks.zoo import deep_linear, deep_power, power_net
 from flowcheck.saddles.units import Units
@@ -156,11 +157,11 @@ def test_flows_are_those_of_another_integrator(network):
         return solve_ivp(lambda _, v: pull(torch.from_numpy(v)[None])[0].numpy(), (0, end), start.numpy(), **tight).y[:, -1]
 
     scale = delta ** (network.degree - 2)
-    own = loss_flow(network, x, z, HALF_SUM, w, delta, length=end * scale, clock="time", rtol=1e-9)
+    own = gradient_flow(Objective(network, x, z, HALF_SUM), w, delta, length=end * scale, clock="time", rtol=1e-9)
     reached = delta * own.log_growth.exp()[:, None] * own.direction
     expected = other(lambda v: network.forward_and_pull(v, x, lambda h: z - h)[1], delta * w[0], end)
     np.testing.assert_allclose(reached[0].numpy(), expected, rtol=1e-6, atol=1e-8)
-    ncf = correlation_flow(network, x, z, w, length=0.2, clock="time", rtol=1e-9)
+    ncf = gradient_flow(Correlation(network, x, z), w, length=0.2, clock="time", rtol=1e-9)
     expected = other(lambda v: network.pull(v, x, z), w[0], 0.2)
     np.testing.assert_allclose((ncf.log_growth.exp()[:, None] * ncf.direction)[0].numpy(), expected, rtol=1e-6, atol=1e-8)
 
@@ -169,7 +170,7 @@ def test_a_flow_with_kinks_falls_along_its_loss():
     network = VECTOR["ReLU, two layers, two outputs"]
     x, y, w = draw(network, count=3)
     at = torch.linspace(0.0, 3.0, 30, dtype=x.dtype)
-    along = loss_flow(network, x, y, HALF_SUM, w, 0.1, length=3.0, record_at=at, rtol=1e-7).recorded
+    along = gradient_flow(Objective(network, x, y, HALF_SUM), w, 0.1, length=3.0, rtol=1e-7, save=Save(at=at)).recorded
     weights = 0.1 * along.weights_over_delta()
     losses = HALF_SUM.value(network.forward(weights.flatten(end_dim=1), x), y).view(len(w), -1)
     assert bool((losses.diff(dim=-1) < 0).all())
@@ -191,7 +192,7 @@ def test_descent_with_any_loss_is_the_step_written_out(network):
     c = network.outputs_per_sample
     labels = one_hot(torch.arange(SAMPLES) % c, c)
     for loss in (HALF_SUM, Loss("square", "mean", outputs_per_sample=c), cross_entropy(c, "mean")):
-        path = gradient_descent(network, x, labels, loss, 0.5 * w, step_size=0.1, steps=3, compile=True)
+        path = gradient_descent(Objective(network, x, labels, loss), 0.5 * w, step_size=0.1, steps=3, compile=True)
         v = 0.5 * w
         for _ in range(3):
             leaf = v.clone().requires_grad_(True)
@@ -229,17 +230,19 @@ def test_labels_and_losses_that_do_not_fit_the_network_are_refused_wherever_they
     x, _, w = draw(network, count=2)
     y = torch.zeros(SAMPLES * count, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
-        gradient_descent(network, x, y, loss, w, step_size=0.1, steps=1)
+        gradient_descent(Objective(network, x, y, loss), w, step_size=0.1, steps=1)
     with pytest.raises(ValueError, match=message):
-        loss_flow(network, x, y, loss, w, 0.1, length=1.0)
+        gradient_flow(Objective(network, x, y, loss), w, 0.1, length=1.0)
     with pytest.raises(ValueError, match=message):
-        stabilised_flow(network, x, y, loss, w, 1.0)
+        stabilised_flow(Objective(network, x, y, loss), w, 1.0)
 
 
 def test_steps_of_several_outputs_are_not_run_in_c_and_the_result_says_so():
     network = VECTOR["ReLU, two layers, two outputs"]
     x, y, w = draw(network)
-    runs = [gradient_descent(network, x, y, HALF_SUM, w, step_size=0.01, steps=5, compile=flag) for flag in (True, False)]
+    runs = [
+        gradient_descent(Objective(network, x, y, HALF_SUM), w, step_size=0.01, steps=5, compile=flag) for flag in (True, False)
+    ]
     assert torch.equal(runs[0].last, runs[1].last)
     assert "several outputs for a sample" in runs[0].mode
 
@@ -259,12 +262,14 @@ def test_flows_of_copies_are_the_flows_of_the_scalar_networks():
     copies = 2
     scalar, together = power_net(1, INPUTS, 3.0), FeedForward("units", INPUTS, (Layer(copies, relu_power(3)),), "units")
     x, y, w = draw(together, count=2)
-    path = loss_flow(together, x, y, HALF_SUM, w, 0.5, length=0.2 * 0.5, clock="time", rtol=1e-9)
+    path = gradient_flow(Objective(together, x, y, HALF_SUM), w, 0.5, length=0.2 * 0.5, clock="time", rtol=1e-9)
     weights = (0.5 * path.log_growth.exp()[:, None] * path.direction).view(2, copies, INPUTS)
     for j in range(copies):
         own = w[:, j * INPUTS : (j + 1) * INPUTS]
         size = own.norm(dim=1)
-        one = loss_flow(scalar, x, y.view(SAMPLES, copies)[:, j], HALF_SUM, own, 0.5, length=0.2 * 0.5, clock="time", rtol=1e-9)
+        one = gradient_flow(
+            Objective(scalar, x, y.view(SAMPLES, copies)[:, j], HALF_SUM), own, 0.5, length=0.2 * 0.5, clock="time", rtol=1e-9
+        )
         torch.testing.assert_close(weights[:, j], 0.5 * one.log_growth.exp()[:, None] * one.direction, rtol=1e-6, atol=1e-8)
         assert bool((size > 0).all())
 

@@ -9,9 +9,10 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.flows.events import tangential_below
-from flowcheck.flows.flow import correlation_flow
+from flowcheck.flows.flow import gradient_flow
 from flowcheck.networks.hypotheses import require_stationary
 from flowcheck.networks.network import Network
 from flowcheck.networks.zoo import squared_relu, two_layer
@@ -71,7 +72,7 @@ def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generat
     require_stationary(part.pull(w_n[None], x, residual)[0], residual)
     candidates = unit_vectors(rng, 100, 5)
     direction = candidates[[int((part.forward(candidates, x) @ residual).argmax())]]
-    ncf = correlation_flow(part, x, residual, direction, until=[tangential_below(0.1)])
+    ncf = gradient_flow(Correlation(part, x, residual), direction, until=[tangential_below(0.1)])
     bound = math.exp(float(ncf.log_growth[0])) + epsilon
     ratios = []
     for delta in scales:

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.flows.events import loss_ratio_below
-from flowcheck.flows.flow import loss_flow
+from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.losses import HALF_SUM
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import Objective
 
 
 def misalignment(
@@ -30,17 +31,14 @@ def misalignment(
     Each flow is followed for at most `arc` / ||y||.
     """
     row = torch.arange(len(y), device=x.device).repeat_interleave(len(deltas)).repeat(len(rtol))
-    path = loss_flow(
-        network,
-        x,
-        y[row],
-        HALF_SUM,
+    path = gradient_flow(
+        Objective(network, x, y[row], HALF_SUM),
         starts[row],
         torch.tensor(deltas, dtype=x.dtype, device=x.device).repeat(len(rtol) * len(y)),
         rtol=torch.tensor(rtol, dtype=x.dtype, device=x.device).repeat_interleave(len(y) * len(deltas)),
         until=[loss_ratio_below(0.99)],
         length=arc / y.norm(dim=-1)[row],
-        locate_kinks=False,  # deep networks slide along many; the tolerance keeps a flow near them at a tenth of the cost
+        method=Method(locate_kinks=False),
     )
     gradient = network.pull(path.direction, x, y[row])
     cosine = (gradient * path.direction).sum(dim=-1) / gradient.norm(dim=-1)

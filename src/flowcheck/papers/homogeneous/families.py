@@ -28,7 +28,8 @@ class Family:
     r"""Random NCF problems on one network: a data set, a vector z and a start for each row.
 
     Attributes:
-        bound: $\beta\|z\|$ of each row, beta the closed upper bound on its inputs.
+        correlation: the NCF of each row.
+        bound: $\beta\|z\|$ of each row, beta the closed upper bound on its inputs. ValueError where there is none.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Family:
     z: Float[Tensor, "s n"]
     starts: Float[Tensor, "s k"]
 
-    @property
+    @functools.cached_property
     def correlation(self) -> Correlation:
         return Correlation(self.network, self.x, self.z)
 
@@ -48,7 +49,10 @@ class Family:
 
     @functools.cached_property
     def bound(self) -> Float[Tensor, " s"]:
-        return torch.stack([self.network.output_bound(x) * z.norm() for x, z in zip(self.x, self.z, strict=True)])
+        bound = self.correlation.upper_bound
+        if bound is None:
+            raise ValueError(f"{self.name}: {self.network.name} has no closed bound of its outputs")
+        return bound
 
 
 def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float = 0.0) -> Network:

@@ -19,7 +19,7 @@ from pydantic import Field
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ends
 from flowcheck.networks import sums
-from flowcheck.networks.hypotheses import degree_defect, require_degree, require_signal
+from flowcheck.networks.hypotheses import degree_defect, require_signal
 from flowcheck.networks.sums import Mixture
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous import kkt_search
@@ -120,7 +120,7 @@ def table(p: Parameters, f: Followed, rng: np.random.Generator) -> pd.DataFrame:
     rows: dict[str, Any] = {
         "family": np.full(count, f.family.name),
         "degree": np.full(count, f.family.degree),
-        "degree_defect": np.full(count, require_degree(f.family.network, f.family.x[0])),
+        "degree_defect": np.full(count, f.family.correlation.degree_defect),
         "outcome": ended.names,
         "case": case,
         "start_value": s.value[:, 0] / bound,

@@ -17,9 +17,8 @@ import torch
 from jaxtyping import Float, Int
 
 from flowcheck.flows.ending import Ends
-from flowcheck.flows.flow import blow_up_time, correlation_flow
+from flowcheck.flows.flow import Save, blow_up_time, gradient_flow
 from flowcheck.flows.rescaled import FlowStates
-from flowcheck.networks.hypotheses import require_degree
 from flowcheck.papers.homogeneous.families import Family
 
 GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(5)
@@ -105,11 +104,16 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
 
     Raises HypothesisError for a network without its degree or rows without signal, RuntimeError as `integrate` does.
     """
-    network, x, z, starts = family.network, family.x, family.z, family.starts
-    require_degree(network, x[0])
+    correlation, starts = family.correlation, family.starts
+    _ = correlation.degree_defect  # asked before the bound, which a network without its degree has not
     length = (LONGEST / family.bound).clamp_max(ends.longest)
-    scout = correlation_flow(
-        network, x, z, starts, rtol=coarser * rtol, length=length, until=ends.events(family.bound), keep_steps=True
+    scout = gradient_flow(
+        correlation,
+        starts,
+        rtol=coarser * rtol,
+        length=length,
+        until=ends.events(family.bound),
+        save=Save(steps=True),
     )
     assert scout.every_step is not None
     steps = scout.every_step
@@ -120,7 +124,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     nodes = middle[..., None] + half[..., None] * GAUSS_NODES
     points = np.concatenate([nodes, mesh[:, 1:, None]], axis=-1).reshape(len(mesh), -1)
     record_at = torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1))
-    fine = correlation_flow(network, x, z, starts, rtol=rtol, length=scout.arc, record_at=record_at)
+    fine = gradient_flow(correlation, starts, rtol=rtol, length=scout.arc, save=Save(at=record_at))
     assert fine.recorded is not None
     found = _measure(family, fine.recorded)
     between = np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, len(GAUSS_NODES) + 1)
@@ -135,7 +139,7 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     here = np.take_along_axis(samples.value, column, axis=1), np.take_along_axis(samples.log_norm, column, axis=1)
     times, errors = np.full(len(mesh), np.nan), np.full(len(mesh), np.nan)
     if family.degree > 2:
-        (last, tail), (first, _) = (blow_up_time(path, network, x, z) for path in (fine, scout))
+        (last, tail), (first, _) = (blow_up_time(path, correlation) for path in (fine, scout))
         times, errors = last.numpy(), ((last - first).abs() + tail).numpy()
     return Followed(
         family,

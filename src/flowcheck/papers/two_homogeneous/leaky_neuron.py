@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from flowcheck.correlation import clarke
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.errors import HypothesisError
 from flowcheck.flows import flow
@@ -100,7 +101,9 @@ def compare_rotation(
     both, times = torch.cat([start, shifted]), phase / torch.cat([k, k])[:, None]
     runs = []
     for rtol in (RTOL, 100 * RTOL):
-        recorded = flow.correlation_flow(network, x, z, both, length=times[:, -1], record_at=times, rtol=rtol).recorded
+        recorded = flow.gradient_flow(
+            Correlation(network, x, z), both, length=times[:, -1], rtol=rtol, save=flow.Save(at=times)
+        ).recorded
         assert recorded is not None  # times to record at were given
         runs.append(recorded.weights_over_delta())
     (fine, near), (other, other_near) = (run.chunk(2) for run in runs)

@@ -104,7 +104,7 @@ def limits(
     """
     u, running = unit(starts), torch.arange(len(starts))
     for _ in range(rounds):
-        path = flow.correlation_flow(correlation.network, correlation.x, correlation.z, u[running], length=length, rtol=rtol)
+        path = flow.gradient_flow(correlation, u[running], length=length, rtol=rtol)
         u[running] = path.direction
         running = running[correlation.kkt_residual(path.direction) > ARRIVED]
         if not len(running):
@@ -130,8 +130,12 @@ def stable_curves(
     if bool(((values[:, 1:] < 0).sum(dim=1) != 1).any()):
         raise ValueError(f"the stable set of a point with curvatures {values[:, 1:].tolist()} is no curve")
     starts = unit(torch.cat([saddles + side * offset * vectors[:, :, 1] for side in (1.0, -1.0)]))
-    backwards = flow.correlation_flow(
-        correlation.network, correlation.x, -correlation.z, starts, length=length, rtol=1e-9, keep_steps=True
+    backwards = flow.gradient_flow(
+        Correlation(correlation.network, correlation.x, -correlation.z),
+        starts,
+        length=length,
+        rtol=1e-9,
+        save=flow.Save(steps=True),
     )
     assert backwards.every_step is not None
     ends = zip(torch.cat([saddles, saddles]), backwards.every_step.direction, strict=True)
