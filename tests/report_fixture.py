@@ -263,7 +263,7 @@ def _experiment(name: str, paper: str) -> dict:
         "summary": r"Integrates $\dot{\mathbf w} = -\nabla\mathcal L(\mathbf w)$ from 64 starts.",
         "seed": 1,
         "metrics": {metric: rf"largest $|\cos\theta - \hat c|$ of {metric} over all starts" for metric in PROMISED[name]},
-        "figures": {figure: rf"Loss $\mathcal{{L}}(t)$ of {paper} for three rates, 64 starts each." for figure in figures},
+        "figures": dict.fromkeys(figures, rf"Loss $\mathcal{{L}}(t)$ of {paper} for three rates, 64 starts each."),
     }
 
 

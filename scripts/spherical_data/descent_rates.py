@@ -140,7 +140,7 @@ def one_step(p: Parameters, which, context: Context) -> dict[str, np.ndarray]:
 def identities(p: Parameters, which, context: Context) -> dict[str, np.ndarray]:
     """Eq. (8), Eq. (10) and the closed increment below it, in R^d with the gradient of Eq. (2) by quadrature."""
     rng, c0, d = context.rng("identities"), which.c0, which.dimension
-    worst = {key: 0.0 for key in ("lemma12", "equation8", "increment", "equation8_truncated")}
+    worst = dict.fromkeys(("lemma12", "equation8", "increment", "equation8_truncated"), 0.0)
     broken = 0.0
     for _ in range(p.identity_trials):
         v, w = (x / np.linalg.norm(x) for x in rng.standard_normal((2, d)))

@@ -35,8 +35,12 @@ def test_the_commands_of_the_document_run_and_the_claim_of_the_skeleton_is_suppo
     assert [command[0] for command in NEW] == ["python", "snakemake", "snakemake"]
     arguments = ("--config", "scale=smoke", "papers=example")
     assert example.planned(*arguments) == {
-        **{"parameters": 1, "evidence": 1, "judge_example_contraction": 1},
-        **{"notebook_example_contraction": 1, "ledger": 1, "report": 1},
+        "parameters": 1,
+        "evidence": 1,
+        "judge_example_contraction": 1,
+        "notebook_example_contraction": 1,
+        "ledger": 1,
+        "report": 1,
     }
     for command in NEW[1:]:
         run(example, command)

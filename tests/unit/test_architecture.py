@@ -82,7 +82,7 @@ def test_imports_go_in_one_direction():
 
 
 @pytest.mark.parametrize(
-    "importer, imported, reason",
+    ("importer", "imported", "reason"),
     [
         ("networks.zoo", "pipeline.evidence.Evidence", "no machinery"),
         ("correlation.ncf", "papers.homogeneous.families", "no paper"),
@@ -105,7 +105,7 @@ def test_an_import_that_breaks_a_rule_is_named(importer, imported, reason):
 
 
 @pytest.mark.parametrize(
-    "importer, imported",
+    ("importer", "imported"),
     [
         ("saddles.saddle", "flows.flow"),
         ("papers.two_homogeneous.bounds", "papers.homogeneous.families"),

@@ -126,7 +126,7 @@ def no_default_device():
     torch.set_default_device(None)
 
 
-@pytest.mark.parametrize("call, network", TABLE)
+@pytest.mark.parametrize(("call", "network"), TABLE)
 def test_no_tensor_is_made_without_saying_where(call, network, no_default_device):
     for found in call(network, *problem(network)):
         assert found.device.type == "cpu"
@@ -135,7 +135,7 @@ def test_no_tensor_is_made_without_saying_where(call, network, no_default_device
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
-@pytest.mark.parametrize("call, network", TABLE)
+@pytest.mark.parametrize(("call", "network"), TABLE)
 def test_the_gpu_agrees_with_the_cpu(call, network):
     here = call(network, *problem(network))
     there = call(network, *(part.cuda() for part in problem(network)))

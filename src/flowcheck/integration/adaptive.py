@@ -286,7 +286,8 @@ class _Run:
 
     def _cut_at_kinks(self, step: Step, rows: Tensor) -> tuple[Step, Tensor]:
         """Steps that end where they first leave their piece, and through which kinks [A, M] they do."""
-        assert self.pieces is not None and self.mode is not None
+        assert self.pieces is not None
+        assert self.mode is not None
         pieces, index, mode = self.pieces, self.index[rows], self.mode[rows]
         dense = self.method.interpolant(self._rows(rows, self.method.dense_evaluations), step)
         count = len(SAMPLES)
@@ -325,7 +326,8 @@ class _Run:
 
     def _switch(self, rows: Tensor, left: Tensor, max_kinks: int) -> None:
         """Rows that reached a kink go on in the next piece."""
-        assert self.pieces is not None and self.mode is not None
+        assert self.pieces is not None
+        assert self.mode is not None
         hit = left.any(dim=-1)
         if not bool(hit.any()):
             return

@@ -38,7 +38,8 @@ def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_ex
     growth = ends.steps.log_growth[0]
     half = float(growth[-1]) / 2
     last = int(ends.below(half)[0])
-    assert (growth[: last + 1] <= half).all() and growth[last + 1] > half
+    assert (growth[: last + 1] <= half).all()
+    assert growth[last + 1] > half
     assert int(ends.below(1e9)[0]) == len(growth) - 1
 
 

@@ -132,9 +132,11 @@ def test_a_run_that_diverges_is_stopped_and_reported_and_the_others_go_on():
     with np.errstate(all="ignore"):
         iterates, values = all_iterates(network, x, y, losses.HALF_SUM, start[1:2], 3.0, 20)
     first = int(torch.nonzero(~torch.isfinite(values[0]))[0])
-    assert path.diverged.tolist() == [-1, first, -1] and first <= 20
+    assert path.diverged.tolist() == [-1, first, -1]
+    assert first <= 20
     assert torch.allclose(path.last[1], iterates[0, first - 1], rtol=1e-9)
-    assert path.loss[1, 1:].isinf().all() and not path.crossings[0].happened[1]
+    assert path.loss[1, 1:].isinf().all()
+    assert not path.crossings[0].happened[1]
     for tensor in (path.last, path.weights, path.norm):
         assert torch.isfinite(tensor).all()
     healthy = gradient_descent.gradient_descent(Objective(network, x, y, losses.HALF_SUM), start[::2], step_size=5e-4, **options)
@@ -167,7 +169,8 @@ def test_the_caller_measures_at_recorded_iterations_and_may_drop_the_weights():
         keep_weights=False,
         measure=lambda w: {"outputs": network.forward(w, x), "first": w[:, 0]},
     )
-    assert path.weights is None and path.iterations.tolist() == [0, 8, 16, 20]
+    assert path.weights is None
+    assert path.iterations.tolist() == [0, 8, 16, 20]
     assert path.measured["outputs"].shape == (4, 4, 30)
     assert torch.equal(path.measured["first"][:, -1], path.last[:, 0])
 
@@ -230,7 +233,8 @@ def test_compiled_descent_meets_the_events_of_the_plain_one():
     plain = gradient_descent.gradient_descent(Objective(network, x, y, losses.HALF_SUM), start, **options)
     assert (compiled.mode, plain.mode) == ("compiled", "eager")
     assert torch.allclose(compiled.weights, plain.weights, rtol=1e-12, atol=1e-13)
-    assert compiled.diverged.tolist() == plain.diverged.tolist() and plain.diverged[2] > 0
+    assert compiled.diverged.tolist() == plain.diverged.tolist()
+    assert plain.diverged[2] > 0
     for mine, reference in zip(compiled.crossings, plain.crossings, strict=True):
         assert mine.iteration.tolist() == reference.iteration.tolist()
 
@@ -244,7 +248,8 @@ def test_a_run_that_diverges_leaves_the_compiled_ones_after_it_alone():
     block = native.native_block(Objective(network, x, y, losses.HALF_SUM), start)
     together, alone = block(start, step, 9), block(start[1:], step[1:], 9)
     assert not torch.isfinite(together[2][-1, 0])
-    assert torch.equal(together[1][1:], alone[1]) and torch.equal(together[2][:, 1:], alone[2])
+    assert torch.equal(together[1][1:], alone[1])
+    assert torch.equal(together[2][:, 1:], alone[2])
 
 
 def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeypatch):
@@ -278,7 +283,8 @@ def test_labels_that_are_no_doubles_give_what_doubles_give(compile):
     single = gradient_descent.gradient_descent(Objective(network, x, y, losses.HALF_SUM), start, **options)
     x, y, start = x.double(), y.double(), start.double()
     double = gradient_descent.gradient_descent(Objective(network, x, y, losses.HALF_SUM), start, **options)
-    assert torch.equal(single.last, double.last) and torch.equal(single.loss, double.loss)
+    assert torch.equal(single.last, double.last)
+    assert torch.equal(single.loss, double.loss)
 
 
 @needs_compiler
@@ -291,7 +297,8 @@ def test_data_that_are_not_contiguous_are_read_as_they_are():
         native.native_block(Objective(network, x, y, losses.HALF_SUM), start)(start, step, 5)[1],
         native.native_block(Objective(network, spread, y, losses.HALF_SUM), start)(start, step.expand(3, 2)[:, :1], 5)[1],
     ]
-    assert not spread.is_contiguous() and torch.equal(*ends)
+    assert not spread.is_contiguous()
+    assert torch.equal(*ends)
 
 
 def test_records_are_spaced_as_asked():
@@ -299,7 +306,8 @@ def test_records_are_spaced_as_asked():
     assert gradient_descent.every(8, 4).tolist() == [0, 4, 8]
     spaced = gradient_descent.log_spaced(1000, 10)
     assert (spaced[0], spaced[1], spaced[-1]) == (0, 1, 1000)
-    assert np.all(np.diff(spaced) > 0) and len(spaced) == 11
+    assert np.all(np.diff(spaced) > 0)
+    assert len(spaced) == 11
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def told(network, x, z, start, ends=ENDS):
 
 
 @pytest.mark.parametrize(
-    "z, ending, log_norm", [(1.0, Ending.GROWS, 8.0), (-1.0, Ending.VANISHES, -12.0)], ids=["grows", "vanishes"]
+    ("z", "ending", "log_norm"), [(1.0, Ending.GROWS, 8.0), (-1.0, Ending.VANISHES, -12.0)], ids=["grows", "vanishes"]
 )
 def test_a_quartic_of_one_weight_ends_by_the_sign_of_its_label(z, ending, log_norm):
     path, found = told(power_net(1, 1, 4.0, slope=1.0), ONE, z * ONE[0], ONE)

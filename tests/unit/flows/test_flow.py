@@ -109,7 +109,8 @@ def test_from_a_kkt_point_the_flow_blows_up_along_it(network):
     far = flow.gradient_flow(Correlation(network, POINT, z), POINT, until=[log_norm_above(60.0)])
     time, error = flow.blow_up_time(far, Correlation(network, POINT, z))
     torch.testing.assert_close(time, ONE / c, rtol=1e-8, atol=0)
-    assert float(error) <= 1e-12 and torch.isfinite(far.direction).all()
+    assert float(error) <= 1e-12
+    assert torch.isfinite(far.direction).all()
 
 
 def test_blow_up_time_of_a_flow_that_turns():
@@ -120,7 +121,8 @@ def test_blow_up_time_of_a_flow_that_turns():
     for reach, tolerance in ((2.0, 1e-2), (8.0, 1e-6)):
         path = flow.gradient_flow(Correlation(network, x, z), start, until=[log_norm_above(reach)], rtol=1e-11)
         time, error = flow.blow_up_time(path, Correlation(network, x, z))
-        assert float((time - exact).abs()) <= float(error) + 1e-9 and float(error) < tolerance
+        assert float((time - exact).abs()) <= float(error) + 1e-9
+        assert float(error) < tolerance
     with pytest.raises(ValueError, match="does not blow up"):
         flow.blow_up_time(path, Correlation(zoo.power_net(1, 3, 2.0), x, z))
 
@@ -134,7 +136,8 @@ def test_the_time_clock_does_not_pass_a_blow_up():
 def test_weights_that_leave_float64_are_an_error():
     network = zoo.power_net(1, 3, 4.0)
     path = flow.gradient_flow(Correlation(network, POINT, ONE), POINT, until=[log_norm_above(1000.0)])
-    assert float(path.log_norm()) == pytest.approx(1000) and torch.isfinite(path.time).all()
+    assert float(path.log_norm()) == pytest.approx(1000)
+    assert torch.isfinite(path.time).all()
     with pytest.raises(OverflowError, match=r"e\^1000"):
         path.weights()
 
@@ -231,7 +234,8 @@ def test_each_event_ends_where_it_says():
         }[name]
         assert abs(reached) < 1e-9, name
     already = flow.gradient_flow(Objective(network, x, y, HALF_SUM), start, 0.1, until=[angle_within(start[0], 0.1)])
-    assert already.ended_by.tolist() == [0] and already.arc.tolist() == [0]
+    assert already.ended_by.tolist() == [0]
+    assert already.arc.tolist() == [0]
 
 
 def test_collapse_is_seen_in_the_logarithm_of_the_norm():
@@ -251,7 +255,8 @@ def test_recorded_states_agree_with_separate_runs_and_steps_are_kept():
     )
     alone = flow.gradient_flow(Objective(network, x, y, LOGISTIC_DOUBLED), start, 0.01, length=1.0)
     torch.testing.assert_close(path.recorded.weights()[:, 1], alone.weights(), rtol=1e-7, atol=0)
-    assert torch.isnan(path.recorded.arc[0, 2]) and torch.isnan(path.recorded.direction[0, 2]).all()
+    assert torch.isnan(path.recorded.arc[0, 2])
+    assert torch.isnan(path.recorded.direction[0, 2]).all()
     assert path.recorded.arc[1].tolist() == points.tolist()
     last = path.every_step.log_growth[torch.arange(2), path.steps]
     torch.testing.assert_close(last, path.log_growth, rtol=0, atol=0)
@@ -271,12 +276,14 @@ def test_two_tolerances_in_one_batch_give_an_error_estimate_that_bounds_the_erro
     together = run([1e-6, 1e-4]).log_norm()
     torch.testing.assert_close(together, torch.cat([fine, coarse]), rtol=0, atol=1e-12)
     error = (fine - coarse).abs()
-    assert ((fine - exact).abs() <= error).all() and 0 < float(error) < 1e-3
+    assert ((fine - exact).abs() <= error).all()
+    assert 0 < float(error) < 1e-3
 
 
 def test_the_default_order_is_eight_for_smooth_networks_only():
     orders = [flow.default_order(network) for network in SMOOTH]
-    assert orders == [8, 8, 8, 5] and flow.default_order(Branching()) == flow.default_order(zoo.two_layer(2, 2)) == 5
+    assert orders == [8, 8, 8, 5]
+    assert flow.default_order(Branching()) == flow.default_order(zoo.two_layer(2, 2)) == 5
 
 
 def test_bad_input_names_the_hypothesis_that_fails():

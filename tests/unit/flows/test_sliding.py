@@ -100,7 +100,8 @@ def test_the_error_follows_the_tolerance_through_kinks_and_slides(network):
         assert path.kinks.tolist() == exact.kinks.tolist()
         errors.append(float((path.weights() - exact.weights()).norm(dim=-1).max()))
     assert np.polyfit(np.log(tolerances), np.log(errors), 1)[0] == pytest.approx(1, abs=0.35)
-    assert errors[-1] < 1e-5 and int(path.steps.max()) < 100
+    assert errors[-1] < 1e-5
+    assert int(path.steps.max()) < 100
 
 
 def test_balance_and_energy_hold_through_kinks_and_slides():
@@ -109,7 +110,8 @@ def test_balance_and_energy_hold_through_kinks_and_slides():
     start = directions(network.size, 4)
     grid = torch.linspace(0, 1.5, 3001, dtype=torch.float64)
     path = gradient_flow(Correlation(network, x, z), start, length=1.5, rtol=1e-7, save=Save(at=grid))
-    assert int(path.kinks.min()) >= 1 and int(path.slides.max()) >= 1
+    assert int(path.kinks.min()) >= 1
+    assert int(path.slides.max()) >= 1
     u = path.recorded.weights_over_delta()
     balance = [(w[..., 3] ** 2 - w[..., :3].square().sum(dim=-1)) for w in u.view(4, -1, 3, 4).unbind(dim=2)]
     for unit in balance:
@@ -142,7 +144,8 @@ def test_a_solution_slides_along_a_kink_as_the_inclusion_says():
     start = np.array([0.3, 0.5, 0.7])
     path = gradient_flow(Correlation(network, x, z), tensor(start)[None], length=2.5, rtol=1e-9)
     np.testing.assert_allclose(path.weights()[0].numpy(), sliding_exactly(start, x, z, 2.5), rtol=0, atol=1e-7)
-    assert path.kinks.tolist() == [1] and path.slides.tolist() == [1]
+    assert path.kinks.tolist() == [1]
+    assert path.slides.tolist() == [1]
 
 
 def test_a_slide_ends_at_a_kkt_point_on_the_kink():
@@ -164,14 +167,17 @@ def test_explicit_euler_converges_to_it(network, mirrored):
         x = torch.cat([x[:6], -x[:6]])
     start, errors = directions(network.size, 3, seed=2), []
     path = gradient_flow(Correlation(network, x, z), start, length=1.0, rtol=1e-5, clock="time")
-    assert int(path.kinks.min()) >= 4 and int(path.slides.max()) >= 2
+    assert int(path.kinks.min()) >= 4
+    assert int(path.slides.max()) >= 2
     for count in (150, 600):
         u = start.clone()
         for _ in range(count):
             u = torch.add(u, network.pull(u, x, z), alpha=1 / count)
         errors.append((path.weights() - u).norm(dim=-1) / u.norm(dim=-1))
     ratio = errors[0] / errors[1]
-    assert float(errors[1].max()) < 0.05 and float(ratio.min()) > 2.5 and float(ratio.max()) < 6
+    assert float(errors[1].max()) < 0.05
+    assert float(ratio.min()) > 2.5
+    assert float(ratio.max()) < 6
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["parallel", "opposite"])

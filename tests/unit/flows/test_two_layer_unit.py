@@ -41,14 +41,14 @@ def test_unit_comes_to_rest_on_the_kink_at_the_time_of_lemma_e2():
     assert state_at(path, 7.0) == pytest.approx([0.0, -math.sqrt(0.75)], abs=1e-15)
 
 
-@pytest.mark.parametrize("z1, z2", [(1.0, 0.3), (-0.2, 0.7), (-0.7, 0.7)], ids=["away", "turning", "decaying"])
+@pytest.mark.parametrize(("z1", "z2"), [(1.0, 0.3), (-0.2, 0.7), (-0.7, 0.7)], ids=["away", "turning", "decaying"])
 def test_unit_follows_cosh_and_sinh_off_the_kink(z1, z2):
     u2, u1 = state_at(modulus(z2, z1), 1.3)
     assert u1 == pytest.approx(z1 * math.cosh(1.3) + z2 * math.sinh(1.3), rel=1e-13)
     assert u2 == pytest.approx(z1 * math.sinh(1.3) + z2 * math.cosh(1.3), rel=1e-13)
 
 
-@pytest.mark.parametrize("seed, slope", SLIDING)
+@pytest.mark.parametrize(("seed", "slope"), SLIDING)
 def test_unit_agrees_with_the_adaptive_integrator_slides_included(seed, slope):
     x, z, start = problem(seed)
     path = follow_unit(x, z, slope, start[:-1], start[-1])

@@ -88,7 +88,8 @@ def test_trajectories_have_their_own_lengths_and_records(order):
         torch.linspace(0, 10, 41).double(),
     )
     run = integrate(oscillator, start, lengths, rtol=1e-10, atol=1e-10, order=order, record_at=points, keep_steps=True)
-    assert run.s.tolist() == lengths.tolist() and run.ended_by.tolist() == [-1, -1, -1]
+    assert run.s.tolist() == lengths.tolist()
+    assert run.ended_by.tolist() == [-1, -1, -1]
     for row, (a, b) in enumerate(start.tolist()):
         seen = points <= lengths[row]
         assert torch.isnan(run.recorded[row, ~seen]).all()
@@ -97,7 +98,8 @@ def test_trajectories_have_their_own_lengths_and_records(order):
         steps = int(run.steps[row])
         assert torch.isnan(run.step_s[row, steps + 1 :]).all()
         assert (run.step_s[row, : steps + 1].diff() > 0).all()
-        assert torch.equal(run.step_state[row, steps], run.state[row]) and float(run.step_s[row, steps]) == float(lengths[row])
+        assert torch.equal(run.step_state[row, steps], run.state[row])
+        assert float(run.step_s[row, steps]) == float(lengths[row])
     assert int(run.evaluations[2]) < int(run.evaluations[1]) < int(run.evaluations[0])
 
 
@@ -126,7 +128,8 @@ def test_events_end_trajectories_at_full_order(order):
 def test_the_first_of_two_events_in_one_step_ends_the_trajectory():
     events = [lambda y, index: y[:, 0] - 0.8, lambda y, index: y[:, 0] - 0.7, lambda y, index: y[:, 0] - 2]
     run = integrate(lambda y, index: torch.ones_like(y), tensor([[0.0]]), 10.0, atol=1.0, events=events)
-    assert run.ended_by.tolist() == [1] and float(run.state) == pytest.approx(0.7, abs=1e-15)
+    assert run.ended_by.tolist() == [1]
+    assert float(run.state) == pytest.approx(0.7, abs=1e-15)
 
 
 def bouncing(y, mode, index):
@@ -149,7 +152,8 @@ def test_two_kinks_in_one_step_are_met_one_after_the_other():
         return (2 ** (mode > 0).sum(dim=-1, keepdim=True)).to(y)
 
     run = integrate(rhs, tensor([[0.0]]), 1.0, atol=1e3, kinks=lambda y, index: torch.cat([y - 0.3, y - 0.4], dim=-1))
-    assert float(run.state) == pytest.approx(0.4 + 4 * (1 - 0.3 - 0.05), abs=1e-12) and run.kinks.tolist() == [2]
+    assert float(run.state) == pytest.approx(0.4 + 4 * (1 - 0.3 - 0.05), abs=1e-12)
+    assert run.kinks.tolist() == [2]
 
 
 @pytest.mark.parametrize("order", [5, 8])
@@ -170,7 +174,8 @@ def test_evaluations_are_the_calls_that_were_made(order):
         events=[lambda y, index: y[:, 0] - 2.5],
         record_at=tensor([0.1, 0.2, 1.0]),
     )
-    assert run.kinks.tolist() == [1, 0, 0] and run.ended_by.tolist() == [0, -1, 0]
+    assert run.kinks.tolist() == [1, 0, 0]
+    assert run.ended_by.tolist() == [0, -1, 0]
     assert run.evaluations.tolist() == calls.tolist()
 
 

@@ -26,7 +26,9 @@ def test_a_reading_is_of_the_runs_that_are_asked():
 
 
 @pytest.mark.parametrize("reading", [readings.largest, readings.smallest, readings.median])
-@pytest.mark.parametrize("values, asked", [(VALUES, np.zeros(4, dtype=bool)), (np.full(4, np.nan), None), (np.zeros(0), None)])
+@pytest.mark.parametrize(
+    ("values", "asked"), [(VALUES, np.zeros(4, dtype=bool)), (np.full(4, np.nan), None), (np.zeros(0), None)]
+)
 def test_a_reading_of_nothing_is_no_number(reading, values, asked):
     found = reading(values, 0.1, asked)
     assert math.isnan(found.value)

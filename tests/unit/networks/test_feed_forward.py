@@ -163,7 +163,8 @@ def test_a_network_without_a_closed_bound_says_so():
     network, _, x, _ = draw("squared ReLU", 0)
     assert network.jacobian_lipschitz_bound(x, 1.0) is None
     mixture = Mixture("mixture", ((1.0, network),), 4)
-    assert mixture.output_bound(x) is None and mixture.jacobian_bound(x) is None
+    assert mixture.output_bound(x) is None
+    assert mixture.jacobian_bound(x) is None
     assert Separable("sum", (network, Mixture("mixture", ((1.0, network),), network.degree))).output_bound(x) is None
 
 

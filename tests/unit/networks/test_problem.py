@@ -42,13 +42,13 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("kind", [lambda x, y: Objective(NET, x, y, HALF_SUM), lambda x, y: Correlation(NET, x, y)])
-@pytest.mark.parametrize("x, y, message", UNFIT.values(), ids=UNFIT)
+@pytest.mark.parametrize(("x", "y", "message"), UNFIT.values(), ids=UNFIT)
 def test_data_that_do_not_fit_are_refused(kind, x, y, message):
     with pytest.raises(ValueError, match=message):
         kind(x, y)
 
 
-@pytest.mark.parametrize("start, message", [([1.0, 2.0, 0.0, 0.0], "starts are rows"), ([[1.0, 2.0]], "has 4 weights")])
+@pytest.mark.parametrize(("start", "message"), [([1.0, 2.0, 0.0, 0.0], "starts are rows"), ([[1.0, 2.0]], "has 4 weights")])
 @pytest.mark.parametrize(
     "follow",
     [

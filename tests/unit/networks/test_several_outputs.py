@@ -224,7 +224,7 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("loss, count, message", UNFIT.values(), ids=UNFIT)
+@pytest.mark.parametrize(("loss", "count", "message"), UNFIT.values(), ids=UNFIT)
 def test_labels_and_losses_that_do_not_fit_the_network_are_refused_wherever_they_meet(loss, count, message):
     network = deep_linear((2,), INPUTS, 4)
     x, _, w = draw(network, count=2)

@@ -193,9 +193,13 @@ def test_a_writer_out_of_disk_leaves_the_folder_as_it_was(writer, older, broken,
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_a_writer_that_raises_midway_leaves_nothing(tmp_path, error):
-    with pytest.raises(error), atomic_file(tmp_path / "x.bin") as stream:
-        stream.write(b"half")
-        raise error
+    def write_half():
+        with atomic_file(tmp_path / "x.bin") as stream:
+            stream.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert files_in(tmp_path) == []
 
 
@@ -208,7 +212,7 @@ def test_a_disk_that_is_really_full_leaves_nothing(tmp_path, monkeypatch):
         return fdopen(os.open("/dev/full", os.O_WRONLY), mode)
 
     monkeypatch.setattr(module.os, "fdopen", on_full_disk)  # every flush says ENOSPC
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No space left") as caught:
         save_arrays(tmp_path / "x.npz", {"a": np.random.default_rng(0).random(100_000)})
     assert caught.value.errno == errno.ENOSPC
     assert files_in(tmp_path) == []

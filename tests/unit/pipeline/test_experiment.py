@@ -427,7 +427,7 @@ def test_a_long_run_reports_in_its_log_more_than_once(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     original = experiment.tqdm
     monkeypatch.setattr(experiment, "tqdm", lambda *a, **k: original(*a, **(k | {"mininterval": 0.01, "miniters": 1})))
-    list(time.sleep(0.03) for _ in Context(1).progress(range(5)))
+    [time.sleep(0.03) for _ in Context(1).progress(range(5))]
     assert len(stream.getvalue().splitlines()) >= 4
 
 

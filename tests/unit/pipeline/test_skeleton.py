@@ -115,7 +115,8 @@ def test_nothing_is_overwritten(tmp_path, there, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["new", "fresh", "first_try"]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert there in sentence and "is there already" in sentence
+    assert there in sentence
+    assert "is there already" in sentence
     assert contents(tmp_path) == before
 
 

@@ -41,7 +41,7 @@ def one_weight(degree, z, start=1.0):
     return Family("one weight", "polynomial", network, tensor([[[1.0]]]), tensor([[z]]), tensor([[start]]))
 
 
-@pytest.mark.parametrize("labels, signs", [("negative", [-1]), ("positive", [1]), ("alternating", [1, -1])])
+@pytest.mark.parametrize(("labels", "signs"), [("negative", [-1]), ("positive", [1]), ("alternating", [1, -1])])
 def test_labels_have_the_signs_that_are_asked_for(labels, signs):
     z = family("power", 3, labels=labels).z
     assert np.array_equal(z.sign(), np.resize(signs, z.shape))
@@ -49,7 +49,8 @@ def test_labels_have_the_signs_that_are_asked_for(labels, signs):
 
 def test_inputs_of_a_half_space_are_unit_vectors_with_a_positive_first_coordinate():
     x = family("power", 3, inputs="half_space").x
-    assert (x[..., 0] > 0).all() and torch.allclose(x.norm(dim=-1), tensor(1.0))
+    assert (x[..., 0] > 0).all()
+    assert torch.allclose(x.norm(dim=-1), tensor(1.0))
 
 
 def test_zero_starts_are_unit_vectors_with_a_vanishing_correlation():
@@ -80,9 +81,11 @@ def test_blow_up_of_one_weight_has_its_closed_form(degree):
     assert flows.blow_up_time == pytest.approx(time, rel=1e-9)
     assert abs(flows.blow_up_time - time) <= flows.blow_up_error
     upper, lower = lemmas.blow_up_bounds(flows)
-    assert upper == pytest.approx(1, rel=1e-9) and lower == pytest.approx(1, rel=1e-9)
+    assert upper == pytest.approx(1, rel=1e-9)
+    assert lower == pytest.approx(1, rel=1e-9)
     slope, prefactor = lemmas.blow_up_rate(flows)
-    assert abs(slope) < 1e-6 and prefactor < 1e-6
+    assert abs(slope) < 1e-6
+    assert prefactor < 1e-6
 
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
@@ -99,7 +102,8 @@ def test_a_quartic_with_negative_label_vanishes_along_a_negative_kkt_point():
     assert ended.names.tolist() == ["vanishes"]
     assert lemmas.limit_value(flows)[0] == pytest.approx(-1)
     slope, prefactor = lemmas.decay_rate(flows, ended)
-    assert abs(slope[0]) < 1e-6 and prefactor[0] < 1e-6
+    assert abs(slope[0]) < 1e-6
+    assert prefactor[0] < 1e-6
 
 
 def test_a_flow_that_does_not_end_within_the_longest_arc_stays_open(monkeypatch):
@@ -112,11 +116,12 @@ def test_a_flow_that_does_not_end_within_the_longest_arc_stays_open(monkeypatch)
 def test_degree_two_grows_at_the_largest_rate_that_the_bound_allows():
     flows = follow(one_weight(2, 1.0), replace(NEVER, longest=3.0), rtol=1e-10)
     fall, rise = lemmas.decay_share(flows)
-    assert rise[0] == pytest.approx(1, rel=1e-8) and fall[0] == pytest.approx(-1, rel=1e-8)
+    assert rise[0] == pytest.approx(1, rel=1e-8)
+    assert fall[0] == pytest.approx(-1, rel=1e-8)
     assert lemmas.growth_excess(flows)[0] > 0 > lemmas.growth_excess(flows, factor=2.0)[0]
 
 
-@pytest.mark.parametrize("kind, degree", KINDS, ids=[kind for kind, _ in KINDS])
+@pytest.mark.parametrize(("kind", "degree"), KINDS, ids=[kind for kind, _ in KINDS])
 def test_identities_hold_and_limits_are_kkt_points(kind, degree):
     positive = {"labels": "positive", "starts": "positive"} if kind == "two_relu" else {}
     drawn = family(kind, degree, runs=2 if positive else 4, **positive)
@@ -129,7 +134,8 @@ def test_identities_hold_and_limits_are_kkt_points(kind, degree):
     assert np.nanmax(np.abs(lemmas.polygon_gap(flows))) < 0.02
     points = kkt_search.search(drawn, rng(4), 64)
     distance, value, defect = points.nearest(torch.from_numpy(flows.samples.direction[:, -1]))
-    assert distance[ended.grows].max() < 1e-4 and defect[ended.grows].max() < 1e-6
+    assert distance[ended.grows].max() < 1e-4
+    assert defect[ended.grows].max() < 1e-6
     assert np.allclose(value[ended.grows], lemmas.limit_value(flows)[ended.grows], rtol=1e-6)
     assert points.nearest(drawn.starts)[0].min() > 1e-2
 
@@ -146,8 +152,10 @@ def test_a_field_that_is_no_gradient_breaks_monotonicity_identities_and_converge
     turned = replace(drawn, network=sums.Rotated(drawn.network, 10.0))
     flows = follow(turned, replace(NEVER, longest=1.2), rtol=1e-7, coarser=10.0)
     assert lemmas.increase(flows).max() < -1e-4
-    assert lemmas.energy_identity(flows).min() > 0.1 and lemmas.angle_identity(flows).min() > 0.1
-    assert flows.samples.length[:, -1].min() > 10 and lemmas.kkt_defect(flows).min() > 1e-2
+    assert lemmas.energy_identity(flows).min() > 0.1
+    assert lemmas.angle_identity(flows).min() > 0.1
+    assert flows.samples.length[:, -1].min() > 10
+    assert lemmas.kkt_defect(flows).min() > 1e-2
 
 
 def test_labels_of_zero_are_a_hypothesis_error_that_names_the_signal():
@@ -165,7 +173,7 @@ def test_a_network_of_mixed_degree_is_a_hypothesis_error_that_names_the_degree()
     assert unmet.value.metric == "degree_defect"
 
 
-@pytest.mark.parametrize("kind, degree", KINDS, ids=[kind for kind, _ in KINDS])
+@pytest.mark.parametrize(("kind", "degree"), KINDS, ids=[kind for kind, _ in KINDS])
 def test_kkt_points_of_one_unit_are_lifted_to_kkt_points_of_the_network(kind, degree):
     drawn = family(kind, degree, labels="positive")
     points = kkt_search.search(drawn, rng(), 8)
@@ -181,13 +189,16 @@ def test_floor_of_lemma_c7_is_kept_by_growing_flows_and_broken_by_vanishing_ones
     growing = follow(one_weight(4, 1.0), replace(NEVER, grown=5.0), rtol=1e-9)
     vanishing = follow(one_weight(4, -1.0), ENDS, rtol=1e-9)
     margin, case = lemmas.floor_margin(growing, lemmas.outcome(growing, ENDS))
-    assert margin[0] > -1e-9 and case[0] == "positive"
+    assert margin[0] > -1e-9
+    assert case[0] == "positive"
     margin, case = lemmas.floor_margin(vanishing, lemmas.outcome(vanishing, ENDS))
-    assert margin[0] < -11 and case[0] == "excluded"
+    assert margin[0] < -11
+    assert case[0] == "excluded"
 
 
 def test_kl_exponent_is_one_half_at_a_non_degenerate_maximum_and_a_flat_function_has_none():
     flows = follow(family("linear", 3), ENDS, rtol=1e-10)
     exponent, fall = lemmas.kurdyka_lojasiewicz(flows, lemmas.outcome(flows, ENDS))
     assert np.allclose(exponent, 0.5, atol=0.02)
-    assert fall.max() < 1e-9 and lemmas.flat_fall() > 10
+    assert fall.max() < 1e-9
+    assert lemmas.flat_fall() > 10

@@ -39,7 +39,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("change, metric", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("change", "metric"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_hypothesis_is_named_and_leaves_its_claims_undecided(script, change, metric):
     parameters = script.Parameters(**(CONFIG["parameters"] | {"seeds": 3} | change))
     with pytest.raises(HypothesisError) as unmet:
