@@ -18,11 +18,14 @@ A, C = 1.0, 0.6
 
 
 def power_slope(alpha: float, c: float, log_n: float, points: int = 40_001) -> tuple[float, float]:
-    """(S, dS/du) at ln n = `log_n` for the steps n^alpha. Integrals replace sums beyond `EXACT`, an error of order 1/EXACT."""
+    """(S, dS/du) at ln n = `log_n` for the steps n^alpha. Integrals replace sums beyond `EXACT`, an error of order 1/EXACT.
+
+    For the steps 1/n the rate is a power of u, and u runs over six decades: its nodes are spaced geometrically.
+    """
     k = np.arange(1.0, EXACT + 1.0)
     inner = A + np.cumsum(k ** (2 * alpha) + c * k**alpha)
     exact = float(np.sum(k**alpha / np.sqrt(inner)))
-    u = np.linspace(math.log(EXACT), log_n, points)
+    u = (np.geomspace if alpha == -1 else np.linspace)(math.log(EXACT), log_n, points)
     grown = inner[-1] + _integral(2 * alpha + 1, u) + c * _integral(alpha + 1, u)
     rate = np.exp((alpha + 1) * u) / np.sqrt(grown)
     return exact + float(cumulative_simpson(rate, x=u)[-1]), float(rate[-1])

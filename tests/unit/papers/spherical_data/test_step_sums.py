@@ -23,3 +23,14 @@ def test_continued_step_sums_agree_with_plain_sums():
     plain = np.sum(k**-0.25 / np.sqrt(1.0 + np.cumsum(k**-0.5 + 0.6 * k**-0.25)))
     continued, _ = step_sums.power_slope(-0.25, 0.6, math.log(n))
     assert continued == pytest.approx(plain, rel=1e-4)
+
+
+def test_sum_of_harmonic_steps_is_that_of_its_integral_in_closed_form():
+    first = np.arange(1.0, step_sums.EXACT + 1.0)
+    inner = 1.0 + np.cumsum(first**-2 + 0.6 / first)
+    # beyond, the squares add less than 1/EXACT: dS/du = 1 / sqrt(a + 0.6 (u - u0))
+    a, grown = inner[-1], 0.6 * (1e7 - math.log(step_sums.EXACT))
+    expected = np.sum(1 / first / np.sqrt(inner)) + 2 / 0.6 * (math.sqrt(a + grown) - math.sqrt(a))
+    total, rate = step_sums.power_slope(-1.0, 0.6, 1e7)
+    assert total == pytest.approx(expected, rel=1e-5)
+    assert rate == pytest.approx(1 / math.sqrt(a + grown), rel=1e-9)
