@@ -1,4 +1,5 @@
 """Readings of many runs, one number each: an extreme, a median, a fraction, a count, a rate. Each is a `Measurement`.
+`largest_of`, `smallest_of` and `total` put together what cells have read.
 
 Entries that are NaN say that a run does not speak of the matter; they are passed over, and `n` counts the others. A reading of
 nothing is NaN with n = 0, which no claim passes.
@@ -7,7 +8,8 @@ nothing is NaN with n = 0, which no claim passes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -107,3 +109,39 @@ def rate(
     slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
     span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
     return Measurement(slope, 2 * float(np.where(use, error, 0.0).max()) / span, interval, n)
+
+
+def largest_of(parts: Iterable[Measurement]) -> Measurement:
+    """The largest number of several cells, with its error; behind it stand the runs of all. NaN if one of them is NaN.
+
+    >>> largest_of([Measurement(1.0, 0.1, n=2), Measurement(3.0, 0.2, n=5)])
+    Measurement(value=3.0, error=0.2, interval=None, n=7)
+    """
+    return _extreme_of(list(parts), max)
+
+
+def smallest_of(parts: Iterable[Measurement]) -> Measurement:
+    """The smallest number of several cells, with its error; behind it stand the runs of all. NaN if one of them is NaN."""
+    return _extreme_of(list(parts), min)
+
+
+def total(parts: Iterable[Measurement]) -> Measurement:
+    """Counts of several cells, added up. Raises ValueError if one of them is no count.
+
+    >>> total([Measurement.count(1, 5), Measurement.count(2, 5)])
+    Measurement(value=3.0, error=0.0, interval=None, n=10)
+    """
+    parts = list(parts)
+    if any(part.error for part in parts):
+        raise ValueError("only counts are added up, and one of these numbers has an error")
+    return Measurement.count(int(sum(part.value for part in parts)), _runs_behind(parts))
+
+
+def _extreme_of(parts: list[Measurement], pick: Callable[..., Measurement]) -> Measurement:
+    silent = [part for part in parts if math.isnan(part.value)]
+    return replace(silent[0] if silent else pick(parts, key=lambda part: part.value), n=_runs_behind(parts))
+
+
+def _runs_behind(parts: list[Measurement]) -> int | None:
+    counted = [part.n for part in parts if part.n is not None]
+    return sum(counted) if counted else None

@@ -99,3 +99,23 @@ def test_refined_numbers_are_read_with_their_own_changes():
     assert found.median() == Measurement(2.5, 0.5, n=2)
     with pytest.raises(ValueError, match="one number was asked for, and there are 2"):
         found.number()
+
+
+PARTS = [Measurement(2.0, 0.1, n=3), Measurement(-1.0, 0.2, n=4)]
+
+
+def test_cells_together_have_the_extreme_of_their_extremes_and_all_their_runs():
+    assert readings.largest_of(PARTS) == Measurement(2.0, 0.1, n=7)
+    assert readings.smallest_of(iter(PARTS)) == Measurement(-1.0, 0.2, n=7)
+    assert readings.largest_of([Measurement(1.0, 0.1), Measurement(0.0, 0.1)]).n is None
+
+
+@pytest.mark.parametrize("together", [readings.largest_of, readings.smallest_of])
+def test_a_cell_without_a_number_leaves_none_for_all(together):
+    assert math.isnan(together([*PARTS, Measurement(math.nan, 0.0, n=1)]).value)
+
+
+def test_counts_of_cells_add_up_and_nothing_else_does():
+    assert readings.total([Measurement.count(2, 5), Measurement.count(0, 5)]) == Measurement(2, 0.0, n=10)
+    with pytest.raises(ValueError, match="only counts"):
+        readings.total(PARTS)

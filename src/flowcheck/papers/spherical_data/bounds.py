@@ -120,7 +120,7 @@ def lemma5_rate(cos0: float, delta: float) -> float:
     return delta * (1.0 + cos0) / ((1.0 + delta) * math.pi)
 
 
-def theorem2_entry_radius(largest_step: float, c0: float) -> float:
+def theorem2_entry_radius(largest_step: Number, c0: float) -> Number:
     """R1 of Theorem 2: v·w(n1) >= η₊ c0 + η₊ c0 / π ensures Eq. (11) with δ = 1 from n1 on."""
     return largest_step * c0 * (1.0 + 1.0 / math.pi)
 

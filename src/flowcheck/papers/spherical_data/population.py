@@ -32,6 +32,8 @@ PANEL_NODES = 16
 """Gauss-Legendre nodes per panel; exponentials over a panel of relative width two are integrated to round-off."""
 PANELS = 20
 """Panels halve towards zero, so the smallest reaches 2^-20: kappa and its gap are right to 1e-12 for r up to 1e5."""
+COARSE_PANELS = 10
+"""The error of a direct quadrature is its change from this many panels."""
 EXPONENT = 700.0
 """The exponential of anything larger may be no float64; its logistic function is 0 or 1 to the last digit anyway."""
 

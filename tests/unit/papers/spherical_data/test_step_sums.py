@@ -26,11 +26,34 @@ def test_continued_step_sums_agree_with_plain_sums():
 
 
 def test_sum_of_harmonic_steps_is_that_of_its_integral_in_closed_form():
-    first = np.arange(1.0, step_sums.EXACT + 1.0)
+    first = np.arange(1.0, step_sums.TERMS + 1.0)
     inner = 1.0 + np.cumsum(first**-2 + 0.6 / first)
-    # beyond, the squares add less than 1/EXACT: dS/du = 1 / sqrt(a + 0.6 (u - u0))
-    a, grown = inner[-1], 0.6 * (1e7 - math.log(step_sums.EXACT))
+    # beyond, the squares add less than 1/TERMS: dS/du = 1 / sqrt(a + 0.6 (u - u0))
+    a, grown = inner[-1], 0.6 * (1e7 - math.log(step_sums.TERMS))
     expected = np.sum(1 / first / np.sqrt(inner)) + 2 / 0.6 * (math.sqrt(a + grown) - math.sqrt(a))
     total, rate = step_sums.power_slope(-1.0, 0.6, 1e7)
     assert total == pytest.approx(expected, rel=1e-5)
     assert rate == pytest.approx(1 / math.sqrt(a + grown), rel=1e-9)
+
+
+@pytest.mark.parametrize(("alpha", "c", "log_n", "times"), [(-1.0, 0.6, 1e7, 1e7), (-0.25, 0.6, 60 * math.log(10), 1.0)])
+def test_the_error_of_an_order_covers_its_change_on_further_refinement(alpha, c, log_n, times):
+    found = step_sums._order(alpha, c, log_n, per_log=times)
+    total, rate = step_sums.power_slope(alpha, c, log_n, terms=4 * step_sums.TERMS, points=4 * step_sums.POINTS)
+    assert abs(found.value - rate * times / total) <= found.error < 1e-10
+
+
+def test_distances_are_those_of_the_stated_orders_and_the_remarks_are_told_apart():
+    orders = step_sums.late_orders()
+    found = step_sums.distances(orders)
+    assert orders["minus_-0.25"].stated == 0.5
+    assert orders["plus_-0.25"].stated == 0.375
+    assert all(found[f"step_sum_slope_gap_{name}"].value < 1e-3 for name in orders)
+    assert all(found[f"step_sum_slope_gap_{name}"].error > 0 for name in orders)
+    assert found["step_sum_slope_gap_remarks_exchanged"].value == pytest.approx(0.125, abs=1e-9)
+
+
+def test_sum_of_geometric_steps_is_linear_in_the_end():
+    steps = 1.5 ** np.arange(1.0, 201.0)
+    sums = np.cumsum(steps / np.sqrt(1.0 + np.cumsum(steps**2)))
+    assert step_sums.geometric_slope(1.5, 0.0, 200) == pytest.approx(200 * (sums[-1] - sums[-2]) / sums[-1], rel=1e-12)
