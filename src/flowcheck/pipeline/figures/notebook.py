@@ -4,10 +4,16 @@ A notebook that fails leaves its traceback, and itself as far as it got, under `
 among the results. Where a hypothesis was not met there are no curves: the notebook and its figures then say so.
 """
 
+# ruff: noqa: E402 - what papermill must not import is settled before it is imported
 from __future__ import annotations
 
-import shutil
 import sys
+
+# nbformat imports jsonschema, and that, where it finds this optional package (jupyterlab installs it), the checker of formats that
+# no notebook has. It compiles a grammar as it is imported: more than two seconds of the three that papermill would take.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterable
