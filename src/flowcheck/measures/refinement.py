@@ -49,6 +49,13 @@ class Refined:
         """The finer numbers, with their changes."""
         return cls(np.asarray(fine, dtype=float), change(fine, coarse))
 
+    def worst(self, axis: int) -> Refined:
+        """The largest along an axis, with the largest change along it: a maximum moves by no more than the entry that moves most.
+
+        NaN where one of the entries is.
+        """
+        return Refined(self.value.max(axis=axis), self.error.max(axis=axis))
+
     def largest(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
         """The largest, with its own change."""
         return readings.largest(self.value, self.error, where)

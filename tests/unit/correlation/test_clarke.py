@@ -101,6 +101,22 @@ def test_distance_from_a_hull_by_hand():
     assert clarke.hull_distance(np.array([[0.3, 0.4], [2.0, 0.5], [2.0, 2.0]]), square) == pytest.approx([0.0, 1.0, 2**0.5])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_distance_from_a_cube_is_enclosed(seed):
+    cube = np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3), axis=-1).reshape(-1, 3)
+    targets = np.random.default_rng(seed).uniform(-3.0, 3.0, (40, 3))
+    exact = np.linalg.norm(targets - targets.clip(-1.0, 1.0), axis=1)
+    distance, error = clarke.enclosed_hull_distance(targets, cube)
+    assert (np.abs(distance - exact) <= error).all()
+    assert error.max() < 1e-12
+
+
+def test_an_element_that_is_not_the_nearest_has_a_large_error(monkeypatch):
+    monkeypatch.setattr(clarke, "min_norm_point", lambda points: points[0])
+    distance, error = clarke.enclosed_hull_distance(np.array([[0.0, 0.0]]), np.array([[3.0, 1.0], [-1.0, 1.0]]))
+    assert distance[0] - error[0] <= 1.0  # the nearest is (0, 1)
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.2, -0.5, 2.0])
 def test_all_kkt_points_of_a_neuron_have_no_residual_and_contain_those_that_ascent_finds(slope):
     x, z = data(n=7, seed=3)

@@ -92,6 +92,12 @@ def test_refinement_refuses_runs_that_find_different_numbers():
         refined(lambda fine: {"a": np.zeros(1)} | ({"b": np.zeros(1)} if fine else {}), True, False)
 
 
+def test_a_maximum_along_an_axis_moves_by_no_more_than_the_entry_that_moves_most():
+    found = Refined.of(np.array([[1.0, 2.0], [3.0, np.nan]]), np.array([[1.5, 2.1], [3.0, 0.0]])).worst(axis=1)
+    assert (found.value[0], found.error[0]) == (2.0, 0.5)
+    assert np.isnan(found.value[1])
+
+
 def test_refined_numbers_are_read_with_their_own_changes():
     found = Refined.of(np.array([1.0, 4.0]), np.array([1.5, 4.1]))
     assert found.largest().error == pytest.approx(0.1)

@@ -8,7 +8,8 @@ $(u_1+|u_2|)'=u_1+|u_2|$ and $(u_1-|u_2|)'=-(u_1-|u_2|)$, which gives all soluti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from torch import Tensor
 from flowcheck.integration.adaptive import integrate
 
 Points = Float[np.ndarray, "*b 2"]
+BRANCHING, CORNER = np.array([1.0, 0.0]), np.array([1.0, 1.0])
+"""Critical points of (f - 1)^2: on the kink, where solutions branch, and where it is smooth."""
+RTOL, COARSE_RTOL = 1e-12, 1e-10
+"""Tolerances of solutions, and of the runs that tell their errors."""
 
 
 def value(u: Points) -> Float[np.ndarray, "*b"]:
@@ -27,10 +32,16 @@ def value(u: Points) -> Float[np.ndarray, "*b"]:
 
 def subdifferential(u: Points) -> Float[np.ndarray, "*b 2 2"]:
     """The two ends of the segment ∂f(u); they coincide off the kink u_2 = 0, where ∂f(u) is the gradient."""
-    first, side = np.abs(u[..., 1]), np.sign(u[..., 1])
-    low, high = np.where(side == 0, -1.0, side), np.where(side == 0, 1.0, side)
-    ends = [np.stack([first, u[..., 0] * end], axis=-1) for end in (low, high)]
-    return np.stack(ends, axis=-2)
+    side, ends = np.sign(u[..., 1]), np.empty((*u.shape, 2))
+    ends[..., 0] = np.abs(u[..., 1, None])
+    ends[..., 0, 1] = u[..., 0] * np.where(side == 0, -1.0, side)
+    ends[..., 1, 1] = u[..., 0] * np.where(side == 0, 1.0, side)
+    return ends
+
+
+def loss_subdifferential(u: Points, target: float) -> Float[np.ndarray, "*b 2 2"]:
+    r"""The two ends of the segment $\partial(f-\text{target})^2=2(f-\text{target})\partial f$."""
+    return 2 * (value(u) - target)[..., None, None] * subdifferential(u)
 
 
 def distance_to_segment(point: Points, ends: Float[np.ndarray, "*b 2 2"]) -> Float[np.ndarray, "*b"]:
@@ -88,10 +99,17 @@ def descent_to(target: float) -> Factor:
     return lambda state: -2.0 * (state[:, 0] * state[:, 1].abs() - target)
 
 
+class Solutions(NamedTuple):
+    """States at the times asked for, and when each solution reaches the kink (else inf)."""
+
+    states: Float[np.ndarray, "s p 2"]
+    hits: Float[np.ndarray, " s"]
+
+
 def event_driven(
-    start: Float[np.ndarray, "s 2"], times: Float[np.ndarray, " p"], factor: Factor = ascent, rtol: float = 1e-12
-) -> tuple[Float[np.ndarray, "s p 2"], Float[np.ndarray, " s"]]:
-    r"""Solutions of $\dot u\in\text{factor}(u)\,\partial f(u)$ at increasing `times`, and when they reach the kink (else inf).
+    start: Float[np.ndarray, "s 2"], times: Float[np.ndarray, " p"], factor: Factor = ascent, rtol: float = RTOL
+) -> Solutions:
+    r"""Solutions of $\dot u\in\text{factor}(u)\,\partial f(u)$ at increasing `times`.
 
     Integrated on the side of the start, to the event u_2 = 0. There both sides push onto the kink if factor * u_1 < 0, and the
     only convex combination of the two fields along the kink is 0 (Filippov): the solution rests.
@@ -116,4 +134,14 @@ def event_driven(
     recorded, rest = run.recorded, run.state * torch.tensor([1.0, 0.0])
     assert recorded is not None
     recorded = torch.where(recorded.isnan(), rest[:, None, :], recorded)
-    return recorded.numpy(), np.where(hit, run.s.numpy(), np.inf)
+    return Solutions(recorded.numpy(), np.where(hit, run.s.numpy(), np.inf))
+
+
+def at_two_tolerances(
+    starts: Sequence[Float[np.ndarray, "_ 2"]], times: Float[np.ndarray, " p"], factor: Factor = ascent
+) -> list[tuple[Solutions, Solutions]]:
+    """From each set of starts at `RTOL`, and from all sets in one batch at `COARSE_RTOL`. Raises ValueError as `event_driven`."""
+    coarse = event_driven(np.concatenate(starts), times, factor, COARSE_RTOL)
+    cuts = np.cumsum([len(own) for own in starts])[:-1]
+    parts = zip(starts, np.split(coarse.states, cuts), np.split(coarse.hits, cuts), strict=True)
+    return [(event_driven(own, times, factor), Solutions(states, hits)) for own, states, hits in parts]
