@@ -29,7 +29,7 @@ GRADIENT = 16 * sys.float_info.epsilon
 def lemma_i1() -> Found:
     """0 is in the subdifferential of g at [1, 0]; gradients at [1 + delta, delta] have norm 1 or more."""
     around, smooth = BRANCHING + DELTAS[:, None], CORNER + SMOOTH_DELTAS[:, None]
-    ends = -2 * kink_example.subdifferential(np.stack([BRANCHING, around[-1]]))
+    ends = kink_example.loss_subdifferential(np.stack([BRANCHING, around[-1]]), 1.0)
     critical, off_kink = kink_example.distance_to_segment(np.zeros((2, 2)), ends)
     norms, smooth_norms = (np.linalg.norm(kink_example.loss_subdifferential(u, 1.0)[:, 0], axis=-1) for u in (around, smooth))
     return {

@@ -15,6 +15,7 @@ def test_gradients_beside_the_two_critical_points_are_those_by_hand():
     d = lemma_i.DELTAS
     by_hand = 2 * (1 - d * (1 + d)) * np.hypot(d, 1 + d)
     assert found["i1_norm_min"].value == pytest.approx(by_hand.min(), abs=1e-14)
+    assert found["i1_zero_distance_off_kink"].value == pytest.approx(by_hand[-1], abs=1e-14)
     # at (1 + d, 1 + d): 2 ((1 + d)^2 - 1)(1 + d) sqrt 2
     assert found["i1_norm_min_smooth_saddle"].value == pytest.approx(2 * 2e-12 * math.sqrt(2), abs=1e-15)
 
