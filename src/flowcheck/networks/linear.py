@@ -97,10 +97,11 @@ def flow(
     `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails.
     """
     shapes = [layer.shape for layer in weights]
-    cuts = np.cumsum([layer.size for layer in weights])[:-1]
+    ends = np.cumsum([0, *(layer.size for layer in weights)]).tolist()
+    slots = [(slice(*ends[j : j + 2]), shape) for j, shape in enumerate(shapes)]
 
     def unpack(flat: Array) -> Weights:
-        return [part.reshape(shape) for part, shape in zip(np.split(flat, cuts), shapes, strict=True)]
+        return [flat[slot].reshape(shape) for slot, shape in slots]
 
     def rates(_: float, flat: Array) -> Array:
         layers = unpack(flat)

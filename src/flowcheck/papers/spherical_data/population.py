@@ -294,7 +294,14 @@ def _arcs(jump_normal: Array, bend_normal: Array, panels: int) -> tuple[Array, A
     edges = sorted(set(np.round(breaks, 15).tolist()))
     arcs = [arc for arc in itertools.pairwise([*edges, edges[0] + 2 * math.pi]) if arc[1] - arc[0] >= 1e-14]
     start, end = np.array(arcs).T[:, :, None]
-    # from both ends of an arc to its middle
     offset, weight = graded_nodes(0.5 * (end - start)[:, 0], panels=panels)
-    angles = np.stack([start + offset, end - offset], axis=1).ravel()
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1), np.repeat(weight / (2 * math.pi), 2, axis=0).ravel()
+    weight /= 2 * math.pi
+    angles, weights = np.empty((2, len(arcs), 2, offset.shape[1]))
+    # from both ends of an arc to its middle
+    np.add(start, offset, out=angles[:, 0])
+    np.subtract(end, offset, out=angles[:, 1])
+    weights[:] = weight[:, None]
+    points = np.empty((angles.size, 2))
+    np.cos(angles.ravel(), out=points[:, 0])
+    np.sin(angles.ravel(), out=points[:, 1])
+    return points, weights.ravel()
