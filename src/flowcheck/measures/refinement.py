@@ -18,9 +18,10 @@ from flowcheck.pipeline.evidence import Measurement
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Relative: no number is taken to be known better than this, even where two tolerances agree to the last digit."""
+Numbers = Shaped[np.ndarray, "*s"] | float
 
 
-def change(fine: Shaped[np.ndarray, "*s"], coarse: Shaped[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
+def change(fine: Numbers, coarse: Numbers) -> Float[np.ndarray, "*s"]:
     """How far the numbers move on refinement, entry by entry, and never less than their rounding.
 
     NaN where both say nothing, infinite where one of them does.
@@ -45,7 +46,7 @@ class Refined:
     error: Float[np.ndarray, "*s"]
 
     @classmethod
-    def of(cls, fine: Shaped[np.ndarray, "*s"], coarse: Shaped[np.ndarray, "*s"]) -> Refined:
+    def of(cls, fine: Numbers, coarse: Numbers) -> Refined:
         """The finer numbers, with their changes."""
         return cls(np.asarray(fine, dtype=float), change(fine, coarse))
 
@@ -55,6 +56,10 @@ class Refined:
         NaN where one of the entries is.
         """
         return Refined(self.value.max(axis=axis), self.error.max(axis=axis))
+
+    def with_rounding(self, rounding: Float[np.ndarray, "*#s"] | float) -> Refined:
+        """Small differences of larger numbers are rounded by more than their own size says: so much is added to their errors."""
+        return Refined(self.value, np.asarray(self.error + rounding))
 
     def largest(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
         """The largest, with its own change."""
@@ -75,7 +80,7 @@ class Refined:
         return Measurement(self.value.item(), self.error.item())
 
 
-def refined(measure: Callable[[Any], Mapping[str, np.ndarray]], fine: Any, coarse: Any) -> dict[str, Refined]:
+def refined(measure: Callable[[Any], Mapping[str, Numbers]], fine: Any, coarse: Any) -> dict[str, Refined]:
     """What `measure` finds with the setting `fine`, with the change from the setting `coarse`, by name.
 
     Raises ValueError if the two runs do not find the same names.

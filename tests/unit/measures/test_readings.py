@@ -98,6 +98,12 @@ def test_a_maximum_along_an_axis_moves_by_no_more_than_the_entry_that_moves_most
     assert np.isnan(found.value[1])
 
 
+def test_rounding_that_a_number_does_not_show_is_added_to_its_change():
+    found = Refined.of(np.array([1e-9, 2e-9]), np.array([1e-9, 3e-9])).with_rounding(np.array([1e-12, 1e-13]))
+    assert found.error == pytest.approx([1e-12, 1e-9 + 1e-13])
+    assert Refined.of(1.0, 1.5).with_rounding(0.25).number() == Measurement(1.0, 0.75)
+
+
 def test_refined_numbers_are_read_with_their_own_changes():
     found = Refined.of(np.array([1.0, 4.0]), np.array([1.5, 4.1]))
     assert found.largest().error == pytest.approx(0.1)

@@ -1,0 +1,55 @@
+"""Theorem 3: two lower bounds on the angle of deep linear networks, before and after the turn T, and an upper bound (N > 2)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from flowcheck.measures import readings
+from flowcheck.papers.spherical_data import bounds
+from flowcheck.papers.spherical_data.phases import Phases, against, highest_excess, lowest_excess, over_runs
+from flowcheck.papers.spherical_data.population import Array
+from flowcheck.pipeline.evidence import Found
+
+
+def excesses(phases: Phases) -> dict[str, Float[Array, " s"]]:
+    """Growth of the exponent over that of the bound, minus one, of each flow: smallest for lower bounds, largest for the upper.
+
+    The `first` bound is compared at all times, which is what Eq. (18) says. Raises ValueError if depth <= 2.
+    """
+    path, c0, depth = phases.path, phases.path.law.c0, phases.path.depth
+    first = bounds.theorem3_first_phase(path.t, phases.q0, phases.norm0, c0, depth) - 2.0 * phases.q0
+    second = bounds.theorem3_second_phase(phases.elapsed, phases.q_turn, phases.norm_turn, c0, depth) - 2.0 * phases.q_turn
+    upper = np.asarray(bounds.theorem3_upper(path.t, phases.norm0, 0.0, c0, depth))
+    return {
+        "first": lowest_excess(phases.gain, first, phases.anywhere),
+        "second": lowest_excess(phases.gain_late, second, phases.late),
+        "upper": highest_excess(phases.gain, upper, phases.anywhere),
+    }
+
+
+def printed_margin(phases: Phases) -> dict[str, Float[Array, " s"]]:
+    """Smallest distance of the exponent to the upper bound with E as the text prints it, of each flow, from t = 0 on."""
+    path = phases.path
+    angle = math.pi - 2.0 * np.arctan(np.exp(phases.q0))
+    start = bounds.theorem3_printed_start_exponent(angle)
+    upper = bounds.theorem3_upper(path.t, phases.norm0, start, path.law.c0, path.depth)
+    return {"printed_upper": (upper - 2.0 * path.q).min(axis=1)}
+
+
+def tightest(runs: pd.DataFrame) -> Found:
+    """The flow that comes nearest to each bound, over all flows of depth three and more."""
+    first, second = over_runs(runs, "first"), over_runs(runs, "second")
+    upper = over_runs(runs, "upper", readings.largest)
+    return {
+        "theorem3_first_phase_excess_min": first,
+        "theorem3_first_phase_excess_rate_doubled": against(first, 2.0),
+        "theorem3_second_phase_excess_min": second,
+        "theorem3_second_phase_excess_rate_doubled": against(second, 2.0),
+        "theorem3_upper_excess_max": upper,
+        "theorem3_upper_excess_rate_halved": against(upper, 0.5),
+        "theorem3_printed_upper_margin_min": over_runs(runs, "printed_upper"),
+    }
