@@ -1,7 +1,11 @@
 """Kumar and Haupt, Early Directional Convergence in Deep Homogeneous Neural Networks for Small Initializations.
 
-bounds             explicit constants of the proofs           figure_criteria    when a figure counts as reproduced
+bounds             explicit constants of the proofs           figure_recipes     what is printed for Figures 1 to 5
 gronwall           Gronwall's inequality and comparisons       euler_identities   Euler's identities of homogeneous functions
 power_saddles      saddles of power units, exactly             broken_hypotheses  what happens without a hypothesis
 rescaling          the unscaled flow and descent              escape_alignment   alignment where the loss starts to fall
+figure_draws       teachers, points and starts                figure_anatomy     what the figures show of weights
+figure_criteria    when a figure counts as reproduced         figure_seeds       many draws, trained to their escapes
+displayed_run      the run that is displayed                  plateau            its end, by the flow and by descent
+loss_normalisation which loss the figures have                scale_trend        what a smaller start changes
 """

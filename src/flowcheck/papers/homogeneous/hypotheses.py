@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.measures.readings import largest, smallest
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.network import Network
 from flowcheck.pipeline.evidence import Measurement
@@ -42,3 +44,14 @@ def measure(problems: Iterable[Presupposed], scales: Sequence[float] = ()) -> di
         "degree_defect": Measurement(max(defects), ROUNDING, n=len(defects)),
         "signal": Measurement(min(signals), ROUNDING, n=len(signals)),
     }
+
+
+def worst(cells: Iterable[Mapping[str, Measurement]]) -> dict[str, Measurement]:
+    """What several cells presuppose, together: each of the three numbers where it is worst, counted over all cells."""
+    found, measured = {}, list(cells)
+    for name, choose in (("scale_min", smallest), ("degree_defect", largest), ("signal", smallest)):
+        numbers = [cell[name] for cell in measured]
+        chosen = choose(np.array([number.value for number in numbers]), np.array([number.error for number in numbers]))
+        counts = [number.n for number in numbers if number.n is not None]
+        found[name] = replace(chosen, n=sum(counts) if counts else None)
+    return found

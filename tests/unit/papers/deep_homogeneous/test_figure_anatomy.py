@@ -1,0 +1,79 @@
+"""What the figures show of weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from flowcheck.losses import HALF_SUM
+from flowcheck.networks.zoo import deep_relu, squared_relu
+from flowcheck.papers.deep_homogeneous import figure_anatomy
+from flowcheck.papers.deep_homogeneous.figure_anatomy import Anatomy
+from flowcheck.papers.deep_homogeneous.figure_draws import Pair, draw
+
+NETWORK = squared_relu([4, 5], 3)
+
+
+def drawn(network=NETWORK, count=3):
+    return draw(Pair(network, network), [np.random.default_rng(seed) for seed in range(count)], points=7)
+
+
+def test_the_anatomy_of_random_weights_is_that_of_their_matrices():
+    draws = drawn()
+    at = Anatomy.of(NETWORK, draws, 0.3 * draws.w0, strong_share=0.3)
+    for run in range(3):
+        x, y, w = (part[run].numpy() for part in (draws.x, draws.y, 0.3 * draws.w0))
+        matrices = w[:12].reshape(4, 3), w[12:].reshape(5, 4)
+        z = np.maximum(matrices[1] @ matrices[0] @ x.T, 0.0)
+        for labels, cosine in ((y, at.cosine[run]), (y[::-1], at.cosine_permuted[run])):
+            back = 2 * z * labels
+            gradient = np.concatenate([(matrices[1].T @ back @ x).ravel(), (back @ (matrices[0] @ x.T).T).ravel()])
+            assert cosine == pytest.approx(w @ gradient / np.linalg.norm(w) / np.linalg.norm(gradient), rel=1e-12)
+        assert 4 * at.cosine_over_degree[run] == pytest.approx(at.cosine[run], rel=1e-12)
+        assert at.norm[run] == pytest.approx(0.3)
+        for layer, matrix in enumerate(matrices):
+            values = np.linalg.svd(matrix, compute_uv=False) / 0.3
+            assert at.singular[run, layer, : len(values)] == pytest.approx(values, rel=1e-12)
+            assert at.shares[run, layer] == pytest.approx((values**2).sum())
+            assert at.ratio()[run, layer] == pytest.approx(values[1] / values[0])
+            assert at.ratio(2)[run, layer] == pytest.approx(values[2] / values[0])
+    assert np.isnan(at.singular[:, 0, 3:]).all()
+
+
+def test_matrices_of_rank_one_have_aligned_rows_and_one_singular_value():
+    draws = drawn()
+    left, middle, right = (torch.arange(1.0, size + 1, dtype=torch.float64) for size in (5, 4, 3))
+    w = torch.cat([torch.outer(middle, right).flatten(), torch.outer(left, middle).flatten()]).repeat(3, 1)
+    at = Anatomy.of(NETWORK, draws, w, strong_share=0.3)
+    assert at.rows == pytest.approx(1.0)
+    assert at.strong_rows == pytest.approx(1.0)
+    assert at.ratio() == pytest.approx(0.0, abs=1e-14)
+    shown = figure_anatomy.curves(at.rescaled(2.0), at)
+    assert shown["growth"] == pytest.approx(w.norm(dim=-1).numpy() / 2.0)
+    assert {"rows_W1", "rows_W2", "ratio_W1", "ratio_W2", "cosine", "cosine_permuted", "growth"} == set(shown)
+    assert len(at.first(2).arrays("stop")["stop_rows"]) == 2
+
+
+@pytest.mark.parametrize("network", [NETWORK, deep_relu([4, 5, 3], 3)], ids=["squared ReLU", "ReLU"])
+def test_rounding_moves_a_drift_by_less_than_its_bound(network):
+    """Steps so short that the drift itself is below rounding: all that is measured then is rounding."""
+    draws, steps = drawn(network), 400
+    w = draws.w0.clone()
+    for _ in range(steps):
+        pull = network.forward_and_pull(w, draws.x, lambda outputs: HALF_SUM.residual(outputs, draws.y))[1]
+        w = w + 1e-9 * pull
+    start, at = (Anatomy.of(network, draws, weights, 0.3) for weights in (draws.w0, w))
+    moved = figure_anatomy.drift(start, at)
+    assert (moved < figure_anatomy.drift_rounding(steps)).all()
+    assert (moved > 0).any()
+    assert figure_anatomy.drift_rounding(steps) < 1e-12, "the bound is one of rounding"
+
+
+def test_a_drift_falls_with_the_step():
+    draws, found = drawn(), []
+    for steps in (50, 200):
+        w = draws.w0.clone()
+        for _ in range(steps):
+            pull = NETWORK.forward_and_pull(w, draws.x, lambda outputs: HALF_SUM.residual(outputs, draws.y))[1]
+            w = w + 0.05 / steps * pull
+        found.append(figure_anatomy.drift(*(Anatomy.of(NETWORK, draws, weights, 0.3) for weights in (draws.w0, w))))
+    assert found[1] / found[0] == pytest.approx(0.25, rel=0.1)
