@@ -52,7 +52,11 @@ class Anatomy:
 
     @classmethod
     def of(cls, network: FeedForward, draws: Draws, w: Float[Tensor, "s k"], strong_share: float) -> Anatomy:
-        """`strong_share`: rows longer than this share of the longest one are long."""
+        """`strong_share`: rows longer than this share of the longest one are long. NaN where the weights are: a run that never
+        escaped has none.
+        """
+        known = torch.isfinite(w).all(dim=-1)
+        w = torch.where(known[:, None], w, 1.0)  # singular values of NaN are an error
         correlation, norm = Correlation(network, draws.x, draws.y), w.norm(dim=-1)
         shuffled = Correlation(network, draws.x, draws.y.flip(-1))
         matrices = network.unpack(w)
@@ -68,7 +72,12 @@ class Anatomy:
             "singular": torch.nn.utils.rnn.pad_sequence(singular, padding_value=torch.nan).permute(2, 1, 0) / norm[:, None, None],
             "invariants": layers.invariants(network, w),
         }
-        return cls(**{name: value.cpu().numpy() for name, value in found.items()})
+        return cls(
+            **{
+                name: torch.where(known.view(-1, *[1] * (value.dim() - 1)), value, torch.nan).cpu().numpy()
+                for name, value in found.items()
+            }
+        )
 
     def arrays(self, stage: str) -> dict[str, np.ndarray]:
         """All of it, by name, with the stage of the run before it."""

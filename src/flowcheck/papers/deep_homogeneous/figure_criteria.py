@@ -77,8 +77,11 @@ def between(value: np.ndarray, ends: Range) -> np.ndarray:
 def monotone(
     iterations: Int[np.ndarray, " p"], loss: Float[np.ndarray, "s p"], crossing: Int[np.ndarray, " s"], rise: float
 ) -> Bool[np.ndarray, " s"]:
-    """Whether the loss of each run never rises by more than `rise`, relative, between recorded iterations before its escape."""
-    before = iterations[None, 1:] < crossing[:, None]
+    """Whether the loss of each run never rises by more than `rise`, relative, between recorded iterations before its escape.
+
+    A run that never escapes, whose `crossing` is -1, is judged to its end.
+    """
+    before = (iterations[None, 1:] < crossing[:, None]) | (crossing < 0)[:, None]
     return np.where(before, loss[:, 1:] / loss[:, :-1] - 1.0, -1.0).max(axis=1) <= rise
 
 

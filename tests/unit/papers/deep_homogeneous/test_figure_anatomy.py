@@ -53,6 +53,16 @@ def test_matrices_of_rank_one_have_aligned_rows_and_one_singular_value():
     assert len(at.first(2).arrays("stop")["stop_rows"]) == 2
 
 
+def test_a_run_that_never_escaped_has_no_anatomy_and_leaves_the_others_alone():
+    draws = drawn()
+    w = 0.3 * draws.w0
+    w[1] = torch.nan
+    at, others = Anatomy.of(NETWORK, draws, w, 0.3), Anatomy.of(NETWORK, draws.take(np.array([0, 2])), w[[0, 2]], 0.3)
+    for name, array in at.arrays("stop").items():
+        assert np.isnan(array[1]).all(), name
+        assert array[[0, 2]] == pytest.approx(others.arrays("stop")[name], rel=1e-13, nan_ok=True), name
+
+
 @pytest.mark.parametrize("network", [NETWORK, deep_relu([4, 5, 3], 3)], ids=["squared ReLU", "ReLU"])
 def test_rounding_moves_a_drift_by_less_than_its_bound(network):
     """Steps so short that the drift itself is below rounding: all that is measured then is rounding."""

@@ -92,6 +92,7 @@ def test_a_loss_that_rises_before_the_escape_is_not_monotone():
     iterations = np.array([0, 10, 20, 30])
     loss = np.array([[1.0, 0.9, 0.8, 0.7], [1.0, 0.9, 0.91, 0.7], [1.0, 0.9, 0.8, 0.9]])
     assert monotone(iterations, loss, np.array([40, 40, 25]), 1e-9).tolist() == [True, False, True]
+    assert monotone(iterations, loss, np.array([-1, -1, -1]), 1e-9).tolist() == [True, False, False]
     assert monotone(iterations, loss, np.array([40, 40, 40]), 0.2).tolist() == [True, True, True]
 
 

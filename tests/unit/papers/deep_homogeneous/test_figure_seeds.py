@@ -50,6 +50,16 @@ def test_the_drift_is_of_first_order_and_its_rounding_is_small(seeds):
     assert 0 < ratio.error < 1e-4
 
 
+def test_runs_that_never_escape_are_far_from_their_prediction_and_have_no_drift(seeds):
+    pair = Pair(PLATEAU.network, squared_relu([2, 3], 3))
+    draws = draw(pair, [np.random.default_rng(seed) for seed in range(2)], points=20)
+    late = Seeds.trained(PLATEAU, draws, DELTA, 0.1 * PLATEAU.escape_times(draws, DELTA), 100)
+    found = late.numbers(flow_error=1e-5)
+    assert found["escape_prediction_gap"].value > 1
+    assert np.isnan(found["drift_ratio"].value)
+    assert found["growth_median"].n == 0
+
+
 def test_a_table_has_a_row_for_each_run_and_arrays_have_their_stage(seeds):
     criteria = Criteria(
         norm=5.0,
