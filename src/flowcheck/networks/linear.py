@@ -6,7 +6,6 @@ scalar here, so $\mathbf w_e=(W_N\cdots W_1)^\top\in\mathbb R^d$. The functions 
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,31 +18,34 @@ Array = np.ndarray
 Weights = list[Any]
 
 
+def partial_products(weights: Sequence[Any]) -> Weights:
+    """W_1, W_2 W_1, ..., W_N ... W_1; the last one is w_e as a row."""
+    return list(itertools.accumulate(weights, lambda below, layer: layer @ below))
+
+
 def end_to_end(weights: Sequence[Any]) -> Any:
     """w_e = (W_N ... W_1)^T, shape [..., d].
 
     >>> end_to_end([np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[3.0, 4.0]])]).tolist()
     [3.0, 10.0]
     """
-    product = functools.reduce(lambda below, layer: layer @ below, weights)
-    return product[..., 0, :]
+    return partial_products(weights)[-1][..., 0, :]
 
 
-def layer_gradients(weights: Sequence[Any], gradient: Any) -> Weights:
+def layer_gradients(weights: Sequence[Any], gradient: Any, products: Sequence[Any] | None = None) -> Weights:
     r"""$\partial L/\partial W_j=(W_N\cdots W_{j+1})^\top\,\nabla L(\mathbf w_e)^\top\,(W_{j-1}\cdots W_1)^\top$.
 
-    `gradient` is ∇L(w_e), shape [..., d].
+    `gradient` is ∇L(w_e), shape [..., d]; `products` are the partial products of the weights, where they are known.
     """
-    above: list[Any] = [None] * len(weights)
-    for j in range(len(weights) - 2, -1, -1):
-        above[j] = weights[j + 1] if above[j + 1] is None else above[j + 1] @ weights[j + 1]
-    below, gradients = None, []
-    for j, layer in enumerate(weights):
+    below = partial_products(weights[:-1]) if products is None else products
+    above, gradients = None, []
+    for j in range(len(weights) - 1, -1, -1):
         row = gradient[..., None, :]
-        row = row if below is None else row @ below.mT
-        gradients.append(row if above[j] is None else above[j].mT @ row)
-        below = layer if below is None else layer @ below
-    return gradients
+        row = row if j == 0 else row @ below[j - 1].mT
+        gradients.append(row if above is None else above.mT @ row)
+        if j > 0:
+            above = weights[j] if above is None else above @ weights[j]
+    return gradients[::-1]
 
 
 def end_to_end_velocity(weights: Sequence[Any], gradient: Any) -> Any:
@@ -105,7 +107,8 @@ def flow(
 
     def rates(_: float, flat: Array) -> Array:
         layers = unpack(flat)
-        return -np.concatenate([g.ravel() for g in layer_gradients(layers, gradient(end_to_end(layers)))])
+        products = partial_products(layers)
+        return -np.concatenate([g.ravel() for g in layer_gradients(layers, gradient(products[-1][0]), products)])
 
     start = np.concatenate([layer.ravel() for layer in weights])
     solution = solve_ivp(rates, (times[0], times[-1]), start, "DOP853", times, rtol=rtol, atol=1e-3 * rtol)

@@ -40,6 +40,16 @@ def test_layer_gradients_of_a_batch_are_those_of_its_members():
             assert whole[i] == pytest.approx(single, abs=1e-13)
 
 
+def test_partial_products_end_in_the_end_to_end_vector_and_spare_the_gradients_their_products():
+    rng = np.random.default_rng(4)
+    weights, pull = random_weights([(4, 3), (2, 4), (1, 2)], rng), rng.standard_normal(3)
+    products = linear.partial_products(weights)
+    assert [p.shape for p in products] == [(4, 3), (2, 3), (1, 3)]
+    assert np.array_equal(products[-1][0], linear.end_to_end(weights))
+    for known, found in zip(linear.layer_gradients(weights, pull, products), linear.layer_gradients(weights, pull), strict=True):
+        assert np.array_equal(known, found)
+
+
 @pytest.mark.parametrize("norm", [0.3, 1.0, 4.0])
 def test_balanced_weights_are_balanced_and_have_the_end_to_end_vector(norm):
     w_e = norm * np.array([0.6, -0.8])

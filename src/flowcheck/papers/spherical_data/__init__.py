@@ -6,7 +6,7 @@ excess         exponents over those of bounds          descent_runs  runs of des
 lemma_4        in the wrong half-space                 lemma_5       a condition for descent in angle
 theorem_2      bounded steps                           remark_3      steps without a limit
 lemma_12       norm and cosine after a step            equation_8    the cosine after any step
-step_sums      sums of step sizes in Lemmas 4 and 5
+step_sums      sums of step sizes in Lemmas 4 and 5    sgd           descent on fresh samples
 flow_table     reduced flows, a row each               phases        their growth before and after the turn T
 theorem_1      lower bounds for N = 1                  theorem_3     lower and upper bounds for N > 2
 lemma_1        the norm falls, then rises              lemma_8       bounds on the norm
@@ -14,4 +14,5 @@ proposition_2  progress along v                        proposition_4 a straight 
 reference_run  the start of the paper's figures        opposite_start  the angle that stays at π
 full_weights   flows of full weight matrices           lemma_7       rates of angle and norm
 broken_flows   such flows with a hypothesis broken
+figure_curves  what Figure 1 shows                     figure_criteria  when it counts as reproduced
 """

@@ -1,4 +1,4 @@
-r"""Gradient descent on the population loss of spherical data, and stochastic gradient descent on fresh samples.
+r"""Gradient descent on the population loss of spherical data.
 
 The population step stays in the plane of w and v. With $\mathbf w=w_\parallel\mathbf v+w_\perp\mathbf z$,
 
@@ -11,19 +11,15 @@ so the angle to v keeps its relative precision however small it gets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from flowcheck.networks.linear import end_to_end, layer_gradients
 from flowcheck.papers.spherical_data.population import Array, SphericalLaw
-
-if TYPE_CHECKING:
-    import torch
 
 Wrap = Callable[[Any], Iterator[Any]]
 
@@ -107,72 +103,3 @@ def population_descent(
         shrink = 1.0 - step_sizes[:, n] * np.divide(law.kappa(r), r, out=np.full(len(r), at_zero), where=r > 0)
         along[:, n + 1], across[:, n + 1] = shrink * x + pull[:, n], shrink * y
     return DescentPath(law, step_sizes, along, across)
-
-
-BLOCK = 8
-"""Steps whose points are drawn at once: with 24 runs and batches of a thousand they stay in the cache."""
-
-
-@dataclass(frozen=True)
-class SgdPath:
-    """S stochastic runs recorded every `every` steps: arrays [S, P] and [S, P, 2]; the last weights of each layer."""
-
-    steps: Float[Array, " p"]
-    w_e: Float[Array, "s p 2"]
-    batch_loss: Float[Array, "s p"]
-    final_weights: list[Array]
-
-
-def circle_sgd(
-    weights: Sequence[Array],
-    streams: Sequence[np.random.Generator],
-    *,
-    step_size: float,
-    batch_size: int,
-    steps: int,
-    every: int,
-    device: torch.device,
-    progress: Wrap = iter,
-) -> SgdPath:
-    """SGD of a (deep) linear network on fresh points of the circle with labels sgn(x_2), float64 (Section 5, Figure 1).
-
-    `weights` are shared starts without the batch dimension; each run has a stream of its own, so runs do not depend on how they
-    are batched, nor on the device. The batch loss is recorded before the step. Raises ValueError if a size is not positive.
-    """
-    if step_size <= 0 or batch_size <= 0 or steps <= 0 or every <= 0:
-        raise ValueError("step size, batch size, number of steps and recording interval must be positive")
-    import torch  # the rest of the module serves experiments that need no tensors
-
-    runs = len(streams)
-    layers = [torch.tensor(w, dtype=torch.float64, device=device).expand(runs, *w.shape).clone() for w in weights]
-    # made at once: small arrays that are kept between large ones that are not would leave the memory in pieces
-    recorded, losses = np.empty((runs, steps // every + 1, 2)), np.empty((runs, steps // every + 1))
-    draws = np.empty((BLOCK, runs, batch_size))
-    for first in progress(range(0, steps + 1, BLOCK)):
-        count = min(BLOCK, steps + 1 - first)
-        for run, stream in enumerate(streams):
-            draws[:count, run] = stream.random((count, batch_size))
-        angle = torch.from_numpy(draws[:count]).to(device).mul(2.0 * math.pi)
-        # y x, all that the loss sees of a labelled point; each component [count, S, B]
-        along = torch.sin(angle)
-        across = angle.cos_().mul_(torch.where(along >= 0, 1.0, -1.0))
-        along.abs_()
-        for offset in range(count):
-            n = first + offset
-            w_e = end_to_end(layers)
-            margin = torch.addcmul(across[offset] * w_e[:, :1], along[offset], w_e[:, 1:])
-            if n % every == 0:
-                recorded[:, n // every] = w_e.cpu().numpy()
-                losses[:, n // every] = torch.nn.functional.softplus(-margin).mean(dim=-1).cpu().numpy()
-            if n == steps:
-                break
-            pull = torch.sigmoid(margin.neg_())
-            gradient = torch.stack([(pull * across[offset]).sum(-1), (pull * along[offset]).sum(-1)], dim=-1) / -batch_size
-            for layer, change in zip(layers, layer_gradients(layers, gradient), strict=True):
-                layer.sub_(change, alpha=step_size)
-    return SgdPath(
-        steps=np.arange(0, steps + 1, every, dtype=float),
-        w_e=recorded,
-        batch_loss=losses,
-        final_weights=[layer.cpu().numpy() for layer in layers],
-    )
