@@ -152,13 +152,21 @@ def clarke_residual(correlation: Correlation, w: Float[Tensor, " k"], signs: Flo
     `signs` name the generators. 0 exactly at KKT points, on kinks too; the minimum is at the minimum-norm element (Lemma C.6).
     0 if all generators are 0.
     """
+    return enclosed_clarke_residual(correlation, w, signs)[0]
+
+
+def enclosed_clarke_residual(
+    correlation: Correlation, w: Float[Tensor, " k"], signs: Float[Tensor, "p m"]
+) -> tuple[float, float]:
+    """`clarke_residual`, and by how much it can be wrong: see `enclosed_hull_distance`."""
     direction = w / w.norm()
     gradients = generators(correlation, direction, signs)
     size = float(gradients.norm(dim=-1).max())
     if size == 0:
-        return 0.0
-    tangential = gradients - (gradients @ direction)[:, None] * direction
-    return float(np.linalg.norm(min_norm_point(tangential.numpy()))) / size
+        return 0.0, 0.0
+    tangential = (gradients - (gradients @ direction)[:, None] * direction).cpu().numpy()
+    (distance,), (error,) = enclosed_hull_distance(np.zeros((1, tangential.shape[1])), tangential)
+    return float(distance) / size, float(error) / size
 
 
 def neuron_kkt_points(x: Float[np.ndarray, "n 3"], z: Float[np.ndarray, " n"], slope: float) -> Float[np.ndarray, "p 3"]:

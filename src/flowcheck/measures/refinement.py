@@ -6,7 +6,7 @@ ten times as large, or a step twice as large, with any method of order one or mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,21 @@ class Refined:
         """The finer numbers, with their changes."""
         return cls(np.asarray(fine, dtype=float), change(fine, coarse))
 
-    def worst(self, axis: int) -> Refined:
-        """The largest along an axis, with the largest change along it: a maximum moves by no more than the entry that moves most.
+    @classmethod
+    def joined(cls, parts: Sequence[Refined], axis: int = 0) -> Refined:
+        """The numbers of several parts, one after the other along an axis."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in ("value", "error")))
 
-        NaN where one of the entries is.
+    def worst(self, axis: int) -> Refined:
+        """The largest along an axis, with the largest change along it; NaN where one of the entries is.
+
+        An extreme moves by no more than the entry that moves most.
         """
         return Refined(self.value.max(axis=axis), self.error.max(axis=axis))
+
+    def lowest(self, axis: int) -> Refined:
+        """The smallest along an axis, likewise."""
+        return Refined(self.value.min(axis=axis), self.error.max(axis=axis))
 
     def with_rounding(self, rounding: Float[np.ndarray, "*#s"] | float) -> Refined:
         """Small differences of larger numbers are rounded by more than their own size says: so much is added to their errors."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.flow import Save, gradient_flow
-from flowcheck.measures import readings
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.two_homogeneous import kink_example
 from flowcheck.papers.two_homogeneous.kink_example import Solutions
@@ -43,10 +42,9 @@ def definition_41(ncf: Correlation, starts: Float[Tensor, "s k"], shifts: Float[
         return np.log(np.linalg.norm(sides.states[0] - sides.states[1], axis=-1) / SEPARATION) - TIMES
 
     ((fine, coarse),) = kink_example.at_two_tolerances([np.array([[1.0, SEPARATION / 2], [1.0, -SEPARATION / 2]])], TIMES)
-    at_branching = Refined.of(branching(fine), branching(coarse))
     # both tolerances round a distance alike
-    rounded = readings.smallest(at_branching.value, at_branching.error + sys.float_info.epsilon / SEPARATION)
+    at_branching = Refined.of(branching(fine), branching(coarse)).with_rounding(sys.float_info.epsilon / SEPARATION)
     return {
         "nonbranching_excess": Refined.of(excess(RTOL), excess(COARSE_RTOL)).worst(axis=1).largest(),
-        "nonbranching_excess_branching": replace(rounded, n=1),
+        "nonbranching_excess_branching": replace(at_branching.smallest(), n=1),
     }
