@@ -32,7 +32,7 @@ from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.saddles import departure
 from flowcheck.saddles.constants import Reach, reach
-from flowcheck.saddles.departure import Deviation, ResidualFlow, Start
+from flowcheck.saddles.departure import Departure, ResidualFlow, Start
 from flowcheck.saddles.saddle import Saddle
 
 DEGREES = (3, 4)
@@ -52,7 +52,7 @@ class Parameters(ParametersModel):
     unstable_scales: list[float]
 
 
-def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: list[Reach], eta: float) -> dict[str, float]:
+def judge_path(p: Parameters, path: Departure, u: ResidualFlow, constants: list[Reach], eta: float) -> dict[str, float]:
     """Theorem 5.3 on the flows from one start: smallest margins and largest ratios to a bound.
 
     Over all epsilons, for each over the deltas that keep w_z / delta within epsilon of u and w_n within epsilon of the saddle.
@@ -108,7 +108,7 @@ def run(p: Parameters, saddle: Saddle, gamma: float, start: Start) -> tuple[dict
         y = saddle.residual + saddle.fitted.outputs(saddle.weights)
         decoy = departure.limit_directions(saddle.idle, y, start.z[None], 1e-3)[0]
     for suffix, coarser in (("_coarse", departure.COARSER), ("", 1.0)):
-        path = departure.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
+        path = departure.depart(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants, eta).items()}
         if decoy is not None:
             row["decoy" + suffix] = float(path.cosine(decoy)[-1, -1]) - 1 + (1 + 3 / eta) * p.epsilons[-1]
@@ -130,7 +130,7 @@ def still(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
     tau = grid(start.u)
     tau = tau[tau <= start.u.times[0]]
     for suffix, coarser in (("", 1.0), ("_coarse", departure.COARSER)):
-        path = departure.follow(saddle, scales[fitted], 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
+        path = departure.depart(saddle, scales[fitted], 0 * start.n, start.z, tau, start.u.curve, coarser=coarser)
         row |= {f"still_{k}{suffix}": path.deviation[i].max() for i, k in enumerate(fitted)}
     return row
 
@@ -163,7 +163,7 @@ def escapes(p: Parameters, saddle: Saddle, start: Start) -> dict[str, float]:
         # the second tolerance at the smallest delta, where the flow is stiffest
         for suffix, coarser in (("", 1.0), ("_coarse", departure.COARSER))[: 1 + (k == len(scales) - 1)]:
             margin = departure.loss_below(saddle, delta, ratio)
-            time, *_ = departure.follow_until(saddle, delta, start.n, start.z, margin, 3 * blow_up, coarser=coarser)
+            time, *_ = departure.depart_until(saddle, delta, start.n, start.z, margin, 3 * blow_up, coarser=coarser)
             row[f"escape_{k}{suffix}"] = time * delta ** (2 - saddle.degree)
     return row
 

@@ -27,7 +27,7 @@ from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.saddles import departure
 from flowcheck.saddles.constants import Growth, growth
-from flowcheck.saddles.departure import Deviation, ResidualFlow, Start
+from flowcheck.saddles.departure import Departure, ResidualFlow, Start
 from flowcheck.saddles.saddle import Saddle, by_newton
 from flowcheck.saddles.units import Units
 
@@ -105,7 +105,7 @@ def collapsing(rng: np.random.Generator) -> Saddle:
 SYSTEMS = (figure_4, partly_fitted, orthogonal_relu, smooth_relu, collapsing)
 
 
-def judge_path(p: Parameters, path: Deviation, u: ResidualFlow, constants: Growth) -> dict[str, float]:
+def judge_path(p: Parameters, path: Departure, u: ResidualFlow, constants: Growth) -> dict[str, float]:
     """Theorem 5.5 and Lemma D.1 on the flows from one start: the smallest margins, and the largest ratios to a bound.
 
     Over all epsilons, and for each over the deltas that keep w_z / delta within epsilon of u.
@@ -153,7 +153,7 @@ def run(p: Parameters, name: str, saddle: Saddle, start: Start) -> tuple[dict[st
             lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=1e-8, atol=1e-8
         ).y.T
     for suffix, coarser in (("_coarse", departure.COARSER), ("", 1.0)):
-        path = departure.follow(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
+        path = departure.depart(saddle, delta, start.n, start.z, tau, u.curve, coarser=coarser)
         row |= {key + suffix: value for key, value in judge_path(p, path, u, constants).items()}
         if decoy is not None:
             row["decoy" + suffix] = float(path.cosine(decoy)[-1, -1]) - 1 + (1 + 3 / u.smallest) * p.epsilons[-1]
@@ -183,7 +183,7 @@ def counterexample(p: Parameters, coarser: float) -> Arrays:
     def u(t: float) -> np.ndarray:
         return math.exp(2 * label * t) * zeta_z
 
-    path = departure.follow(saddle, delta, zeta_n, zeta_z, np.append(0.0, times), u, coarser=coarser)
+    path = departure.depart(saddle, delta, zeta_n, zeta_z, np.append(0.0, times), u, coarser=coarser)
     z = path.a_norm[0] ** 2 + path.b_norm[0] ** 2
     return {"z": z, "m2": np.array(m2), "rate": np.log(z[1:] / 2) / times}
 

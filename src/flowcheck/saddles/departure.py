@@ -45,7 +45,7 @@ Curve = Callable[[float], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Deviation:
+class Departure:
     r"""Flows near a saddle, one row per delta, on a common grid of rescaled times.
 
     Attributes:
@@ -213,7 +213,7 @@ def draw_starts(
     return accepted[:count], drawn - len(accepted)
 
 
-def follow(
+def depart(
     saddle: Saddle,
     delta: Float[np.ndarray, " s"],
     start_n: Float[np.ndarray, " kn"],
@@ -222,7 +222,7 @@ def follow(
     u: Curve,
     *,
     coarser: float = 1.0,
-) -> Deviation:
+) -> Departure:
     r"""Flows from $(\bar w_n+\delta\,$`start_n`$,\delta\,$`start_z`$)$ to the increasing times `tau`, from 0 on.
 
     Args:
@@ -236,15 +236,15 @@ def follow(
     Raises RuntimeError if the solver gives up.
     """
     if not saddle.idle.network.has_lipschitz_gradient:
-        a, b = _follow_together(saddle, np.append(delta, 0.0), start_n, start_z, tau, 0, _nothing(saddle), coarser * KINKED_RTOL)
-        return Deviation(delta, tau, a[:-1], b[:-1] - b[-1], b[-1], 0)
+        a, b = _depart_together(saddle, np.append(delta, 0.0), start_n, start_z, tau, 0, _nothing(saddle), coarser * KINKED_RTOL)
+        return Departure(delta, tau, a[:-1], b[:-1] - b[-1], b[-1], 0)
     m, still = saddle.degree - 1, np.zeros(saddle.idle.size)
     if saddle.degree == 2:
-        a, q = _follow_together(saddle, delta, start_n, still, tau, m, u, coarser * RTOL)
+        a, q = _depart_together(saddle, delta, start_n, still, tau, m, u, coarser * RTOL)
     else:
-        paths = [_follow_stiff(saddle, float(d), start_n, still, tau, m, u, coarser * STIFF_RTOL) for d in delta]
+        paths = [_depart_stiff(saddle, float(d), start_n, still, tau, m, u, coarser * STIFF_RTOL) for d in delta]
         a, q = np.stack([path[0] for path in paths]), np.stack([path[1] for path in paths])
-    return Deviation(delta, tau, a, q, np.stack([u(t) for t in tau]), m)
+    return Departure(delta, tau, a, q, np.stack([u(t) for t in tau]), m)
 
 
 def _nothing(saddle: Saddle) -> Curve:
@@ -252,7 +252,7 @@ def _nothing(saddle: Saddle) -> Curve:
     return lambda _: zero
 
 
-def _follow_together(
+def _depart_together(
     saddle: Saddle,
     delta: np.ndarray,
     start_n: np.ndarray,
@@ -274,7 +274,7 @@ def _follow_together(
     return states[..., :split], states[..., split:]
 
 
-def _follow_stiff(
+def _depart_stiff(
     saddle: Saddle,
     delta: float,
     start_n: np.ndarray,
@@ -316,7 +316,7 @@ def _stiff_solution(
     return solve_ivp(rates, (0.0, end), start, "LSODA", rtol=rtol, atol=rtol * floors, jac=jacobian, **options)
 
 
-def follow_until(
+def depart_until(
     saddle: Saddle,
     delta: float,
     start_n: Float[np.ndarray, " kn"],
@@ -348,7 +348,7 @@ def largest_fall(saddle: Saddle, target: Float[np.ndarray, " kz"]) -> float:
 
 
 def loss_below(saddle: Saddle, delta: float, ratio: float) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Margin for `follow_until`: the loss falls to `ratio` times that of the saddle."""
+    """Margin for `depart_until`: the loss falls to `ratio` times that of the saddle."""
     row, level = np.array([delta]), float(saddle.residual @ saddle.residual)
 
     def margin(a: np.ndarray, b: np.ndarray) -> float:

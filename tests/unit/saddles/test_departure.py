@@ -141,7 +141,7 @@ def test_flow_near_the_saddle_is_the_flow_of_the_weights(degree):
         lambda _, v: saddle.idle.pull(v, saddle.residual), (0, last), start_z, "DOP853", dense_output=True, rtol=1e-12, atol=1e-12
     )
     tau = np.linspace(0, last, 5)
-    path = departure.follow(saddle, np.array([delta]), start_n, start_z, tau, u.sol)
+    path = departure.depart(saddle, np.array([delta]), start_n, start_z, tau, u.sol)
 
     def plain(_, w):
         rest = y - saddle.fitted.outputs(w[:3]) - saddle.idle.outputs(w[3:])

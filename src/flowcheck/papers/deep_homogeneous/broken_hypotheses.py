@@ -36,7 +36,7 @@ def strict_saddle_ratios(
     (start,), _ = departure.draw_starts(saddle, 1, np.array([epsilon]), largest_growth, rng)
     bound = math.sqrt(reach(saddle, epsilon, start.u.times[0], start.u.largest[0]).c)
     for delta in scales:
-        _, a, _ = departure.follow_until(saddle, delta, start.n, start.z, farther_than(10 * bound), float(start.u.times[0]))
+        _, a, _ = departure.depart_until(saddle, delta, start.n, start.z, farther_than(10 * bound), float(start.u.times[0]))
         ratios.append(float(np.linalg.norm(a)) / bound)
     return np.array(ratios)
 
