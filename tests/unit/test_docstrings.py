@@ -19,6 +19,7 @@ WITH_EXAMPLES = (
     "measures.readings",
     "measures.refinement",
     "measures.statistics",
+    "measures.table",
     "networks.activation",
     "networks.linear",
     "networks.problem",

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from flowcheck.saddles.saddle import Saddle
 from flowcheck.saddles.units import Units
@@ -115,7 +116,9 @@ class Reach:
     k2: float
     residual: float
 
-    def log_deviation(self, log_delta: float, time: float, *, printed: bool) -> float:
+    def log_deviations(
+        self, log_deltas: Float[np.ndarray, " s"], times: Float[np.ndarray, " p"], *, printed: bool
+    ) -> Float[np.ndarray, "s p"]:
         r"""Logarithm of the bound (72) on $\|s_z-u\|^2$.
 
         Corrected: $2\alpha\epsilon\tilde B^{L-1}(K^2\sqrt C\,\delta+\beta\tilde B^L\delta^L)t\,e^{2tK^1\|\bar y\|}$. The text has
@@ -123,16 +126,20 @@ class Reach:
         """
         feedback = math.log(self.beta) + self.degree * math.log(self.norm_z)
         if printed:
-            bracket = np.logaddexp(math.log(self.k2 * self.c), feedback) + 2 * log_delta
+            bracket = np.logaddexp(math.log(self.k2 * self.c), feedback) + 2 * log_deltas
         else:
-            bracket = np.logaddexp(math.log(self.k2) + 0.5 * math.log(self.c) + log_delta, feedback + self.degree * log_delta)
-        return float(self._log_front + bracket + math.log(2 * time) + 2 * time * self.k1 * self.residual)
+            bracket = np.logaddexp(math.log(self.k2) + 0.5 * math.log(self.c) + log_deltas, feedback + self.degree * log_deltas)
+        return (self._log_front + bracket)[:, None] + np.log(2 * times) + 2 * times * self.k1 * self.residual
+
+    def log_deviation(self, log_delta: float, time: float, *, printed: bool) -> float:
+        """The same for one delta and one time."""
+        return float(self.log_deviations(np.array([log_delta]), np.array([time]), printed=printed)[0, 0])
 
     @property
     def log_delta_printed(self) -> float:
         """Logarithm of delta-bar in Eq. (65), its parenthesis as printed."""
         feedback = math.log(self.beta) + self.degree * math.log(self.norm_z)
-        inside = np.logaddexp(math.log(self.k2 * self.c), feedback + math.log(self.time) + self._exponent)
+        inside = np.logaddexp(math.log(self.k2 * self.c), feedback + math.log(self.time) + self.exponent)
         last = math.log(self.epsilon / 4) - self._log_front + math.log(self.epsilon) - inside
         return 0.5 * min(self._log_stay, float(last))
 
@@ -160,7 +167,8 @@ class Reach:
         return min(0.0, 2 * math.log(self.epsilon), 2 * math.log(self.epsilon) - math.log(2 * self.c))
 
     @property
-    def _exponent(self) -> float:
+    def exponent(self) -> float:
+        r"""$2T_\epsilon K^1_\epsilon\|\bar y\|$: what Gronwall's inequality multiplies by, as a logarithm."""
         return 2 * self.time * self.k1 * self.residual
 
 

@@ -32,6 +32,9 @@ from flowcheck.saddles.units import Units
 RTOL, KINKED_RTOL, STIFF_RTOL, COARSER = 1e-8, 1e-10, 1e-7, 100.0
 """Relative tolerances: L = 2, L = 2 with ReLU, L > 2. The distance to the flow at one COARSER times larger bounds its error."""
 
+NCF_RTOL = 1e-12
+"""Relative tolerance of the NCF flow u, which all of these are measured from."""
+
 RESOLVED_GROWTH, RESOLVED_STEPS = 1e100, 1000
 """Up to which growth of u, and for how many steps of the integrator, its limit direction is waited for."""
 
@@ -133,7 +136,7 @@ def residual_flow(
     start: Float[np.ndarray, " kz"],
     target: Float[np.ndarray, " kz"] | None,
     epsilons: Float[np.ndarray, " e"],
-    rtol: float = 1e-12,
+    rtol: float = NCF_RTOL,
 ) -> ResidualFlow | None:
     """Integrate u until the smallest of the decreasing `epsilons` is met; None if that takes longer than `LONGEST`."""
     longest = (LONGEST if target is not None else LONGEST_COLLAPSE) / float(

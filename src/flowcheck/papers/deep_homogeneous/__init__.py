@@ -8,4 +8,7 @@ figure_draws       teachers, points and starts                figure_anatomy    
 figure_criteria    when a figure counts as reproduced         figure_seeds       many draws, trained to their escapes
 displayed_run      the run that is displayed                  plateau            its end, by the flow and by descent
 loss_normalisation which loss the figures have                scale_trend        what a smaller start changes
+theorem_5_3        near a saddle w_n stays and w_z aligns     saddle_rates       how distances and escapes scale with delta
+lemma_5_4          what Eq. (15) means                        equation_65        a sufficient delta
+equation_66        the flow, block by block                   equation_72        distance from the NCF flow
 """

@@ -1,10 +1,14 @@
-"""What happens near a critical point where a hypothesis of Theorem 5.3 fails: (15), or that the network is separable."""
+"""What happens near a critical point where a hypothesis of Theorem 5.3 fails: Eq. (15), or that the network is separable.
+
+Ratios to the bounds of (16); flows are stopped where the ratio is `STOPPED`.
+"""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import sympy
 import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
@@ -13,14 +17,17 @@ from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.flows.events import tangential_below
 from flowcheck.flows.flow import gradient_flow
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.hypotheses import require_stationary
 from flowcheck.networks.network import Network
-from flowcheck.networks.zoo import squared_relu, two_layer
+from flowcheck.networks.zoo import squared_relu
 from flowcheck.papers.deep_homogeneous.power_saddles import strict_saddle
 from flowcheck.saddles import departure
 from flowcheck.saddles.constants import reach
-from flowcheck.saddles.saddle import Saddle
-from flowcheck.saddles.units import Units
+
+STOPPED = 10.0
+RTOL = 1e-8
+"""Of the network that is not separable; the second tolerance is `departure.COARSER` times larger."""
 
 
 def farther_than(distance: float) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -29,19 +36,22 @@ def farther_than(distance: float) -> Callable[[np.ndarray, np.ndarray], float]:
 
 def strict_saddle_ratios(
     degree: int, epsilon: float, scales: Sequence[float], largest_growth: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Distance of w_n from a strict saddle over the bound of (16) before T, for each delta; stopped at ten times it."""
-    saddle, ratios = strict_saddle(degree, rng), []
+) -> Refined:
+    """Distance of w_n from a strict saddle over the bound of (16) before T, for each delta."""
+    saddle = strict_saddle(degree, rng)
     saddle.stationarity()
     (start,), _ = departure.draw_starts(saddle, 1, np.array([epsilon]), largest_growth, rng)
     bound = math.sqrt(reach(saddle, epsilon, start.u.times[0], start.u.largest[0]).c)
-    for delta in scales:
-        _, a, _ = departure.depart_until(saddle, delta, start.n, start.z, farther_than(10 * bound), float(start.u.times[0]))
-        ratios.append(float(np.linalg.norm(a)) / bound)
-    return np.array(ratios)
+    away, longest = farther_than(STOPPED * bound), float(start.u.times[0])
+
+    def ratio(delta: float, coarser: float) -> float:
+        _, a, _ = departure.depart_until(saddle, delta, start.n, start.z, away, longest, coarser=coarser)
+        return float(np.linalg.norm(a)) / bound
+
+    return Refined.of(*(np.array([ratio(delta, coarser) for delta in scales]) for coarser in (1.0, departure.COARSER)))
 
 
-def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generator) -> Refined:
     """A network that is not separable, max(W2 W1 x, 0)^2 summed: |w_z| over the bound of (16) before T / delta^2, likewise.
 
     w_n is the first row of W1 with the first column of W2, of two signs; w_z the second ones. They meet in products, so w_z grows
@@ -74,45 +84,20 @@ def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generat
     direction = candidates[[int((part.forward(candidates, x) @ residual).argmax())]]
     ncf = gradient_flow(Correlation(part, x, residual), direction, until=[tangential_below(0.1)])
     bound = math.exp(float(ncf.log_growth[0])) + epsilon
-    ratios = []
-    for delta in scales:
-        w = np.zeros(10)
-        w[n], w[z] = w_n.numpy() + delta * unit_vectors(rng, 1, 5)[0].numpy(), delta * direction[0].numpy()
+    starts = [unit_vectors(rng, 1, 5)[0].numpy() for _ in scales]
 
-        def leaves(_: float, w: np.ndarray, delta: float = delta) -> float:
-            return float(np.linalg.norm(w[z])) / (10 * bound * delta) - 1
+    def ratio(delta: float, start: np.ndarray, rtol: float) -> float:
+        w = np.zeros(10)
+        w[n], w[z] = w_n.numpy() + delta * start, delta * direction[0].numpy()
+
+        def leaves(_: float, w: np.ndarray) -> float:
+            return float(np.linalg.norm(w[z])) / (STOPPED * bound * delta) - 1
 
         leaves.terminal = True  # type: ignore[attr-defined]
         span = (0.0, float(ncf.time[0]) / delta**2)
-        path = solve_ivp(lambda _, w: descent(network, w), span, w, rtol=1e-8, atol=1e-8 * delta, events=leaves)
-        ratios.append(float(np.linalg.norm(path.y[z, -1])) / (bound * delta))
-    return np.array(ratios)
+        path = solve_ivp(lambda _, w: descent(network, w), span, w, rtol=rtol, atol=rtol * delta, events=leaves)
+        return float(np.linalg.norm(path.y[z, -1])) / (bound * delta)
 
-
-def valley_inward_rates() -> np.ndarray:
-    """(ab - 1)^2 / 2 at (1, 1): inward rates where x + y = -3 x y / 2, between the factors of the symbolic identity, over r^2."""
-    unit = Units.of(two_layer(1, 1), np.array([[1.0]]))
-    saddle = Saddle(unit, unit, np.array([1.0, 1.0]), np.zeros(1))
-    x = np.geomspace(1e-4, 0.3, 30)
-    step = np.stack([x, -x / (1 + 1.5 * x)], axis=1)
-    size = np.linalg.norm(step, axis=1)
-    return np.array([saddle.inward(float(r), d[None] / r)[0] / r**2 for r, d in zip(size, step, strict=True)])
-
-
-def symbolic_failures() -> dict[str, float]:
-    """Identities behind (15) at a valley of minima, proved by computer algebra; and the same asked of a definite minimum."""
-    x, y = sympy.symbols("x y", real=True)
-    s, q = x + y, x * y
-    on_curve = {y: -x / (1 + sympy.Rational(3, 2) * x)}
-
-    def failures(loss: sympy.Expr) -> float:
-        inward = x * sympy.diff(loss, x) + y * sympy.diff(loss, y)
-        identities = (
-            inward - (s + q) * (s + 2 * q),
-            (inward + q**2 / 4).subs(on_curve),
-            (s + sympy.Rational(3, 2) * q).subs(on_curve),
-        )
-        return float(sum(sympy.simplify(identity) != 0 for identity in identities))
-
-    valley = ((1 + x) * (1 + y) - 1) ** 2 / 2
-    return {"symbolic_failures": failures(valley), "symbolic_failures_definite": failures(valley + (x - y) ** 2 / 2)}
+    tolerances = (RTOL, departure.COARSER * RTOL)
+    pairs = list(zip(scales, starts, strict=True))
+    return Refined.of(*(np.array([ratio(delta, start, rtol) for delta, start in pairs]) for rtol in tolerances))

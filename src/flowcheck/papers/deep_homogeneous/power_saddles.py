@@ -25,13 +25,18 @@ def fewer_units(degree: int, rng: np.random.Generator, units: int) -> Saddle:
     return by_newton(draw, rng)
 
 
+def with_lowest(saddle: Saddle, directions: np.ndarray) -> np.ndarray:
+    """Directions [s, k] and, both ways, the lowest eigenvector of the Hessian."""
+    lowest = np.linalg.eigh(saddle.hessian)[1][:, 0]
+    return np.vstack([directions, lowest, -lowest])
+
+
 def inward_radius(saddle: Saddle, directions: np.ndarray) -> tuple[float, np.ndarray]:
     """Gamma of (15) on a grid of radii up to 1, and the smallest inward rate at each radius.
 
     Over sampled directions and, both ways, the lowest eigenvector of the Hessian, which decides at small radii.
     """
-    lowest = np.linalg.eigh(saddle.hessian)[1][:, 0]
-    directions = np.vstack([directions, lowest, -lowest])
+    directions = with_lowest(saddle, directions)
     rates = np.array([saddle.inward(float(radius), directions).min() for radius in RADII])
     outward = np.flatnonzero(rates < 0)
     return float(RADII[-1] if not len(outward) else RADII[max(outward[0] - 1, 0)]), rates

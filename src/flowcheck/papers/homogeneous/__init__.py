@@ -4,4 +4,5 @@ families, trajectories, exact_trajectories    what is drawn, what is followed
 ncf_lemmas, ncf_experiment                    what is said, and the experiment that asks it
 kkt_search, alignment_metrics                 KKT points of a family; metrics of early alignment
 hypotheses                                    what every statement presupposes
+near_saddles                                  the same for saddles, and the KKT point that w_z turns to
 """

@@ -1,0 +1,86 @@
+r"""Saddles of both homogeneous papers, Section 5.2: what the statements presuppose, and the KKT point that w_z turns to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from flowcheck.correlation.ncf import Correlation
+from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
+from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.pipeline.evidence import Measurement
+from flowcheck.saddles import departure
+from flowcheck.saddles.departure import ResidualFlow, Start
+from flowcheck.saddles.saddle import Saddle
+from flowcheck.saddles.units import Units
+
+UNIT_ROUNDOFF = 0.5 * float(np.finfo(np.float64).eps)
+OPERATIONS = 12
+"""Roundings behind one entry of a Jacobian: a product of up to five terms, a power of at most four, and three factors."""
+
+
+def rounding_of_sums(units: Units) -> float:
+    """Bound on the relative rounding of a sum over all inputs, relative to the sum of the sizes of its terms."""
+    return (len(units.x) + OPERATIONS) * UNIT_ROUNDOFF
+
+
+def rounding_at_rest(saddle: Saddle) -> float:
+    r"""Bound on the rounding of $\|\mathcal J_n^\top\bar y\|/\|\bar y\|$, which is 0 but for Newton's last step."""
+    return rounding_of_sums(saddle.fitted) * float(np.linalg.norm(saddle.fitted.jacobian(saddle.weights)))
+
+
+def presupposed(saddles: Sequence[Saddle], scales: Sequence[float]) -> dict[str, Measurement]:
+    """`degree_defect` and `stationarity` (largest), `signal` of the residual for w_z (smallest), `scale_min`.
+
+    Raises HypothesisError where one of them is not met, and ValueError without a saddle or a scale.
+    """
+    scale = Measurement.exact(require_scale(scales))
+    defects, stationarity, signals = [], [], []
+    for saddle in saddles:
+        x, residual = torch.from_numpy(saddle.idle.x), torch.from_numpy(saddle.residual)
+        defects.append(require_degree(saddle.network, x))
+        stationarity.append(saddle.stationarity())
+        signals.append(require_signal(saddle.idle.network, x, residual))
+    return {
+        "scale_min": scale,
+        "degree_defect": Measurement(max(defects), ROUNDING, n=len(defects)),
+        "stationarity": Measurement(max(stationarity), max(map(rounding_at_rest, saddles)), n=len(defects)),
+        "signal": Measurement(min(signals), ROUNDING, n=len(defects)),
+    }
+
+
+def kkt_point(saddle: Saddle, target: Float[np.ndarray, " kz"]) -> dict[str, Measurement]:
+    """KKT residual and value of the residual's NCF at the limit direction of u, a unit vector."""
+    units, z = saddle.idle, saddle.residual
+    ncf, u = Correlation(units.network, torch.from_numpy(units.x), torch.from_numpy(z)), torch.from_numpy(target)[None]
+    terms = float(np.linalg.norm(units.jacobian(target)) * np.linalg.norm(z))
+    gradient = float(np.linalg.norm(units.pull(target, z)))
+    rounding = rounding_of_sums(units)
+    return {
+        "kkt_residual": Measurement(float(ncf.kkt_residual(u)), 2 * rounding * terms / gradient),
+        "kkt_value": Measurement(float(ncf.value(u)), rounding * terms),
+    }
+
+
+def limit_for_labels(saddle: Saddle, start: Start, tolerance: float) -> Float[np.ndarray, " kz"] | None:
+    """Control: where the NCF of the labels, in the place of the residual, leads, up to a sine of `tolerance`."""
+    return departure.limit_directions(saddle.idle, labels(saddle), start.z[None], tolerance)[0]
+
+
+def labels(saddle: Saddle) -> Float[np.ndarray, " n"]:
+    """y, from the residual and the outputs at the saddle."""
+    return np.asarray(saddle.residual + saddle.fitted.outputs(saddle.weights))
+
+
+def coarser_flow(saddle: Saddle, start: Start, epsilons: Float[np.ndarray, " e"]) -> ResidualFlow:
+    """U at a larger tolerance: the distance bounds the error of its times and norms.
+
+    Raises RuntimeError if u is not aligned there.
+    """
+    u = departure.residual_flow(saddle, start.z, start.u.target, epsilons, departure.COARSER * departure.NCF_RTOL)
+    if u is None:
+        raise RuntimeError("the NCF flow of the residual is aligned at the finer of two tolerances only")
+    return u

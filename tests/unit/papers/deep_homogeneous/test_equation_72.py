@@ -1,0 +1,47 @@
+"""Eq. (72): the bound at every recorded time, and the step before it, against plain differences."""
+
+import math
+
+import numpy as np
+import pytest
+
+from flowcheck.papers.deep_homogeneous import equation_72
+from flowcheck.papers.deep_homogeneous.power_saddles import fewer_units
+from flowcheck.saddles.constants import reach
+from flowcheck.saddles.departure import Departure, ResidualFlow, Start
+
+U = ResidualFlow(lambda t: np.zeros(9), None, np.array([0.2]), np.array([1.5]), 0.1)
+TAU, DELTA = np.array([0.0, 0.1, 0.2, 0.3]), np.array([0.1, 0.01])
+
+
+@pytest.fixture(scope="module")
+def saddle():
+    return fewer_units(3, np.random.default_rng(0), 1)
+
+
+def test_the_largest_ratio_is_that_of_a_loop_over_deltas_and_times(saddle):
+    rng, c = np.random.default_rng(1), reach(saddle, 0.1, 0.2, 1.5)
+    path = Departure(DELTA, TAU, np.zeros((2, 4, 3)), rng.standard_normal((2, 4, 9)), rng.standard_normal((4, 9)), 2)
+
+    def ratio(k, i):
+        return 2 * math.log(path.deviation[k, i]) - c.log_deviation(math.log(DELTA[k]), TAU[i], printed=False)
+
+    everything, first = np.array([True, True]), np.array([True, False])
+    assert equation_72.log_ratio(path, everything, 3, c) == max(ratio(k, i) for k in (0, 1) for i in (1, 2, 3))
+    assert equation_72.log_ratio(path, first, 2, c) == max(ratio(0, i) for i in (1, 2))
+
+
+def test_no_deviation_at_all_is_infinitely_far_below_the_bound(saddle):
+    still = Departure(DELTA, TAU, np.zeros((2, 4, 3)), np.zeros((2, 4, 9)), np.ones((4, 9)), 2)
+    assert equation_72.log_ratio(still, np.array([True, True]), 3, reach(saddle, 0.1, 0.2, 1.5)) == -math.inf
+
+
+def test_the_increment_is_the_difference_of_outputs_over_either_bound(saddle):
+    n, c, moved = np.array([0.6, 0.0, 0.8]), reach(saddle, 0.1, 0.2, 1.5), reach(saddle, 0.1, 0.2 + 1e-6, 1.5)
+    found = equation_72.increments(saddle, Start(n, np.zeros(9), U), 1e-3, c, moved)
+    plain = np.linalg.norm(saddle.fitted.outputs(saddle.weights + 1e-3 * n) - saddle.fitted.outputs(saddle.weights))
+    assert found["eq72_step"].value == pytest.approx(plain / (c.k2 * math.sqrt(c.c) * 1e-3), rel=1e-9)
+    assert found["eq72_step_printed"].value == pytest.approx(plain / (c.k2 * c.c * 1e-6), rel=1e-9)
+    # C - 1 is proportional to T
+    relative = 0.5 * (c.c - 1) / c.c * 1e-6 / 0.2
+    assert found["eq72_step"].error == pytest.approx(found["eq72_step"].value * relative, rel=1e-3)
