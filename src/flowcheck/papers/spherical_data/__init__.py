@@ -15,4 +15,6 @@ reference_run  the start of the paper's figures        opposite_start  the angle
 full_weights   flows of full weight matrices           lemma_7       rates of angle and norm
 broken_flows   such flows with a hypothesis broken
 figure_curves  what Figure 1 shows                     figure_criteria  when it counts as reproduced
+identities     the proofs' calculus, by algebra        growth_cap    the largest growth of the norm
+lemma_10       one crossing of zero                    lemma_11      the scalar flow in closed form
 """
