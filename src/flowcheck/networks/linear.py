@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
 Array = np.ndarray
 Weights = list[Any]
@@ -98,6 +97,8 @@ def flow(
 
     `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails.
     """
+    from scipy.integrate import solve_ivp  # takes a second to import, and who only multiplies layers does not need it
+
     shapes = [layer.shape for layer in weights]
     ends = np.cumsum([0, *(layer.size for layer in weights)]).tolist()
     slots = [(slice(*ends[j : j + 2]), shape) for j, shape in enumerate(shapes)]

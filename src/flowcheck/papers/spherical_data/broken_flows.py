@@ -10,12 +10,10 @@ from jaxtyping import Float
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks import linear
 from flowcheck.papers.spherical_data.full_weights import Accuracy, FullFlow, follow
-from flowcheck.papers.spherical_data.population import Array, law, planar_gradient
+from flowcheck.papers.spherical_data.population import TILTED, Array, law, planar_gradient
 from flowcheck.pipeline.evidence import Found, Measurement
 
 V = np.array([0.0, 1.0])
-TILTED = np.array([math.cos(0.7), math.sin(0.7)])
-"""The label-giving vector of the ellipse: any direction off its axes will do, this one is the inventory's."""
 BESIDE_TILTED = 0.1 * np.array([[math.cos(0.01), -math.sin(0.01)], [math.sin(0.01), math.cos(0.01)]]) @ TILTED
 """A start nearly in that direction: on symmetric points the angle would only fall."""
 TURNING, TURNING_START = (np.array([math.cos(angle), math.sin(angle)]) for angle in (0.47, 2.83))

@@ -34,6 +34,8 @@ PANELS = 20
 """Panels halve towards zero, so the smallest reaches 2^-20: kappa and its gap are right to 1e-12 for r up to 1e5."""
 COARSE_PANELS = 10
 """The error of a direct quadrature is its change from this many panels."""
+TILTED = np.array([math.cos(0.7), math.sin(0.7)])
+"""The direction that gives labels to stretched points: any off the axes will do, this one is the inventory's."""
 EXPONENT = 700.0
 """The exponential of anything larger may be no float64; its logistic function is 0 or 1 to the last digit anyway."""
 
