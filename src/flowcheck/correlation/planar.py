@@ -163,7 +163,7 @@ def wrap(theta: Float[np.ndarray, "*t"]) -> Float[np.ndarray, "*t"]:
     return np.pi - (np.pi - theta) % TURN
 
 
-def angular_distance(a: Float[np.ndarray, "*t"], b: Float[np.ndarray, "*t"] | float) -> Float[np.ndarray, "*t"]:
+def angular_distance(a: Float[np.ndarray, "*#t"], b: Float[np.ndarray, "*#t"] | float) -> Float[np.ndarray, "*#t"]:
     """Distance of two angles on the circle, in [0, π]."""
     return np.abs(wrap(a - b))
 

@@ -1,7 +1,11 @@
 """Kumar and Haupt, Directional Convergence Near Small Initializations and Saddles of Two-Homogeneous Neural Networks.
 
-bounds             explicit constants of the proofs           figure_criteria    when a figure counts as reproduced
-stable_sets        which KKT point an NCF flow ends in        example_networks   the classes of Section 2, one neuron
+bounds             explicit constants of the proofs           example_networks   the classes of Section 2, one neuron
+stable_sets        which KKT point an NCF flow ends in
+
+toy_problem        what Figures 1, 3 and 4 train on           figure_runs        descent for them, and its rounding
+figure_criteria    when a run does what a caption says        figure_readings    what is read from many runs
+figure_curves      what the figures draw
 
 kink_example       the kink u1 abs(u2), exactly               figure_2           its gradient field
 lemma_e            all its solutions (E.1, E.2)               definition_4_1     when a start does not branch

@@ -1,15 +1,20 @@
 """How the captions of Figures 1, 3 and 4 (two_homogeneous) are read on one run of descent: numbers, and yes or no."""
 
-from typing import Annotated, NamedTuple
+from __future__ import annotations
+
+from typing import Annotated
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from flowcheck.correlation.planar import PlanarCorrelation, angular_distance
+from flowcheck.papers.two_homogeneous.figure_runs import Path
+from flowcheck.papers.two_homogeneous.toy_problem import FITTED, Correlations
 from flowcheck.pipeline.experiment import ParametersModel
 
-UNITS, FITTED = 20, 10  # neurons; at the saddle the first ten are not zero
-SAME = 1e-6  # two angles computed as the limit of a flow are one
+SAME = 1e-6
+"""Two angles computed as the limit of a flow are one."""
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -29,32 +34,13 @@ class Reading(ParametersModel):
     last_neurons_explained: int
 
 
-class Correlations(NamedTuple):
-    """NCFs of one data set: for the labels, for the residual at the saddle, and for the labels in random order (control)."""
-
-    labels: PlanarCorrelation
-    residual: PlanarCorrelation
-    permuted: PlanarCorrelation
-
-
-class Path(NamedTuple):
-    """One run as recorded: iterations [P], angles [P, 20], the others [P]; phase_angles [20] where 1 % of the loss is gone."""
-
-    iterations: np.ndarray
-    loss_ratio: np.ndarray
-    distance: np.ndarray
-    fitted_distance: np.ndarray
-    angles: np.ndarray
-    phase_angles: np.ndarray
-    phase_end: int
-
-
 def near_origin(reading: Reading, path: Path, ncf: Correlations) -> dict[str, float]:
     """What the captions of Figures 1 and 3 say, measured on one run."""
 
-    def aligned(theta: np.ndarray, z: PlanarCorrelation = ncf.labels) -> np.ndarray:
+    def aligned(theta: Float[np.ndarray, "*t 20"], z: PlanarCorrelation = ncf.labels) -> Bool[np.ndarray, "*t"]:
         gap = z.distance_to_maximum(theta)
-        return (np.median(gap, axis=-1) <= reading.close) & ((gap <= reading.near).sum(axis=-1) >= reading.neurons_near)
+        close, near = np.median(gap, axis=-1) <= reading.close, (gap <= reading.near).sum(axis=-1) >= reading.neurons_near
+        return np.asarray(close & near)
 
     start, end, phase = path.angles[0], path.angles[-1], path.phase_angles
 
@@ -105,9 +91,9 @@ def near_saddle(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
     nearly_flat = ncf.residual.value(start) <= reading.near_flat * ncf.residual.maximum
     flat, moved = ncf.residual.in_flat(start), angular_distance(track, start).max(axis=0)
 
-    def explained(theta: np.ndarray) -> np.ndarray:
+    def explained(theta: Float[np.ndarray, "*t 10"]) -> Int[np.ndarray, "*t"]:
         at_maximum = ncf.residual.distance_to_maximum(theta) <= reading.near
-        return (at_maximum | nearly_flat).sum(axis=-1)
+        return np.asarray((at_maximum | nearly_flat).sum(axis=-1))
 
     def explained_by(z: PlanarCorrelation) -> int:
         arrived = angular_distance(phase, z.limit(start)) <= reading.near

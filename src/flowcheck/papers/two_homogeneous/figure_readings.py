@@ -1,0 +1,159 @@
+"""What the claims on Figures 1, 3 and 4 (two_homogeneous) ask of many runs: tables of criteria, and readings of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from flowcheck.correlation.planar import FLAT, RESOLUTION
+from flowcheck.measures import readings
+from flowcheck.measures.refinement import ROUNDING, change
+from flowcheck.papers.two_homogeneous.figure_criteria import Reading
+from flowcheck.papers.two_homogeneous.figure_runs import Path, Recorded, Repeated
+from flowcheck.papers.two_homogeneous.toy_problem import UNITS, Correlations, Start
+from flowcheck.pipeline.evidence import Found, Measurement
+
+Array = np.ndarray
+Criterion = Callable[[Path, Correlations], dict[str, float]]
+SCAN = 2000
+"""Angles at which an NCF is scanned: the ends of an arc lie anywhere between two of them."""
+DISPLAYED: dict[Start, tuple[str, ...]] = {
+    "origin": (
+        *("loss_ratio", "norm", "moved", "gap_to_maximum", "gap_to_maximum_worst", "neurons_near_maximum", "speed_left"),
+        *("neurons_close_to_maximum", "neurons_near_kkt", "kkt_residual", "step_effect"),
+    ),
+    "saddle": ("loss_ratio", "distance", "neurons_explained", "neurons_at_maximum", "neurons_nearly_flat", "step_effect"),
+}
+"""What is asked of the runs in the figures, by start."""
+ASKED: dict[Start, tuple[str, ...]] = {
+    "origin": ("barely_moves", "reproduces", "settled", "slowed", "aligned_in_phase", "calm_when_aligned"),
+    "saddle": ("barely_moves", "reproduces", "explained_in_phase", "calm_when_explained"),
+}
+"""Criteria asked of every normalisation of the loss."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row per run: what is measured of it, and the bound of its rounding error.
+
+    Readings have the largest error of all runs: the change of a single one may vanish by accident.
+    """
+
+    measured: pd.DataFrame
+    error: pd.DataFrame
+
+    @classmethod
+    def of(cls, runs: Repeated, ncf: Sequence[Correlations], criterion: Criterion) -> Table:
+        """Rounding is the change from the coarse runs to the disturbed ones; `step_effect` that of the loss to the coarse."""
+        fine, coarse, disturbed = (_measured(each, ncf, criterion) for each in runs)
+        fine["step_effect"] = (fine["loss_ratio"] - coarse["loss_ratio"]).abs()
+        error = pd.DataFrame({name: change(coarse[name].to_numpy(), disturbed[name].to_numpy()) for name in coarse})
+        error["step_effect"] = error["loss_ratio"]
+        return cls(fine, error)
+
+    def where(self, rows: Bool[Array, " s"]) -> Table:
+        return Table(self.measured[rows], self.error[rows])
+
+    def largest(self, column: str) -> Measurement:
+        return readings.largest(*self._numbers(column))
+
+    def smallest(self, column: str) -> Measurement:
+        return readings.smallest(*self._numbers(column))
+
+    def median(self, column: str) -> Measurement:
+        return readings.median(*self._numbers(column))
+
+    def fraction(self, column: str) -> Measurement:
+        return readings.fraction(self.measured[column].to_numpy() > 0)
+
+    def count(self, column: str) -> Measurement:
+        return readings.count(self.measured[column].to_numpy() > 0)
+
+    def one(self, column: str, row: int) -> Measurement:
+        """What is measured of one run."""
+        value = float(self.measured[column].iloc[row])
+        if column.startswith("neurons_"):
+            return Measurement.count(int(value), 1)
+        return Measurement(value, self.error[column].iloc[row], n=1)
+
+    def _numbers(self, column: str) -> tuple[Array, float]:
+        return self.measured[column].to_numpy(), float(self.error[column].max())
+
+
+def _measured(runs: Recorded, ncf: Sequence[Correlations], criterion: Criterion) -> pd.DataFrame:
+    return pd.DataFrame([criterion(path, of) for path, of in zip(runs.paths(), ncf, strict=True)])
+
+
+def of_normalisation(start: Start, runs: Table, step_size: float) -> Found:
+    """What is asked of the runs of one normalisation of the loss. A time of escape is known to a step."""
+    size = "norm" if start == "origin" else "distance"
+    return {
+        f"{start}_loss_ratio_median": runs.median("loss_ratio"),
+        f"{start}_loss_ratio_max": runs.largest("loss_ratio"),
+        f"{start}_{size}_median": runs.median(size),
+        f"{start}_gap_to_maximum_median": runs.median("gap_to_maximum"),
+        f"{start}_settled": runs.count("settled" if start == "origin" else "reproduces"),
+        f"{start}_escape_time_median": readings.median(step_size * runs.measured["escape"].to_numpy(), step_size),
+        **{f"{start}_{name}_fraction": runs.fraction(name) for name in ASKED[start]},
+    }
+
+
+def of_seeds(origin: Table, saddle: Table) -> Found:
+    """What is asked of every data set, with the normalisation that the figures show."""
+    found: dict[str, Measurement] = {}
+    for name in ("aligned_at_start", "aligned_permuted", "basin_rule", "basin_rule_permuted"):
+        found[f"origin_{name}_fraction"] = origin.fraction(name)
+    for name in ("explained_at_start", "explained_by_labels", "explained_permuted"):
+        found[f"saddle_{name}_fraction"] = saddle.fraction(name)
+    for start, table in (("origin", origin), ("saddle", saddle)):
+        found[f"{start}_ncf_drop_max"] = table.largest("ncf_drop")
+        found[f"{start}_ncf_drop_permuted_median"] = table.median("ncf_drop_permuted")
+    flat = saddle.measured["neurons_flat"]
+    return found | {
+        "origin_kkt_residual_median": origin.median("phase_kkt_residual"),
+        "origin_kkt_residual_median_at_start": origin.median("start_kkt_residual"),
+        "saddle_fitted_growth_max": saddle.largest("fitted_growth"),
+        "saddle_last_growth_min": saddle.smallest("last_growth"),
+        "saddle_flat_moved_max": saddle.largest("flat_moved"),
+        "saddle_steep_moved_min": saddle.smallest("steep_moved"),
+        "saddle_flat_neurons": Measurement.count(int(flat.sum()), len(flat)),
+    }
+
+
+def of_correlations(ncf: Sequence[Correlations], near_flat: float) -> Found:
+    """The NCFs of all data sets: their critical points and values, and how much of the circle is flat for the residual.
+
+    A sum of terms of either sign rounds by a share of their sizes, and one of terms that are not negative by a share of itself.
+    """
+    labels, residual = [one.labels for one in ncf], [one.residual for one in ncf]
+    kinds = np.array([(len(z.critical.maxima), len(z.critical.minima)) for z in labels])
+    lowest, sizes = np.array([(z.critical.value.min(), np.abs(z.z) @ (z.x**2).sum(axis=1)) for z in labels]).T
+    scanned = np.stack([z.value(np.linspace(-np.pi, np.pi, SCAN, endpoint=False)) for z in residual])
+    nearly = (scanned <= near_flat * np.array([[z.maximum] for z in residual])).mean(axis=1)
+    exactly = np.array([np.ptp(z.critical.flat, axis=1).sum() / (2.0 * np.pi) for z in residual])
+    least = scanned.min(axis=1)
+    return {
+        "two_maxima_fraction": readings.fraction((kinds == 2).all(axis=1)),
+        "kkt_value_min": readings.smallest(lowest, FLAT * sizes),
+        "residual_ncf_min": readings.smallest(least, ROUNDING * np.abs(least)),
+        "nearly_flat_share_median": readings.median(nearly, 1.0 / SCAN),
+        "flat_share_median": readings.median(exactly, RESOLUTION),
+    }
+
+
+def displayed_seed(origin: Table, saddle: Table, reading: Reading) -> int:
+    """The first row whose runs do what the captions of Figures 1, 3 and 4 say; 0 if none does."""
+    rows = origin.measured
+    kkt = (rows["neurons_near_kkt"] == UNITS) & (rows["neurons_close_to_maximum"] >= reading.neurons_near)
+    good = (rows["reproduces"].to_numpy() > 0) & kkt.to_numpy() & (saddle.measured["reproduces"].to_numpy() > 0)
+    return int(good.argmax())
+
+
+def of_displayed(tables: Mapping[Start, Table], row: int) -> Found:
+    """What is asked of the runs in the figures."""
+    names = [(start, column) for start, columns in DISPLAYED.items() for column in columns]
+    return {f"{start}_{column}_displayed": tables[start].one(column, row) for start, column in names}
