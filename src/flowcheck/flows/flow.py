@@ -23,7 +23,7 @@ from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.events import Event
-from flowcheck.flows.rescaled import Clock, FlowPath, Moment, RescaledFlow, renormalise
+from flowcheck.flows.rescaled import Clock, FlowPath, FlowStates, Moment, RescaledFlow, renormalise
 from flowcheck.flows.sliding import SLIDING, has_patterns
 from flowcheck.integration.adaptive import Trajectories, integrate
 from flowcheck.integration.crossings import Margin
@@ -41,10 +41,12 @@ class Save:
     Attributes:
         at: increasing values of the clock, shared [P] or for each trajectory [S, P]; None for none.
         steps: keep every accepted step.
+        dense: keep what tells the states between them.
     """
 
     at: Float[Tensor, "*s p"] | None = None
     steps: bool = False
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def gradient_flow(
         events=[_margin(event, flow) for event in until],
         record_at=save.at,
         keep_steps=save.steps,
+        keep_dense=save.dense,
         kinks=flow.patterns,
         max_steps=method.max_steps,
     )
@@ -197,6 +200,13 @@ def _path(flow: RescaledFlow, run: Trajectories, clock: Clock, record_at: Tensor
     every_step = None
     if run.step_s is not None and run.step_state is not None:
         every_step = flow.states(run.step_state, run.step_s, clock)
+    dense = run.dense
+
+    def between(at: Tensor, index: Tensor) -> FlowStates:
+        assert dense is not None
+        state = dense(at, index)
+        return flow.states(state, at.masked_fill(torch.isnan(state[..., -1]), torch.nan), clock, index)
+
     return FlowPath(
         **vars(flow.states(run.state, run.s, clock)),
         ended_by=run.ended_by,
@@ -206,4 +216,5 @@ def _path(flow: RescaledFlow, run: Trajectories, clock: Clock, record_at: Tensor
         slides=torch.zeros_like(run.kinks) if flow.patterns is None else (flow.patterns.modes == SLIDING).sum(dim=-1),
         recorded=recorded,
         every_step=every_step,
+        between=None if dense is None else between,
     )

@@ -69,6 +69,8 @@ class FlowPath(FlowStates):
         slides: on how many kinks the final state slides.
         recorded: states at `record_at` [S, P], NaN beyond the end; None if not asked for.
         every_step: all accepted steps [S, N] from the start on, padded by NaN; None if not asked for.
+        between: values of the clock [A, P] and numbers of trajectories [A] -> states, NaN beyond the end; None if not asked for,
+            or if all trajectories ended where they began.
     """
 
     ended_by: Int[Tensor, " s"]
@@ -78,6 +80,7 @@ class FlowPath(FlowStates):
     slides: Int[Tensor, " s"]
     recorded: FlowStates | None
     every_step: FlowStates | None
+    between: Callable[[Tensor, Tensor], FlowStates] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,14 @@ class RescaledFlow:
 
         return norm
 
-    def states(self, state: Float[Tensor, "s *p m"], own: Float[Tensor, " s *p"], clock: Clock) -> FlowStates:
-        """States of all trajectories at values `own` of `clock`."""
+    def states(
+        self, state: Float[Tensor, "a *p m"], own: Float[Tensor, " a *p"], clock: Clock, index: Int[Tensor, " a"] | None = None
+    ) -> FlowStates:
+        """States at values `own` of `clock`, of all trajectories or of those with the numbers `index`."""
         other = state[..., -1]
         arc, time = (own, other) if clock == "arc" else (other, own)
-        log_delta = self.log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
+        log_delta = self.log_delta if index is None else self.log_delta[index]
+        log_delta = log_delta.view(-1, *[1] * (other.dim() - 1)).expand_as(other)
         return FlowStates(state[..., :-2], state[..., -2], time, arc, log_delta, float(self.network.degree))
 
     @staticmethod

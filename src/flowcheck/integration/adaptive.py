@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.integration.crossings import Margin, Pieces, first_root
+from flowcheck.integration.dense_output import DenseOutput, Kept
 from flowcheck.integration.runge_kutta import RungeKutta, Step
 
 Rhs = Callable[..., Tensor]
@@ -43,6 +44,7 @@ class Trajectories:
         evaluations, steps, kinks: right-hand sides, accepted steps and located kinks, [S] each.
         recorded: states at `record_at` [S, P, m], NaN beyond a trajectory's end; None if not asked for.
         step_s, step_state: every accepted step from the start on, [S, N] and [S, N, m], padded by NaN; None if not asked for.
+        dense: the solution between the steps; None if not asked for, or if all trajectories ended where they began.
     """
 
     state: Float[Tensor, "s m"]
@@ -54,6 +56,7 @@ class Trajectories:
     recorded: Float[Tensor, "s p m"] | None = None
     step_s: Float[Tensor, "s n"] | None = None
     step_state: Float[Tensor, "s n m"] | None = None
+    dense: DenseOutput | None = None
 
 
 def integrate(
@@ -69,6 +72,7 @@ def integrate(
     events: Sequence[Margin] = (),
     record_at: Float[Tensor, "*s p"] | None = None,
     keep_steps: bool = False,
+    keep_dense: bool = False,
     kinks: Margin | Pieces | None = None,
     max_steps: int = 100_000,
     max_kinks: int = 10_000,
@@ -83,6 +87,7 @@ def integrate(
         events: a trajectory ends where one rises through 0, located to rounding, the last step of full order. An event that
             is not negative at the start ends the trajectory there.
         record_at: increasing values of s, shared or one row per trajectory, filled by dense output.
+        keep_steps, keep_dense: keep the states at every accepted step; what tells them between the steps.
         kinks: functions whose signs tell the pieces of a piecewise smooth rhs apart, or `Pieces`. A step is cut where it leaves
             its piece, so every step sees one smooth piece and keeps its order.
         max_steps: attempted steps per trajectory.
@@ -104,7 +109,7 @@ def integrate(
     points = None if record_at is None else record_at.to(start).expand(start.shape[0], -1)
     pieces = kinks if kinks is None or isinstance(kinks, Pieces) else Pieces(kinks)
     run = _Run(rhs, error_norm, RungeKutta(order, start), project, events, pieces, lengths, points)
-    run.begin(start, keep_steps)
+    run.begin(start, keep_steps, keep_dense)
     while len(run.index):
         run.attempt(max_steps, max_kinks)
     return run.result()
@@ -130,7 +135,7 @@ class _Run:
         self.rhs, self.norm, self.method, self.project = rhs, norm, method, project
         self.events, self.pieces, self.lengths, self.points = events, pieces, lengths, points
 
-    def begin(self, start: Tensor, keep_steps: bool) -> None:
+    def begin(self, start: Tensor, keep_steps: bool, keep_dense: bool) -> None:
         count = start.shape[0]
         self.index = torch.arange(count, device=start.device)
         self.y, self.s = start.clone(), start.new_zeros(count)
@@ -151,6 +156,7 @@ class _Run:
             at_start = self.points == 0
             self.recorded[at_start] = start[at_start.nonzero()[:, 0]]
         self.kept = [(self.index, self.steps.clone(), self.s, self.y)] if keep_steps else None
+        self.dense: list[Kept] | None = [] if keep_dense else None
         first = (self.margins >= 0).to(torch.int64).argmax(dim=-1) if self.events else torch.zeros_like(self.index)
         ended = torch.where((self.margins >= 0).any(dim=-1), first, -1)
         self._drop((ended >= 0) | (self.lengths <= 0), ended)
@@ -177,6 +183,10 @@ class _Run:
         step, margins, ended = self._cut_at_events(step, rows)
         reached = self.s[rows] + step.h
         self._record(step, rows, reached)
+        if self.dense is not None:  # in copies: what is advanced in place below is part of the step
+            whole = torch.arange(len(rows), device=rows.device)
+            mode = None if self.mode is None else self.mode[rows]
+            self.dense.append(Kept(self.index[rows], self.s[rows], step.take(whole), mode))
         end = step.end
         if self.pieces is not None and self.mode is not None:
             end = self.pieces.settle(end, self.mode[rows], self.index[rows])
@@ -199,6 +209,8 @@ class _Run:
 
     def result(self) -> Trajectories:
         final = replace(self.final, recorded=self.recorded)
+        if self.dense:
+            final = replace(final, dense=DenseOutput.of(self.method, self.rhs, self.project, self.dense, final.s))
         if self.kept is None:
             return final
         index, position, s, state = (torch.cat(part) for part in zip(*self.kept, strict=True))

@@ -5,7 +5,7 @@ Rows are trajectories, each with a step h of its own. The tableaux of Dormand-Pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,16 @@ class Step:
     h: Float[Tensor, " a"]
     stages: Float[Tensor, "stages a m"]
 
+    @classmethod
+    def of(cls, steps: Sequence[Step]) -> Step:
+        """The rows of several, one after the other."""
+        start, slope, end, end_slope, h = (
+            torch.cat([getattr(step, name) for step in steps]) for name in ("start", "slope", "end", "end_slope", "h")
+        )
+        return cls(start, slope, end, end_slope, h, torch.cat([step.stages for step in steps], dim=1))
+
     def take(self, rows: Tensor) -> Step:
+        """Copies of some rows."""
         start, slope, end, end_slope, h = (part[rows] for part in (self.start, self.slope, self.end, self.end_slope, self.h))
         return Step(start, slope, end, end_slope, h, self.stages[:, rows])
 

@@ -263,6 +263,20 @@ def test_recorded_states_agree_with_separate_runs_and_steps_are_kept():
     assert path.every_step.time.shape == path.every_step.arc.shape == (2, int(path.steps.max()) + 1)
 
 
+@pytest.mark.parametrize("network", [zoo.deep_linear([3, 3], 3), zoo.two_layer(3, 3, slope=0.1)], ids=["smooth", "kinked"])
+def test_states_between_the_steps_are_those_that_are_recorded(network):
+    x, y = data()
+    start, points = directions(network.size, 2), tensor([0.5, 1.0, 2.5])
+    path = flow.gradient_flow(
+        Objective(network, x, y, HALF_SUM), start, 0.01, length=tensor([2.0, 3.0]), save=flow.Save(at=points, dense=True)
+    )
+    between = path.between(points.expand(2, -1).flip(0), torch.tensor([1, 0]))
+    for name in ("direction", "log_growth", "time", "arc", "log_delta"):
+        torch.testing.assert_close(
+            getattr(between, name).flip(0), getattr(path.recorded, name), rtol=0, atol=1e-12, equal_nan=True
+        )
+
+
 def test_two_tolerances_in_one_batch_give_an_error_estimate_that_bounds_the_error():
     network, (x, y) = zoo.deep_linear([4, 3], 3), data()
     start = directions(network.size, 1).expand(2, -1)
