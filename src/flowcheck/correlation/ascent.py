@@ -56,7 +56,7 @@ def ascend(
     """
     ends, rows, running, count = unit(starts), torch.arange(len(starts), device=starts.device), correlation, 0
     u, eta = ends, torch.ones_like(starts[:, :1])
-    value, gradient = running.value(u), running.gradient(u)
+    value, gradient = running.value_and_gradient(u)
     sine, size = _sine(gradient, u)
     while count < iterations:
         going = (sine > tolerance) & (size > STALLED)
@@ -67,7 +67,7 @@ def ascend(
         if not len(rows):
             break
         trial = unit(u + eta * gradient / size[:, None])
-        trial_value, trial_gradient = running.value(trial), running.gradient(trial)
+        trial_value, trial_gradient = running.value_and_gradient(trial)
         trial_sine, trial_size = _sine(trial_gradient, trial)
         rounding = 1e-14 * value.abs()  # of a sum of n terms
         better = (trial_value > value + rounding) | ((trial_value >= value - rounding) & (trial_sine < sine))

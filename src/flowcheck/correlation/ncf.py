@@ -56,12 +56,19 @@ class Correlation:
         return Correlation(self.network, x, z)
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
-        outputs = self.network.forward(u, self.x)
-        return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
+        return self._along_z(self.network.forward(u, self.x))
 
     def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
         """One element of the Clarke subdifferential: the gradient wherever there is one."""
         return self.network.pull(u, self.x, self.z)
+
+    def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
+        """Both in one pass."""
+        outputs, gradient = self.network.forward_and_pull(u, self.x, lambda _: self.z)
+        return self._along_z(outputs), gradient
+
+    def _along_z(self, outputs: Float[Tensor, "s o"]) -> Float[Tensor, " s"]:
+        return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
 
     def normalised(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
         r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$."""

@@ -156,3 +156,12 @@ def test_a_point_that_is_not_stationary_is_refused():
     assert require_stationary(torch.full((2,), 1e-14, dtype=torch.float64), residual) < 1e-13
     with pytest.raises(HypothesisError, match="stationary"):
         require_stationary(torch.full((2,), 1e-3, dtype=torch.float64), residual)
+
+
+@pytest.mark.parametrize("network", [*SMOOTH.values(), zoo.two_layer(2, 3, slope=0.1)], ids=lambda network: network.name)
+def test_value_and_gradient_in_one_pass_are_those_of_two(network):
+    ncf, rng = problem(network)
+    w = synthetic.gaussian(rng, 6, network.size)
+    value, gradient = ncf.value_and_gradient(w)
+    assert torch.equal(value, ncf.value(w))
+    assert torch.equal(gradient, ncf.gradient(w))
