@@ -148,9 +148,8 @@ class _Run:
         self.h = self._first_step()
         self.evaluations += 2
         self.margins = self._margins(self.y, self.index)
-        self.final = Trajectories(
-            self.y.clone(), self.s.clone(), torch.full_like(self.index, -1), *(torch.zeros_like(self.index) for _ in COUNTS)
-        )
+        nothing, ended = torch.zeros_like(self.index), torch.full_like(self.index, -1)
+        self.final = Trajectories(self.y.clone(), self.s.clone(), ended, nothing, nothing.clone(), nothing.clone())
         self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
         if self.points is not None and self.recorded is not None:
             at_start = self.points == 0

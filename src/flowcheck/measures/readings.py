@@ -1,4 +1,4 @@
-"""Readings of many runs, one number each: an extreme, a median, a fraction, a count, a rate. Each is a `Measurement`.
+"""Readings of many runs, one number each: an extreme, a quantile, a fraction, a count, a rate. Each is a `Measurement`.
 `largest_of`, `smallest_of` and `total` put together what cells have read.
 
 Entries that are NaN say that a run does not speak of the matter; they are passed over, and `n` counts the others. A reading of
@@ -67,6 +67,21 @@ def median(
     """
     kept, bounds = _spoken(values, errors, where)
     return Measurement(float(np.median(kept)), float(bounds.max()), n=kept.size) if kept.size else NOTHING
+
+
+def quantile(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    share: float,
+    where: Bool[np.ndarray, "*#s"] | None = None,
+) -> Measurement:
+    """The number below which this share of the values lies, with the error of a median.
+
+    >>> quantile(np.arange(11.0), 0.1, 0.9).value
+    9.0
+    """
+    kept, bounds = _spoken(values, errors, where)
+    return Measurement(float(np.quantile(kept, share)), float(bounds.max()), n=kept.size) if kept.size else NOTHING
 
 
 def _spoken(

@@ -82,6 +82,10 @@ class Refined:
         """The median, with the largest change."""
         return readings.median(self.value, self.error, where)
 
+    def quantile(self, share: float, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
+        """The number below which this share of the values lies, with the largest change."""
+        return readings.quantile(self.value, self.error, share, where)
+
     def number(self) -> Measurement:
         """The one number that there is. Raises ValueError if there are several."""
         if self.value.size != 1:

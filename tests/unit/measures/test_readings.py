@@ -41,6 +41,15 @@ def test_a_median_moves_by_no_more_than_the_entry_that_moves_most():
         values, moves = rng.normal(size=9), 0.3 * rng.normal(size=9)
         found = readings.median(values, np.abs(moves))
         assert abs(float(np.median(values + moves)) - found.value) <= found.error
+        found = readings.quantile(values, np.abs(moves), 0.8)
+        assert abs(float(np.quantile(values + moves, 0.8)) - found.value) <= found.error
+
+
+def test_a_quantile_lies_above_its_share_of_those_that_speak():
+    assert readings.quantile(VALUES, ERRORS, 0.0).value == readings.smallest(VALUES, ERRORS).value
+    assert readings.quantile(VALUES, ERRORS, 1.0).value == readings.largest(VALUES, ERRORS).value
+    assert readings.quantile(np.append(np.arange(101.0), np.nan), 0.5, 0.37) == Measurement(37.0, 0.5, n=101)
+    assert readings.median(np.array([1.0, 2.0, np.inf]), 0.5) == Measurement(2.0, 0.5, n=3)
 
 
 def test_a_fraction_has_the_interval_of_clopper_and_pearson():
@@ -108,7 +117,8 @@ def test_refined_numbers_are_read_with_their_own_changes():
     found = Refined.of(np.array([1.0, 4.0]), np.array([1.5, 4.1]))
     assert found.largest().error == pytest.approx(0.1)
     assert found.smallest().error == 0.5
-    assert found.median() == Measurement(2.5, 0.5, n=2)
+    assert found.median() == found.quantile(0.5) == Measurement(2.5, 0.5, n=2)
+    assert Refined.joined([found, found]).largest().n == 4
     with pytest.raises(ValueError, match="one number was asked for, and there are 2"):
         found.number()
 

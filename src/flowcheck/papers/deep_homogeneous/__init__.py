@@ -3,6 +3,7 @@
 bounds             explicit constants of the proofs           figure_recipes     what is printed for Figures 1 to 5
 gronwall           Gronwall's inequality and comparisons       euler_identities   Euler's identities of homogeneous functions
 power_saddles      saddles of power units, exactly             broken_hypotheses  what happens without a hypothesis
+lemma_5_2          when and how NCF flows blow up             lemma_d_1          flows of degree two, which do not
 rescaling          the unscaled flow and descent              escape_alignment   alignment where the loss starts to fall
 figure_draws       teachers, points and starts                figure_anatomy     what the figures show of weights
 figure_criteria    when a figure counts as reproduced         figure_seeds       many draws, trained to their escapes

@@ -6,13 +6,21 @@ network's pull is tested with them. All defects are relative to the size of what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.data.synthetic import gaussian
 from flowcheck.networks.network import Network
+from flowcheck.networks.sums import Mixture
+from flowcheck.networks.zoo import power_net
+from flowcheck.papers.homogeneous.families import Family
+from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.pipeline.evidence import Found, Measurement
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,23 @@ def _gradient_of_normalised(network: Network, x: Tensor, z: Tensor, w: Tensor, l
 
 def _worst(defect: Float[Tensor, " s"], size: Float[Tensor, " s"]) -> float:
     return float((defect / size.clamp_min(1e-300)).max())
+
+
+def largest_defects(families: Sequence[Family], rng: np.random.Generator, samples: int) -> Found:
+    """Of all families, at `samples` random weights each. Controls: parts of degree 3 and 4, and degree 4 taken for degree 3."""
+    device = families[-1].x.device
+    factors = torch.from_numpy(np.geomspace(1e-3, 1e3, samples)).to(device)
+
+    def weights(network: Network) -> Tensor:
+        return gaussian(rng, samples, network.size).to(device)
+
+    found = [asdict(defects(f.network, f.x[0], f.z[0], weights(f.network), factors)) for f in families]
+    x, z = families[-1].x[0], families[-1].z[0]
+    three, four = (power_net(3, x.shape[1], degree) for degree in (3, 4))
+    w = weights(three)
+    mixed = asdict(defects(Mixture("mixture", ((1.0, three), (0.5, four)), 3), x, z, w, factors))
+    less = defects(four, x, z, w, factors, degree=3.0).normalised_projection
+    numbers = {f"defect_{name}": max(row[name] for row in found) for name in mixed}
+    numbers |= {f"mixture_{name}": mixed[name] for name in mixed if not name.startswith("normalised")}
+    numbers["less_normalised_projection"] = less
+    return {name: Measurement(value, ROUNDING * (1 + value)) for name, value in numbers.items()}

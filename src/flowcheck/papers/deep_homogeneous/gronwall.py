@@ -8,10 +8,13 @@ decrease.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+
+from flowcheck.measures.refinement import refined
+from flowcheck.pipeline.evidence import Found
 
 Function = Callable[[float], Float[np.ndarray, " cases"]]
 
@@ -73,3 +76,28 @@ def random_excess(rng: np.random.Generator, cases: int, steps: int, *, increasin
         b=3.0,
         steps=steps,
     )
+
+
+def inequality(rng: Callable[[bool], np.random.Generator], cases: int, steps: int) -> Found:
+    """Both parts on random functions, in steps and in twice as long ones; `rng` gives the stream for alpha increasing or not.
+
+    Controls: a decreasing alpha in the second part; the lower limit 0 of the first part, as printed.
+    """
+
+    def largest(count: int) -> dict[str, float]:
+        plain, increasing = (random_excess(rng(up), cases, count, increasing=up) for up in (False, True))
+        falling = excess(lambda t: np.full(1, 1.0 - t), _constant(1.0), _constant(0.0), 0.0, 1.0, count)
+        printed = excess(_constant(1.0), _constant(1.0), _constant(0.0), -1.0, 1.0, count)
+        return {
+            "gronwall_general_max": float(max(plain.general.max(), increasing.general.max())),
+            "gronwall_monotone_max": float(increasing.monotone.max()),
+            "gronwall_falling_alpha": float(falling.monotone[0]),
+            "gronwall_from_zero": float(printed.from_zero[0]),
+        }
+
+    found = {name: number.number() for name, number in refined(largest, steps, steps // 2).items()}
+    return {name: replace(number, n=cases) if name.endswith("_max") else number for name, number in found.items()}
+
+
+def _constant(value: float) -> Function:
+    return lambda t: np.full(1, value)

@@ -1,7 +1,8 @@
 """What both homogeneous papers say about the NCF and its flow.
 
 families, trajectories, exact_trajectories    what is drawn, what is followed
-ncf_lemmas, ncf_experiment                    what is said, and the experiment that asks it
+ncf_lemmas, ncf_table, ncf_experiment         what is said, of all runs, and the experiment that asks it
+no_gradient                                   what is read where a hypothesis fails
 kkt_search, alignment_metrics                 KKT points of a family; metrics of early alignment
 hypotheses                                    what every statement presupposes
 near_saddles                                  the same for saddles, and the KKT point that w_z turns to

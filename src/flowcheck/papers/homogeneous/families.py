@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,9 @@ class Family:
     x: Float[Tensor, "s n d"]
     z: Float[Tensor, "s n"]
     starts: Float[Tensor, "s k"]
+
+    def on(self, device: torch.device) -> Family:
+        return replace(self, x=self.x.to(device), z=self.z.to(device), starts=self.starts.to(device))
 
     @functools.cached_property
     def correlation(self) -> Correlation:

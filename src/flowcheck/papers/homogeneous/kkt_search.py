@@ -5,6 +5,7 @@ The ascents run on one unit, in few dimensions; its KKT points become KKT points
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +29,8 @@ SMALL = 1e-3
 """Share of a unit in the norm of a direction below which it is on its way to 0."""
 POSITIVE = 1e-6
 """N(u) over its bound from which a KKT point is a limit of growing flows."""
+LISTED = 3
+"""Dimension of the inputs in which all KKT points of a two-layer unit can be listed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class FoundPoints:
         at = torch.where(self.usable, distance, torch.inf).argmin(dim=1, keepdim=True)
         some = self.usable.any(dim=1)
         return tuple(
-            torch.where(some, values.gather(1, at)[:, 0], torch.inf).numpy() for values in (distance, self.value, self.defect)
+            torch.where(some, values.gather(1, at)[:, 0], torch.inf).cpu().numpy()
+            for values in (distance, self.value, self.defect)
         )
 
     def as_starts(self) -> Family:
@@ -72,7 +76,7 @@ def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints
     """Ascend from `starts` random vectors per row."""
     x, z = (data.repeat_interleave(starts, dim=0) for data in (family.x, family.z))
     one, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
-    points = ascend(one, unit_vectors(rng, len(z), one.network.size), tolerance=TOLERANCE, iterations=3000)
+    points = ascend(one, unit_vectors(rng, len(z), one.network.size).to(z), tolerance=TOLERANCE, iterations=3000)
     weights, shape = lifted(family, points.points), (len(family.starts), starts)
     value = whole.value(weights).view(shape) / family.bound[:, None]
     return FoundPoints(
@@ -85,18 +89,29 @@ def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints
     )
 
 
-def unit_distance(family: Family, directions: Float[Tensor, "s k"]) -> Float[np.ndarray, " s"]:
-    r"""Two-layer nets in three dimensions: distance of the units' $u/\|u\|$ to the KKT points of one unit, all of which are
-    listed, kinks included. Largest over the units that are not small; inf where there is no KKT point.
-    """
-    slope, width = unit_of(family.network)
-    distances = []
-    for x, z, direction in zip(family.x.numpy(), family.z.numpy(), directions.numpy(), strict=True):
-        points, units = neuron_kkt_points(x, z, slope), direction.reshape(-1, width)
-        u = unit(torch.from_numpy(units[np.linalg.norm(units, axis=1) > SMALL, :-1])).numpy()
-        apart = np.linalg.norm(u[:, None] - points, axis=2) if len(points) else np.full((len(u), 1), np.inf)
-        distances.append(apart.min(axis=1).max())
-    return np.array(distances)
+@dataclass(frozen=True)
+class ListedPoints:
+    """All KKT points of one unit of a two-layer net in three dimensions, kinks included, for each row [P, 3]."""
+
+    points: Sequence[Float[np.ndarray, "_ 3"]]
+
+    @classmethod
+    def of(cls, family: Family) -> ListedPoints:
+        """Raises ValueError for another network, and for another dimension."""
+        slope, _ = unit_of(family.network)
+        if family.network.inputs != LISTED:
+            raise ValueError(f"{family.name}: KKT points are listed in {LISTED} dimensions, not {family.network.inputs}")
+        return cls([neuron_kkt_points(*data, slope) for data in zip(family.x.numpy(), family.z.numpy(), strict=True)])
+
+    def distance(self, directions: Float[np.ndarray, "s k"]) -> Float[np.ndarray, " s"]:
+        r"""Of the units' $u/\|u\|$, to the nearest: largest over the units that are not small; inf where there is no point."""
+        distances = []
+        for points, direction in zip(self.points, directions, strict=True):
+            units = direction.reshape(-1, LISTED + 1)
+            u = unit(torch.from_numpy(units[np.linalg.norm(units, axis=1) > SMALL, :-1])).numpy()
+            apart = np.linalg.norm(u[:, None] - points, axis=2) if len(points) else np.full((len(u), 1), np.inf)
+            distances.append(apart.min(axis=1).max())
+        return np.array(distances)
 
 
 def unit_network(family: Family) -> Network:
@@ -119,7 +134,7 @@ def lifted(family: Family, units: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
     """
     if units.shape[1] == family.network.size:
         return units
-    weights = torch.zeros(len(units), family.network.size, dtype=units.dtype)
+    weights = units.new_zeros((len(units), family.network.size))
     if family.kind in ("power", "polynomial"):
         weights[:, : units.shape[1]] = units
         return weights

@@ -1,4 +1,4 @@
-r"""What the lemmas on NCF flows say about sampled flows: one function per statement, one number per flow.
+r"""What the lemmas on NCF flows say about sampled flows: one function per statement, one number per flow, or one on the mesh.
 
 Numbers are relative: values of N(θ) to the bound $\beta\|z\|\ge|\mathcal N(\theta)|$ of their flow, N(u) also to the largest
 $\|u\|^L$ of the flow. Statements of two_homogeneous (Lemma 5.3, Appendix C) and deep_homogeneous (Lemma 5.2, Appendix B).
@@ -26,6 +26,7 @@ EPSILONS = np.array([1e-1, 1e-2, 1e-3, 1e-4])
 """The accuracies at which Lemma B.6 of deep_homogeneous is checked."""
 
 Numbers = Float[np.ndarray, " s"]
+OnMesh = Float[np.ndarray, "s m"]
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,19 @@ class Outcome:
 
 def outcome(f: Followed, ends: Ends) -> Outcome:
     """Told from the last state of each flow."""
-    value, speed = limit_value(f), f.samples.speed[:, -1] / f.family.bound.numpy()
+    value, speed = limit_value(f), f.samples.speed[:, -1] / f.bound
     last = (value, np.hypot(f.samples.degree * value, speed), speed, f.samples.log_norm[:, -1])
     return Outcome(ends.tell(*(torch.from_numpy(array) for array in last)).numpy())
 
 
 def limit_value(f: Followed) -> Numbers:
     """N at the limit direction."""
-    return f.samples.value[:, -1] / f.family.bound.numpy()
+    return f.samples.value[:, -1] / f.bound
 
 
 def kkt_defect(f: Followed) -> Numbers:
     r"""$\|\nabla\mathcal N(\theta)-L\mathcal N(\theta)\theta\|$ at the end; for two-layer nets the least over the Clarke set."""
-    bound, network = f.family.bound.numpy(), f.family.network
+    bound, network = f.bound, f.family.network
     if not isinstance(network, Separable):
         return f.samples.speed[:, -1] / bound
     slope, width = unit_of(network)
@@ -87,29 +88,29 @@ def kkt_defect(f: Followed) -> Numbers:
 
 def increase(f: Followed) -> Numbers:
     """Smallest increase of N(θ) between neighbouring mesh points: Eq. (33) of two_homogeneous, (25) of deep_homogeneous."""
-    return np.diff(f.samples.value, axis=1).min(axis=1) / f.family.bound.numpy()
+    return np.diff(f.samples.value, axis=1).min(axis=1) / f.bound
 
 
-def angle_identity(f: Followed) -> Numbers:
-    r"""Largest defect of $\mathcal N(\theta(s))-\mathcal N(\theta(0))=\int\|\theta'\|^2ds$ (the same equations, integrated)."""
+def angle_identity(f: Followed) -> OnMesh:
+    r"""Defect of $\mathcal N(\theta(s))-\mathcal N(\theta(0))=\int\|\theta'\|^2ds$ (the same equations, integrated)."""
     s = f.samples
-    return np.abs(s.value - s.value[:, :1] - s.integral(s.node_speed**2)).max(axis=1) / f.family.bound.numpy()
+    return (s.value - s.value[:, :1] - s.integral(s.node_speed**2)) / f.bound[:, None]
 
 
-def energy_identity(f: Followed) -> Numbers:
-    r"""Largest defect of $\mathcal N(u(t))-\mathcal N(u(0))=\int\|\nabla\mathcal N(u)\|^2dt$ (Lemma A.3; Lemma B.4)."""
+def energy_identity(f: Followed) -> OnMesh:
+    r"""Defect of $\mathcal N(u(t))-\mathcal N(u(0))=\int\|\nabla\mathcal N(u)\|^2dt$ (Lemma A.3; Lemma B.4)."""
     s, top = f.samples, f.samples.log_norm.max(axis=1)
     power = (s.degree**2 * s.node_value**2 + s.node_speed**2) * np.exp(s.degree * (s.node_log_norm - top[:, None, None]))
     value = s.value * np.exp(s.degree * (s.log_norm - top[:, None]))
-    return np.abs(value - value[:, :1] - s.integral(power)).max(axis=1) / f.family.bound.numpy()
+    return (value - value[:, :1] - s.integral(power)) / f.bound[:, None]
 
 
-def norm_identity(f: Followed) -> Numbers:
-    r"""Largest defect of $\|u(t)\|^2-\|u(0)\|^2=2L\int\mathcal N(u)dt$, over the largest $\|u\|^2$ (Lemma C.4; Lemma B.5)."""
+def norm_identity(f: Followed) -> OnMesh:
+    r"""Defect of $\|u(t)\|^2-\|u(0)\|^2=2L\int\mathcal N(u)dt$, over the largest $\|u\|^2$ (Lemma C.4; Lemma B.5)."""
     s, top = f.samples, f.samples.log_norm.max(axis=1)
     integral = 2 * s.degree * s.integral(s.node_value * np.exp(2 * (s.node_log_norm - top[:, None, None])))
     squared = np.exp(2 * (s.log_norm - top[:, None]))
-    return np.abs(squared - squared[:, :1] - integral).max(axis=1)
+    return squared - squared[:, :1] - integral
 
 
 def polygon_gap(f: Followed, *, radial: bool = False) -> Numbers:
@@ -152,7 +153,7 @@ def floor_margin(f: Followed, ended: Outcome) -> tuple[Numbers, np.ndarray]:
 def decay_share(f: Followed) -> tuple[Numbers, Numbers]:
     r"""For L = 2, the largest fall and rise of ln|u| over $2t\beta\|z\|$ (Lemma C.3; Lemma D.1 of deep_homogeneous)."""
     s = f.samples
-    moved = (s.log_norm - s.log_norm[:, :1])[:, 1:] / (2 * np.maximum(s.time[:, 1:], 1e-300) * f.family.bound.numpy()[:, None])
+    moved = (s.log_norm - s.log_norm[:, :1])[:, 1:] / (2 * np.maximum(s.time[:, 1:], 1e-300) * f.bound[:, None])
     return (-moved).max(axis=1), moved.max(axis=1)
 
 
@@ -161,7 +162,7 @@ def growth_excess(f: Followed, factor: float = 1.0) -> Numbers:
 
     From $t=0.05/(\beta\|z\|)$ on: the two sides start equal. NaN where N(u_0) <= 0.
     """
-    s, bound = f.samples, f.family.bound.numpy()
+    s, bound = f.samples, f.bound
     gamma = np.where(s.value[:, 0] > 0, s.value[:, 0], np.nan) * np.exp(2 * s.log_norm[:, 0])
     counted = s.time >= 0.05 / bound[:, None]
     rise = np.exp(2 * np.minimum(s.log_norm, 300.0)) - np.exp(2 * s.log_norm[:, :1])
@@ -178,7 +179,7 @@ def blow_up_bounds(f: Followed) -> tuple[Numbers, Numbers]:
     s, degree = f.samples, f.samples.degree
     scale = degree * (degree - 2) * np.exp((degree - 2) * s.log_norm[:, 0]) * f.blow_up_time
     start = np.where(s.value[:, 0] > 0, s.value[:, 0], np.nan)
-    return scale * start, np.where(np.isnan(start), np.nan, scale * f.family.bound.numpy())
+    return scale * start, np.where(np.isnan(start), np.nan, scale * f.bound)
 
 
 def norm_excess(f: Followed, *, power: float, rate: float = 1.0, since: float = 0.1) -> Numbers:
@@ -231,7 +232,7 @@ def kurdyka_lojasiewicz(f: Followed, ended: Outcome, low: float = 1e-6, high: fl
     that the ratio stays away from 0. The gap is the integral of $\|\theta'\|^2$ still to come; $-\mathcal N(\theta)$ for a
     flow that rests. NaN for flows with fewer than five mesh points there.
     """
-    s, bound = f.samples, f.family.bound.numpy()[:, None]
+    s, bound = f.samples, f.bound[:, None]
     gap = np.where(ended.rests[:, None], -s.value, s.remaining(s.node_speed**2))
     behind = np.maximum.accumulate((s.speed > high * bound)[:, ::-1], axis=1)[:, ::-1]
     counted = ~behind & (s.speed >= low * bound) & (gap > 0) & (ended.grows | ended.rests)[:, None]

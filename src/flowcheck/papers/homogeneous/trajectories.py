@@ -1,4 +1,4 @@
-r"""NCF flows of many random problems on one network, followed to their end and measured.
+r"""NCF flows of many random problems on one network, followed to their end and sampled.
 
 A flow $\dot u=\nabla\mathcal N(u)$ is sampled at the accepted steps of a coarse run (the mesh) and at Gauss nodes between them,
 in a second run with a finer tolerance. What the lemmas say about it (Lemma 5.3 and Appendix C of two_homogeneous, Lemma 5.2
@@ -6,10 +6,14 @@ and Appendix B of deep_homogeneous) is read off these samples. With $u=e^\rho\th
 
 $\theta'=(I-\theta\theta^\top)\nabla\mathcal N(\theta)$, $\rho'=L\mathcal N(\theta)$, $\mathcal N(\theta)'=\|\theta'\|^2$, and
 $\tilde{\mathcal N}(u)=\mathcal N(u)/\|u\|^L=\mathcal N(\theta)$.
+
+Everything can be read a second time, off the coarse run on the same mesh with twice as many nodes: the change is the error, of
+the integration and of the quadrature.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,16 +25,35 @@ from flowcheck.flows.flow import Save, blow_up_time, gradient_flow
 from flowcheck.flows.rescaled import FlowStates
 from flowcheck.papers.homogeneous.families import Family
 
-GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(5)
 EFOLDS = 2.0
 """Largest change of L ln|u| between mesh points: Gauss quadrature of degree 9 then errs by less than 1e-10."""
-ON_MESH = ("arc", "time", "log_norm", "value", "speed", "direction")
 LONGEST = 1e7
 """Largest arc, times the bound of the NCF. Near a degenerate rest point the gradient falls like a small power of the arc, while
 the steps stay limited by stability: what has not come to rest by then may take a hundred times as long."""
-EXACT = 1e-9
-"""Error of what is read off the closed form of a two-layer net: rounding of some dozen pieces, and the quadrature over them."""
-MOST_SPACINGS = 1e5
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Gauss-Legendre rule of so many nodes on [-1, 1]."""
+
+    count: int
+
+    @functools.cached_property
+    def rule(self) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+        """Nodes and weights."""
+        return np.polynomial.legendre.leggauss(self.count)
+
+    def nodes(self, mesh: Float[np.ndarray, "*s m"]) -> Float[np.ndarray, "*s j g"]:
+        """Between neighbouring mesh points."""
+        middle, half = 0.5 * (mesh[..., 1:] + mesh[..., :-1]), 0.5 * (mesh[..., 1:] - mesh[..., :-1])
+        return middle[..., None] + half[..., None] * self.rule[0]
+
+    def weights(self, mesh: Float[np.ndarray, "*s m"]) -> Float[np.ndarray, "*s j g"]:
+        return 0.5 * (mesh[..., 1:] - mesh[..., :-1])[..., None] * self.rule[1]
+
+
+FIRST, SECOND = Quadrature(5), Quadrature(10)
+"""The rules of the two readings."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +91,7 @@ class Samples:
         pieces = (self.weights * integrand).sum(axis=-1)[:, ::-1]
         return np.concatenate([np.zeros((len(pieces), 1)), np.cumsum(pieces, axis=-1)], axis=-1)[:, ::-1]
 
-    @property
+    @functools.cached_property
     def length(self) -> Float[np.ndarray, "s m"]:
         r"""Length of the curve $\theta$ up to each mesh point, $\int\|\theta'\|ds$."""
         return self.integral(self.node_speed)
@@ -76,27 +99,48 @@ class Samples:
 
 @dataclass(frozen=True)
 class Followed:
-    """A family and what was seen of its flows, [S] each.
+    """What was seen of the flows of a family, once.
 
     Attributes:
-        value_error, log_norm_error: largest change of N(θ) and of ln|u| between the two tolerances, over the mesh: bounds on the
-            errors of the finer run, which is the one that was sampled.
-        step_error: accepted steps times their tolerance: what local errors can add to an integral identity.
-        blow_up_time, blow_up_error: T* for L > 2, NaN for L = 2, and its change between the tolerances plus its tail's error.
-        evaluations: right-hand sides of the finer run.
+        blow_up_time: T* [S] for L > 2, NaN for L = 2.
     """
 
     family: Family
     samples: Samples
-    value_error: Float[np.ndarray, " s"]
-    log_norm_error: Float[np.ndarray, " s"]
-    step_error: Float[np.ndarray, " s"]
     blow_up_time: Float[np.ndarray, " s"]
+
+    @functools.cached_property
+    def bound(self) -> Float[np.ndarray, " s"]:
+        return self.family.bound.cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Flows:
+    """A family that was followed twice, and read twice.
+
+    Attributes:
+        fine, coarse: the run with the finer tolerance, whose numbers count, and the other one.
+        blow_up_error: change of T* plus the error of its tail.
+        evaluations: right-hand sides of the finer run.
+    """
+
+    fine: Followed
+    coarse: Followed
     blow_up_error: Float[np.ndarray, " s"]
     evaluations: Int[np.ndarray, " s"]
 
+    @property
+    def value_error(self) -> Float[np.ndarray, " s"]:
+        """Largest change of N(θ) on the mesh of each flow."""
+        return np.abs(self.fine.samples.value - self.coarse.samples.value).max(axis=1)
 
-def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Followed:
+    @property
+    def log_norm_error(self) -> Float[np.ndarray, " s"]:
+        """Largest change of ln|u|."""
+        return np.abs(self.fine.samples.log_norm - self.coarse.samples.log_norm).max(axis=1)
+
+
+def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -> Flows:
     r"""Follow every flow of a family until it has grown, vanished or come to rest; one that does not in `LONGEST` stays open.
 
     Args:
@@ -113,65 +157,57 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
         rtol=coarser * rtol,
         length=length,
         until=ends.events(family.bound),
-        save=Save(steps=True),
+        save=Save(steps=True, dense=True),
     )
     assert scout.every_step is not None
+    assert scout.between is not None
     steps = scout.every_step
     # the end a rounding before the end, so that it is never missed
-    arcs = torch.minimum(steps.arc, (scout.arc * (1 - 1e-14))[:, None])
-    mesh, column = _refined(arcs.numpy(), family.degree * steps.log_norm().numpy())
-    middle, half = 0.5 * (mesh[:, 1:] + mesh[:, :-1]), 0.5 * (mesh[:, 1:] - mesh[:, :-1])
-    nodes = middle[..., None] + half[..., None] * GAUSS_NODES
-    points = np.concatenate([nodes, mesh[:, 1:, None]], axis=-1).reshape(len(mesh), -1)
-    record_at = torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1))
-    fine = gradient_flow(correlation, starts, rtol=rtol, length=scout.arc, save=Save(at=record_at))
+    arcs = torch.minimum(steps.arc, (scout.arc * (1 - 1e-14))[:, None]).cpu().numpy()
+    mesh = _refined(arcs, family.degree * steps.log_norm().cpu().numpy())
+    fine = gradient_flow(correlation, starts, rtol=rtol, length=scout.arc, save=Save(at=_points(family, mesh, FIRST)))
     assert fine.recorded is not None
-    found = _measure(family, fine.recorded)
-    between = np.arange(1, record_at.shape[1]).reshape(mesh.shape[1] - 1, len(GAUSS_NODES) + 1)
+    again = scout.between(_points(family, mesh, SECOND), torch.arange(len(mesh), device=starts.device))
+    time, error = np.full((2, len(mesh)), np.nan), np.full(len(mesh), np.nan)
+    if family.degree > 2:
+        (last, tail), (first, _) = (blow_up_time(path, correlation) for path in (fine, scout))
+        time, error = torch.stack([last, first]).cpu().numpy(), ((last - first).abs() + tail).cpu().numpy()
+    return Flows(
+        Followed(family, _sampled(family, fine.recorded, mesh, FIRST), time[0]),
+        Followed(family, _sampled(family, again, mesh, SECOND), time[1]),
+        error,
+        fine.evaluations.cpu().numpy(),
+    )
+
+
+def _points(family: Family, mesh: Float[np.ndarray, "s m"], rule: Quadrature) -> Float[torch.Tensor, "s p"]:
+    """The first mesh point, and then nodes and mesh point in turn."""
+    points = np.concatenate([rule.nodes(mesh), mesh[:, 1:, None]], axis=-1).reshape(len(mesh), -1)
+    return torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1)).to(family.starts)
+
+
+def _sampled(family: Family, states: FlowStates, mesh: Float[np.ndarray, "s m"], rule: Quadrature) -> Samples:
+    """From the states at `_points`."""
+    found = _measure(family, states)
+    between = np.arange(1, states.time.shape[1]).reshape(mesh.shape[1] - 1, rule.count + 1)
     on_mesh = np.concatenate([[0], between[:, -1]])
-    samples = Samples(
+    return Samples(
         **{name: held(values[:, on_mesh]) for name, values in found.items()},
-        weights=np.nan_to_num(half[..., None] * GAUSS_WEIGHTS),
+        weights=np.nan_to_num(rule.weights(mesh)),
         **{f"node_{name}": np.nan_to_num(found[name][:, between[:, :-1]]) for name in ("log_norm", "value", "speed")},
         degree=family.degree,
     )
-    coarse = _measure(family, steps)
-    here = np.take_along_axis(samples.value, column, axis=1), np.take_along_axis(samples.log_norm, column, axis=1)
-    times, errors = np.full(len(mesh), np.nan), np.full(len(mesh), np.nan)
-    if family.degree > 2:
-        (last, tail), (first, _) = (blow_up_time(path, correlation) for path in (fine, scout))
-        times, errors = last.numpy(), ((last - first).abs() + tail).numpy()
-    return Followed(
-        family,
-        samples,
-        value_error=np.nanmax(np.abs(here[0] - coarse["value"]), axis=1),
-        log_norm_error=np.nanmax(np.abs(here[1] - coarse["log_norm"]), axis=1),
-        step_error=rtol * fine.steps.numpy(),
-        blow_up_time=times,
-        blow_up_error=errors,
-        evaluations=fine.evaluations.numpy(),
-    )
 
 
-def stack(rows: list[np.ndarray], longest: int) -> np.ndarray:
-    """Rows of different length, padded by NaN."""
-    return np.stack([np.pad(row, [(0, longest - len(row)), *[(0, 0)] * (row.ndim - 1)], constant_values=np.nan) for row in rows])
-
-
-def _refined(
-    arc: Float[np.ndarray, "s n"], exponent: Float[np.ndarray, "s n"]
-) -> tuple[Float[np.ndarray, "s m"], Int[np.ndarray, "s n"]]:
-    """The mesh with steps divided until `exponent` moves by at most EFOLDS in each; the column of each given point in it.
-
-    Rows are padded by NaN in `arc`, and so is the result; the column of a padded point is 0.
-    """
+def _refined(arc: Float[np.ndarray, "s n"], exponent: Float[np.ndarray, "s n"]) -> Float[np.ndarray, "s m"]:
+    """The mesh with steps divided until `exponent` moves by at most EFOLDS in each. Rows are padded by NaN."""
     parts = np.nan_to_num(np.ceil(np.abs(np.diff(exponent, axis=1)) / EFOLDS).clip(1), nan=0.0).astype(np.int64)
     column = np.concatenate([np.zeros((len(arc), 1), dtype=np.int64), np.cumsum(parts, axis=1)], axis=1)
     mesh = np.full((len(arc), int(column.max()) + 1), np.nan)
     for row, (points, columns) in enumerate(zip(arc, column, strict=True)):
         present = ~np.isnan(points)
         mesh[row, : columns[-1] + 1] = np.interp(np.arange(columns[-1] + 1), columns[present], points[present])
-    return mesh, np.where(np.isnan(arc), 0, column)
+    return mesh
 
 
 def _measure(family: Family, states: FlowStates) -> dict[str, np.ndarray]:
@@ -183,7 +219,7 @@ def _measure(family: Family, states: FlowStates) -> dict[str, np.ndarray]:
     value[row, column] = correlation.value(direction)
     speed[row, column] = correlation.tangential(direction).norm(dim=-1)
     found = {"arc": states.arc, "time": states.time, "log_norm": states.log_norm(), "direction": states.direction}
-    return {name: tensor.numpy() for name, tensor in {**found, "value": value, "speed": speed}.items()}
+    return {name: tensor.cpu().numpy() for name, tensor in {**found, "value": value, "speed": speed}.items()}
 
 
 def held(values: Float[np.ndarray, "s m *k"]) -> Float[np.ndarray, "s m *k"]:

@@ -1,7 +1,7 @@
 """Kumar and Haupt, Directional Convergence Near Small Initializations and Saddles of Two-Homogeneous Neural Networks.
 
 bounds             explicit constants of the proofs           example_networks   the classes of Section 2, one neuron
-stable_sets        which KKT point an NCF flow ends in
+stable_sets        which KKT point an NCF flow ends in        lemma_a_3          chain rule and energy on kinks
 
 toy_problem        what Figures 1, 3 and 4 train on           figure_runs        descent for them, and its rounding
 figure_criteria    when a run does what a caption says        figure_readings    what is read from many runs

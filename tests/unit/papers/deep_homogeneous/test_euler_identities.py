@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 
 from flowcheck.networks import sums, zoo
 from flowcheck.papers.deep_homogeneous import euler_identities
+from flowcheck.papers.homogeneous.families import draw_family, network_of
 
 NETWORKS = [
     zoo.power_net(3, 3, 3),
@@ -34,3 +36,12 @@ def test_a_wrong_degree_and_mixed_degrees_show():
     mixture = sums.Mixture("mixture", ((1.0, three), (0.5, four)), 3)
     found = euler_identities.defects(mixture, *sample(mixture))
     assert min(found.gradient_scaling, found.gradient_euler, found.jacobian_scaling, found.jacobian_euler) > 1e-2
+
+
+def test_defects_of_families_are_rounding_and_those_of_the_controls_are_not():
+    rng = np.random.default_rng(2)
+    families = [draw_family(kind, kind, network_of(kind, 3, 3, 2), rng, 2, points=5) for kind in ("power", "linear")]
+    found = euler_identities.largest_defects(families, rng, 6)
+    assert max(number.value for name, number in found.items() if name.startswith("defect_")) < 1e-13
+    assert min(number.value for name, number in found.items() if not name.startswith("defect_")) > 1e-2
+    assert all(number.error >= number.value for name, number in found.items() if name.startswith("defect_"))

@@ -35,3 +35,12 @@ def test_gronwall_holds_on_random_functions(increasing):
     found = gronwall.random_excess(np.random.default_rng(0), 50, 200, increasing=increasing)
     assert found.general.max() < 0
     assert not increasing or found.monotone.max() < 0
+
+
+def test_its_numbers_are_refined_by_halving_the_steps():
+    found = gronwall.inequality(lambda increasing: np.random.default_rng(int(increasing)), 20, 100)
+    assert found["gronwall_general_max"].value < 0
+    assert found["gronwall_monotone_max"].value < 0
+    for name, exact in (("gronwall_falling_alpha", 1.0), ("gronwall_from_zero", 1 - 1 / math.e)):
+        assert 0 < abs(found[name].value - exact) < found[name].error < 1e-6
+    assert (found["gronwall_general_max"].n, found["gronwall_from_zero"].n) == (20, None)

@@ -76,10 +76,10 @@ def test_unit_of_refuses_a_network_without_units():
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
 def test_blow_up_of_one_weight_has_its_closed_form(degree):
-    flows = follow(one_weight(degree, 1.0, 2.0), replace(NEVER, grown=12.0), rtol=1e-10)
-    time = 1 / (degree * (degree - 2) * 2.0 ** (degree - 2))
+    both = follow(one_weight(degree, 1.0, 2.0), replace(NEVER, grown=12.0), rtol=1e-10)
+    flows, time = both.fine, 1 / (degree * (degree - 2) * 2.0 ** (degree - 2))
     assert flows.blow_up_time == pytest.approx(time, rel=1e-9)
-    assert abs(flows.blow_up_time - time) <= flows.blow_up_error
+    assert abs(flows.blow_up_time - time) <= both.blow_up_error
     upper, lower = lemmas.blow_up_bounds(flows)
     assert upper == pytest.approx(1, rel=1e-9)
     assert lower == pytest.approx(1, rel=1e-9)
@@ -90,14 +90,14 @@ def test_blow_up_of_one_weight_has_its_closed_form(degree):
 
 @pytest.mark.parametrize("degree", [3, 4, 5])
 def test_norm_bound_is_an_equality_from_a_kkt_point_and_false_as_printed(degree):
-    flows = follow(one_weight(degree, 1.0), replace(NEVER, grown=12.0), rtol=1e-10)
+    flows = follow(one_weight(degree, 1.0), replace(NEVER, grown=12.0), rtol=1e-10).fine
     assert abs(lemmas.norm_excess(flows, power=degree - 2)[0]) < 1e-8
     assert lemmas.norm_excess(flows, power=0.5 * degree - 1)[0] < -0.4
     assert lemmas.norm_excess(flows, power=degree - 2, rate=1.1)[0] == pytest.approx(1 / 1.1 - 1, abs=1e-8)
 
 
 def test_a_quartic_with_negative_label_vanishes_along_a_negative_kkt_point():
-    flows = follow(one_weight(4, -1.0), ENDS, rtol=1e-10)
+    flows = follow(one_weight(4, -1.0), ENDS, rtol=1e-10).fine
     ended = lemmas.outcome(flows, ENDS)
     assert ended.names.tolist() == ["vanishes"]
     assert lemmas.limit_value(flows)[0] == pytest.approx(-1)
@@ -108,13 +108,13 @@ def test_a_quartic_with_negative_label_vanishes_along_a_negative_kkt_point():
 
 def test_a_flow_that_does_not_end_within_the_longest_arc_stays_open(monkeypatch):
     flows = family("power", 3)
-    assert not lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.any()
+    assert not lemmas.outcome(follow(flows, ENDS, rtol=1e-8).fine, ENDS).open.any()
     monkeypatch.setattr(trajectories, "LONGEST", 1.0)
-    assert lemmas.outcome(follow(flows, ENDS, rtol=1e-8), ENDS).open.all()
+    assert lemmas.outcome(follow(flows, ENDS, rtol=1e-8).fine, ENDS).open.all()
 
 
 def test_degree_two_grows_at_the_largest_rate_that_the_bound_allows():
-    flows = follow(one_weight(2, 1.0), replace(NEVER, longest=3.0), rtol=1e-10)
+    flows = follow(one_weight(2, 1.0), replace(NEVER, longest=3.0), rtol=1e-10).fine
     fall, rise = lemmas.decay_share(flows)
     assert rise[0] == pytest.approx(1, rel=1e-8)
     assert fall[0] == pytest.approx(-1, rel=1e-8)
@@ -125,11 +125,11 @@ def test_degree_two_grows_at_the_largest_rate_that_the_bound_allows():
 def test_identities_hold_and_limits_are_kkt_points(kind, degree):
     positive = {"labels": "positive", "starts": "positive"} if kind == "two_relu" else {}
     drawn = family(kind, degree, runs=2 if positive else 4, **positive)
-    flows = follow(drawn, ENDS, rtol=1e-9, coarser=10.0)
+    flows = follow(drawn, ENDS, rtol=1e-9, coarser=10.0).fine
     ended = lemmas.outcome(flows, ENDS)
     assert not ended.open.any()
     for identity in (lemmas.angle_identity, lemmas.energy_identity, lemmas.norm_identity):
-        assert identity(flows).max() < 1e-5
+        assert np.abs(identity(flows)).max() < 1e-5
     assert lemmas.increase(flows).min() > -1e-8
     assert np.nanmax(np.abs(lemmas.polygon_gap(flows))) < 0.02
     points = kkt_search.search(drawn, rng(4), 64)
@@ -142,18 +142,18 @@ def test_identities_hold_and_limits_are_kkt_points(kind, degree):
 
 def test_a_two_layer_net_ends_at_kkt_points_of_its_units():
     drawn = family("two_layer", 2, runs=6, slope=0.2)
-    flows = follow_exactly(drawn, ENDS)
+    flows = follow_exactly(drawn, ENDS).fine
     assert lemmas.kkt_defect(flows).max() < 1e-6
-    assert kkt_search.unit_distance(drawn, torch.from_numpy(flows.samples.direction[:, -1])).max() < 1e-4
+    assert kkt_search.ListedPoints.of(drawn).distance(flows.samples.direction[:, -1]).max() < 1e-4
 
 
 def test_a_field_that_is_no_gradient_breaks_monotonicity_identities_and_convergence():
     drawn = family("power", 3)
     turned = replace(drawn, network=sums.Rotated(drawn.network, 10.0))
-    flows = follow(turned, replace(NEVER, longest=1.2), rtol=1e-7, coarser=10.0)
+    flows = follow(turned, replace(NEVER, longest=1.2), rtol=1e-7, coarser=10.0).fine
     assert lemmas.increase(flows).max() < -1e-4
-    assert lemmas.energy_identity(flows).min() > 0.1
-    assert lemmas.angle_identity(flows).min() > 0.1
+    for identity in (lemmas.energy_identity, lemmas.angle_identity):
+        assert np.abs(identity(flows)).max(axis=1).min() > 0.1
     assert flows.samples.length[:, -1].min() > 10
     assert lemmas.kkt_defect(flows).min() > 1e-2
 
@@ -186,8 +186,8 @@ def test_kkt_points_of_one_unit_are_lifted_to_kkt_points_of_the_network(kind, de
 
 
 def test_floor_of_lemma_c7_is_kept_by_growing_flows_and_broken_by_vanishing_ones():
-    growing = follow(one_weight(4, 1.0), replace(NEVER, grown=5.0), rtol=1e-9)
-    vanishing = follow(one_weight(4, -1.0), ENDS, rtol=1e-9)
+    growing = follow(one_weight(4, 1.0), replace(NEVER, grown=5.0), rtol=1e-9).fine
+    vanishing = follow(one_weight(4, -1.0), ENDS, rtol=1e-9).fine
     margin, case = lemmas.floor_margin(growing, lemmas.outcome(growing, ENDS))
     assert margin[0] > -1e-9
     assert case[0] == "positive"
@@ -197,8 +197,41 @@ def test_floor_of_lemma_c7_is_kept_by_growing_flows_and_broken_by_vanishing_ones
 
 
 def test_kl_exponent_is_one_half_at_a_non_degenerate_maximum_and_a_flat_function_has_none():
-    flows = follow(family("linear", 3), ENDS, rtol=1e-10)
+    flows = follow(family("linear", 3), ENDS, rtol=1e-10).fine
     exponent, fall = lemmas.kurdyka_lojasiewicz(flows, lemmas.outcome(flows, ENDS))
     assert np.allclose(exponent, 0.5, atol=0.02)
     assert fall.max() < 1e-9
     assert lemmas.flat_fall() > 10
+
+
+def test_two_readings_tell_how_well_a_flow_is_known():
+    """U' = 4 u^3 from 2: ln|u| as a function of s is known, and so is the integral of the speed, which is 0."""
+    flows = follow(one_weight(4, 1.0, 2.0), replace(NEVER, grown=12.0), rtol=1e-6)
+    exact = math.log(2) + 4 * flows.fine.samples.arc
+    assert np.abs(flows.fine.samples.log_norm - exact).max() <= flows.log_norm_error[0] + 1e-13
+    assert flows.coarse.samples.node_value.shape[-1] == 2 * flows.fine.samples.node_value.shape[-1]
+    assert np.array_equal(flows.fine.samples.arc, flows.coarse.samples.arc)
+
+
+def test_the_two_readings_of_a_two_layer_net_differ_by_rounding_and_quadrature():
+    drawn = family("two_layer", 2, runs=4, slope=0.2)
+    flows = follow_exactly(drawn, ENDS)
+    assert flows.value_error.max() < 1e-11
+    assert (flows.log_norm_error <= 1e-11 * np.abs(flows.fine.samples.log_norm).max(axis=1).clip(1)).all()
+    fine, coarse = (lemmas.energy_identity(each) for each in (flows.fine, flows.coarse))
+    assert 0 < np.abs(fine - coarse).max() < 1e-8
+
+
+def test_rules_integrate_polynomials_of_their_degree_on_every_interval():
+    mesh = np.array([[0.0, 0.5, 2.0, np.nan]])
+    nodes, weights = trajectories.Quadrature(3).nodes(mesh), trajectories.Quadrature(3).weights(mesh)
+    assert (weights * nodes**5).sum(axis=-1)[0, :2] == pytest.approx([0.5**6 / 6, (2**6 - 0.5**6) / 6])
+    assert np.isnan(weights[0, 2]).all()
+
+
+def test_points_are_listed_in_three_dimensions_and_for_two_layer_nets_only():
+    with pytest.raises(ValueError, match="not a two-layer net"):
+        kkt_search.ListedPoints.of(family("linear", 3))
+    plane = draw_family("plane", "two_layer", network_of("two_layer", 2, 2, 1), rng(), 2, points=3)
+    with pytest.raises(ValueError, match="in 3 dimensions, not 2"):
+        kkt_search.ListedPoints.of(plane)
