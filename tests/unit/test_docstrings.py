@@ -24,6 +24,8 @@ WITH_EXAMPLES = (
     "networks.linear",
     "networks.problem",
     "networks.zoo",
+    "papers.deep_homogeneous.displayed_run",
+    "papers.deep_homogeneous.figure_recipes",
 )
 
 
