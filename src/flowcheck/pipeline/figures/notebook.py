@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 
-# nbformat imports jsonschema, and that, where it finds this optional package (jupyterlab installs it), the checker of formats that
-# no notebook has. It compiles a grammar as it is imported: more than two seconds of the three that papermill would take.
+# nbformat imports jsonschema, and that, where it finds this optional package (jupyterlab installs it), the checker of formats
+# that no notebook has. It compiles a grammar as it is imported: more than two seconds of the three that papermill would take.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import shutil
