@@ -158,7 +158,7 @@ def clarke_residual(correlation: Correlation, w: Float[Tensor, " k"], signs: Flo
 def enclosed_clarke_residual(
     correlation: Correlation, w: Float[Tensor, " k"], signs: Float[Tensor, "p m"]
 ) -> tuple[float, float]:
-    """`clarke_residual`, and by how much it can be wrong: see `enclosed_hull_distance`."""
+    """`clarke_residual`, and by how much it can be wrong: as `enclosed_hull_distance`, and by the rounding of the projection."""
     direction = w / w.norm()
     gradients = generators(correlation, direction, signs)
     size = float(gradients.norm(dim=-1).max())
@@ -166,7 +166,8 @@ def enclosed_clarke_residual(
         return 0.0, 0.0
     tangential = (gradients - (gradients @ direction)[:, None] * direction).cpu().numpy()
     (distance,), (error,) = enclosed_hull_distance(np.zeros((1, tangential.shape[1])), tangential)
-    return float(distance) / size, float(error) / size
+    projection = (tangential.shape[1] + 2) * float(np.finfo(np.float64).eps)
+    return float(distance) / size, float(error) / size + projection
 
 
 def neuron_kkt_points(x: Float[np.ndarray, "n 3"], z: Float[np.ndarray, " n"], slope: float) -> Float[np.ndarray, "p 3"]:

@@ -150,3 +150,12 @@ def test_points_off_the_list_are_not_kkt_points():
 def test_parallel_inputs_are_refused():
     with pytest.raises(ValueError, match="parallel"):
         clarke.neuron_kkt_points(np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 1.0, 0]]), np.ones(3), 0.0)
+
+
+def test_the_residual_of_a_smooth_kkt_point_is_known_to_rounding():
+    ncf = Correlation(zoo.power_net(1, 3, 1.0, slope=0.3), *(torch.ones(1, 3).double(), torch.ones(1).double()))
+    w = torch.tensor([1.0, 1.0, 1.0 + 1e-9], dtype=torch.float64)
+    residual, error = clarke.enclosed_clarke_residual(ncf, w, clarke.all_signs(ncf.network, w, ncf.x))
+    exact = 1e-9 * (2 / 9) ** 0.5  # the sine of the angle between (1, 1, 1) and w
+    assert abs(residual - exact) <= error
+    assert error < 1e-14
