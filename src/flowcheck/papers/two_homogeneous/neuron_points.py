@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcheck.correlation import clarke
@@ -40,6 +40,11 @@ class OnFaces(Correlation):
     """The NCF on faces n.u = 0, one for each row of a batch: gradients lose their component along the normal."""
 
     normals: Float[Tensor, "s k"]
+
+    def rows(self, chosen: Bool[Tensor, " s"]) -> OnFaces:
+        """The correlation of the chosen rows, each on its face."""
+        plain = super().rows(chosen)
+        return OnFaces(plain.network, plain.x, plain.z, self.normals[chosen])
 
     def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
         gradient = super().gradient(u)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from flowcheck.correlation import clarke
+from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.networks import zoo
@@ -30,6 +31,19 @@ def test_points_are_those_of_the_enumeration_and_some_lie_on_kinks(neurons):
         for w in neurons.kinked[slope]:
             assert float((neurons.x @ w[:3]).abs().min()) < 1e-12
     assert sum(map(len, neurons.kinked.values())) > 0
+
+
+def test_ascents_stay_on_their_faces_when_others_are_done(rng):
+    z = torch.tensor([1.0, 2.0, 4.0, 2.5], dtype=torch.float64)
+    x = torch.cat([torch.eye(3, dtype=torch.float64), torch.tensor([[0.6, 0.8, 0.0]], dtype=torch.float64)])
+    normals = torch.eye(3, dtype=torch.float64).repeat(4, 1)
+    faces = OnFaces(zoo.power_net(1, 3, 2.0, slope=1.0), x, z, normals)
+    starts = synthetic.unit_vectors(rng, 12, 3)
+    starts = starts - (starts * normals).sum(dim=1, keepdim=True) * normals
+    starts[0] = torch.tensor([0.0, 0.0, 1.0])  # done at once: an eigenvector on its face
+    ends = ascend(faces, starts)
+    assert bool(ends.converged.all())
+    assert (ends.points * normals).sum(dim=1).tolist() == pytest.approx([0.0] * 12, abs=1e-12)
 
 
 def test_gradients_on_faces_stay_on_them(rng):
