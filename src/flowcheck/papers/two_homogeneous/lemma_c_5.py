@@ -6,6 +6,7 @@ generator; their errors are those of the distance from a hull.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,11 +25,15 @@ from flowcheck.pipeline.evidence import Found, Measurement
 
 
 def inclusion(correlation: Correlation, u: Float[Tensor, " k"], multipliers: Sequence[float]) -> list[tuple[float, float]]:
-    """Distance of multiplier N(u) u from dN(u), and its error, for each multiplier; relative to the largest generator."""
+    """Distance of multiplier N(u) u from dN(u), and its error, for each multiplier; relative to the largest generator.
+
+    NaN where all generators are 0: no unit is active there, and both sides are 0.
+    """
     around = synthetic.gaussian(np.random.default_rng(0), 64, len(u)).to(u)
     s = clarke.generators(correlation, u, clarke.nearby_signs(correlation.network, u, correlation.x, around))
     targets = torch.stack([multiplier * correlation.value(u[None]) * u for multiplier in multipliers])
-    found, scale = clarke.enclosed_hull_distance(targets.cpu().numpy(), s.cpu().numpy()), 1 / float(s.norm(dim=1).max())
+    size = float(s.norm(dim=1).max())
+    found, scale = clarke.enclosed_hull_distance(targets.cpu().numpy(), s.cpu().numpy()), 1 / size if size > 0 else math.nan
     return [(float(distance) * scale, float(error) * scale) for distance, error in zip(*found, strict=True)]
 
 

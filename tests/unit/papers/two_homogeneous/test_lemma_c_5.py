@@ -1,5 +1,7 @@
 """Lemma C.5: at eigenvectors of a quadratic form, on a kink by hand, and at points that are no KKT points."""
 
+import math
+
 import pytest
 import torch
 
@@ -18,6 +20,13 @@ def test_an_eigenvector_meets_the_inclusion_with_the_multiplier_two_only():
     assert wrong == pytest.approx(0.5)  # |2 N u - N u| over |2 N u|
     assert one_gradient(ncf, AXES[2]) == 0.0
     assert inclusion(ncf, (AXES[0] + AXES[1]) / 2**0.5, (2.0,))[0][0] == pytest.approx(2 / 20**0.5)  # 2 (3, 1) against 2 N (1, 1)
+
+
+def test_where_no_unit_is_active_there_is_no_relative_defect():
+    dead = Correlation(zoo.power_net(1, 3, 2.0), AXES, torch.ones(3, dtype=torch.float64))
+    ((defect, error),) = inclusion(dead, -AXES.sum(dim=0) / 3**0.5, (2.0,))
+    assert math.isnan(defect)
+    assert math.isnan(error)
 
 
 def test_on_a_kink_the_set_holds_what_one_gradient_misses():
