@@ -41,17 +41,17 @@ def cell(p: Parameters, context: Context) -> Evidence:
         return synthetic.sphere_inputs(own, samples, 3), synthetic.gaussian(own, samples)
 
     x, z = data("hypotheses", 6)
-    neurons = neuron_points(*data("neurons", 8), rng("neurons"), p.starts)
+    neurons = neuron_points(*data("neurons", 8), rng("neurons", "starts"), p.starts)
     draws = range(p.data_sets)
     evidence = Evidence.of(
         [
             measure(Presupposed(network, x, z[None], 2) for network in two_homogeneous().values()),
             homogeneity(*data("homogeneity", 6), rng("weights"), p.points),
-            not_homogeneous(*data("not-homogeneous", 6), rng("not-homogeneous"), p.points),
-            lemma_c6(*data("c6", 6), rng("c6"), p.points),
+            not_homogeneous(*data("not-homogeneous", 6), rng("not-homogeneous", "weights"), p.points),
+            lemma_c6(*data("c6", 6), rng("c6", "weights"), p.points),
             lemma_a1(synthetic.sphere_inputs(rng("lemma-a-1-inputs"), 1, 3), rng("lemma-a-1"), p.samples, p.resolution),
-            lemma_a2(*data("lemma-a-2", 5), rng("lemma-a-2"), p.points, p.samples),
-            lemma_c5(*data("c5", 7), rng("c5"), p.starts, p.points, neurons),
+            lemma_a2(*data("lemma-a-2", 5), rng("lemma-a-2", "weights"), p.points, p.samples),
+            lemma_c5(*data("c5", 7), rng("c5", "starts"), p.starts, p.points, neurons),
             lemma_h1(neurons, rng("h1-around")),
             balance_along_flows(neurons.x, neurons.z.abs(), rng("h1-flows"), p.points),
             lemma_54(
