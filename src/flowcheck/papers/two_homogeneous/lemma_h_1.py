@@ -33,7 +33,7 @@ SLOPE = 0.2
 
 
 def lemma_h1(neurons: Neurons, rng: np.random.Generator) -> Found:
-    """Balance, residual of the direction and value at all points, on kinks or not; control: the same directions, unbalanced."""
+    """Balance, residual of the direction and value at all points, on kinks or not; and the same directions, unbalanced."""
     x, z, balance, residual, lifted, values = neurons.x, neurons.z, [], [], [], []
     around = synthetic.gaussian(rng, 64, 3).to(x)
     for slope in neurons.smooth:
@@ -44,8 +44,7 @@ def lemma_h1(neurons: Neurons, rng: np.random.Generator) -> Found:
             signs = clarke.nearby_signs(single.network, u, x, around)
             residual.append(clarke.enclosed_clarke_residual(single, u, signs))
             values.append(abs(float(pair.value(w[None]) - sign * single.value(u[None]) / 2)))
-            tilted = torch.cat([0.6 * unit(u[None])[0], 0.8 * sign])
-            lifted.append(clarke.enclosed_clarke_residual(pair, tilted, clarke.all_signs(pair.network, tilted, x)))
+            lifted.append(tangential_over_radial(pair, torch.cat([0.6 * unit(u[None])[0], 0.8 * sign])))
     return {
         "h1_balance_gap": largest(np.array(balance), ROUNDING),
         "h1_residual_of_direction": largest(*np.transpose(residual)),
@@ -53,6 +52,19 @@ def lemma_h1(neurons: Neurons, rng: np.random.Generator) -> Found:
         "h1_kink_points": Measurement.count(sum(map(len, neurons.kinked.values())), len(neurons.kinked)),
         "h1_residual_unbalanced": smallest(*np.transpose(lifted)),
     }
+
+
+def tangential_over_radial(correlation: Correlation, w: Float[Tensor, " k"]) -> tuple[float, float]:
+    r"""Smallest tangential part over $\partial\mathcal N(w)$, over the radial part, which all elements share: $2\mathcal N(w)$.
+
+    And its error. For $w=(0.6u,\,0.8v)$ with a balanced KKT point it is 7/24 exactly: the tangent of the angle to (0.8, 0.6). The
+    largest element, which other residuals are relative to, may be many times as large as the radial part.
+    """
+    signs = clarke.all_signs(correlation.network, w, correlation.x)
+    residual, error = clarke.enclosed_clarke_residual(correlation, w, signs)
+    largest_element = float(clarke.generators(correlation, w, signs).norm(dim=1).max())
+    scale = largest_element / abs(2 * float(correlation.value(w[None])))
+    return residual * scale, error * scale
 
 
 def balance_along_flows(x: Float[Tensor, "n 3"], z: Float[Tensor, " n"], rng: np.random.Generator, count: int) -> Found:
