@@ -50,6 +50,9 @@ class OnFaces(Correlation):
         gradient = super().gradient(u)
         return gradient - (gradient * self.normals).sum(dim=1, keepdim=True) * self.normals
 
+    def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
+        return self.value(u), self.gradient(u)
+
 
 def both_ways(correlation: Correlation, starts: Float[Tensor, "s k"]) -> list[Tensor]:
     """Distinct converged KKT points with N != 0 of ascents of N and of -N: maxima, and minima."""

@@ -51,3 +51,14 @@ def test_gradients_on_faces_stay_on_them(rng):
     normals = torch.eye(3, dtype=torch.float64)
     gradient = OnFaces(zoo.power_net(1, 3, 2.0), x, z, normals).gradient(synthetic.unit_vectors(rng, 3, 3))
     assert gradient.diagonal().tolist() == pytest.approx([0.0] * 3, abs=1e-15)
+
+
+def test_both_ways_of_asking_for_a_gradient_on_a_face_give_the_same(rng, neurons):
+    normals = synthetic.unit_vectors(rng, 4, 4)
+    for slope in SLOPES:
+        plain, u = neurons.correlation(slope), synthetic.unit_vectors(rng, 4, 4)
+        faces = OnFaces(plain.network, plain.x, plain.z, normals)
+        value, gradient = faces.value_and_gradient(u)
+        assert torch.equal(gradient, faces.gradient(u))
+        assert torch.equal(value, plain.value(u))
+        assert (gradient * normals).sum(dim=1).abs().max() < 1e-12
