@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.losses import HALF_SUM
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
 from flowcheck.pipeline.evidence import Measurement
@@ -73,6 +74,26 @@ def limit_for_labels(saddle: Saddle, start: Start, tolerance: float) -> Float[np
 def labels(saddle: Saddle) -> Float[np.ndarray, " n"]:
     """y, from the residual and the outputs at the saddle."""
     return np.asarray(saddle.residual + saddle.fitted.outputs(saddle.weights))
+
+
+def loss_gradient(saddle: Saddle, w: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Gradient of the square loss (13) at w = (w_n, w_z), by autograd through the whole network."""
+    x, weights = torch.from_numpy(saddle.fitted.x), torch.from_numpy(w[None]).requires_grad_()
+    outputs = saddle.network.forward(weights, x)
+    HALF_SUM.value(outputs, torch.from_numpy(labels(saddle))).sum().backward()  # type: ignore[no-untyped-call] # torch has no types
+    assert weights.grad is not None
+    return weights.grad[0].numpy()
+
+
+def gradient_rounding(saddle: Saddle, w: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    r"""Bound, entry by entry, on how far rounding takes two evaluations of the gradient of the loss apart.
+
+    They are sums over inputs of products with $y-\mathcal H$; $L\mathcal H=\mathcal Jw$ bounds the terms of that.
+    """
+    split = saddle.fitted.size
+    slopes = np.abs(np.hstack([saddle.fitted.jacobian(w[:split]), saddle.idle.jacobian(w[split:])]))
+    terms = slopes.T @ (np.abs(labels(saddle)) + slopes @ np.abs(w) / saddle.degree)
+    return 2 * rounding_of_sums(saddle.fitted) * terms
 
 
 def coarser_flow(saddle: Saddle, start: Start, epsilons: Float[np.ndarray, " e"]) -> ResidualFlow:

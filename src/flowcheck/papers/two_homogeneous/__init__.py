@@ -17,4 +17,8 @@ lemma_b_1          homogeneity of subdifferentials (C.2)      lemma_a           
 lemma_c_5          KKT points and subdifferentials            lemma_c_6          the normalised NCF
 lemma_h_1          balance of two layers                      example_g_1        a quadratic form
 example_g_2        a bilinear form
+
+saddle_systems     five saddles                               theorem_5_5        near them w_n stays and w_z aligns
+lemma_d_1          how fast flows leave                       lemma_5_6          w_n is critical for its own loss
+unheld_points      points that hold nothing
 """
