@@ -16,16 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix
-import torch
 from scipy.integrate import solve_ivp
 
-from benchmarks.factorisation import RUNS, SIZE, WIDTH, Factorisation, Problem, problem, worst
+from benchmarks.factorisation import RUNS, SIZE, WIDTH, Problem, problem, worst
 from benchmarks.harness import Row, Variant, compare, fastest, interleave, require_accurate, tune
-from flowcheck import losses
-from flowcheck.flows.events import norm_reaches
-from flowcheck.flows.flow import Method, gradient_flow
-from flowcheck.flows.rescaled import FlowPath
-from flowcheck.networks.problem import Objective
 
 DELTA, TARGET, HORIZON = 1e-4, 1e-7, 1e6
 LADDER = tuple(10.0**-e for e in np.arange(3, 13.1, 0.5))
@@ -33,21 +27,8 @@ REFERENCE_AGREEMENT = 1e-9
 Solve = Callable[[float], np.ndarray]
 
 
-def path(given: Problem, rtol: float, delta: float = DELTA) -> FlowPath:
-    directions, target = torch.tensor(given.directions), torch.tensor(given.target).flatten()
-    x = torch.eye(WIDTH, dtype=torch.float64)
-    return gradient_flow(
-        Objective(Factorisation(), x, target, losses.HALF_SUM),
-        directions,
-        delta,
-        rtol=rtol,
-        until=[norm_reaches(1.0)],
-        method=Method(order=8),
-    )
-
-
 def ours(given: Problem, rtol: float) -> np.ndarray:
-    return path(given, rtol).weights().numpy()
+    return given.escape(DELTA, rtol).weights().numpy()
 
 
 def scipy_loop(given: Problem, rtol: float, delta: float = DELTA) -> np.ndarray:
@@ -112,14 +93,14 @@ def rows(rounds: int) -> list[Row]:
     require_accurate(variants, TARGET)
     seconds = interleave(variants, rounds)
     best = fastest(seconds, [name for name in solvers if name.startswith("diffrax")])
-    growth = [int(path(given, 1e-8, delta).evaluations.max()) for delta in (1e-2, 1e-4, 1e-6)]
+    growth = [int(given.escape(delta, 1e-8).evaluations.max()) for delta in (1e-2, 1e-4, 1e-6)]
     row = functools.partial(
         compare, "B4", f"flow from {DELTA:g} to norm 1, depth-3 linear, {RUNS} runs", "run", variants, seconds,
         "flow in rescaled time",
     )  # fmt: skip
     mine = "flow in rescaled time"
     counted = f"evaluations of ours at rtol 1e-8, largest of the runs: {growth} for delta = 1e-2, 1e-4, 1e-6"
-    tuned = path(given, tune_rtol[mine])
+    tuned = given.escape(DELTA, tune_rtol[mine])
     each = 1e6 * RUNS * statistics.median(seconds[mine]) / float(tuned.evaluations.max())
     why = f"ours takes {int(tuned.evaluations.max())} evaluations at {each:.0f} µs for all runs, mostly calls of small tensors"
     return [

@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flowcheck.flows.events import norm_reaches
+from flowcheck.flows.flow import Method, gradient_flow
+from flowcheck.flows.rescaled import FlowPath
+from flowcheck.losses import HALF_SUM
 from flowcheck.networks.network import Network, Response
+from flowcheck.networks.problem import Objective
 
 WIDTH, SINGULAR_VALUES, RUNS = 10, (3.0, 2.0, 1.0), 32
 SIZE = 3 * WIDTH**2
@@ -45,6 +50,16 @@ class Problem:
 
     target: np.ndarray
     directions: np.ndarray
+
+    def objective(self) -> Objective:
+        """The loss, for our solvers."""
+        x, target = torch.eye(WIDTH, dtype=torch.float64), torch.tensor(self.target).flatten()
+        return Objective(Factorisation(), x, target, HALF_SUM)
+
+    def escape(self, delta: float, rtol: float, runs: int = RUNS) -> FlowPath:
+        """The first flows from delta times the directions, until their weights have norm 1."""
+        until, method = [norm_reaches(1.0)], Method(order=8)
+        return gradient_flow(self.objective(), self.directions[:runs], delta, rtol=rtol, until=until, method=method)
 
     def slope(self, _: float, w: np.ndarray) -> np.ndarray:
         """Negative gradient."""

@@ -11,16 +11,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import torch
 from scipy.integrate import solve_ivp
 
-from benchmarks.factorisation import RUNS, WIDTH, Factorisation, Problem, problem, worst
+from benchmarks.factorisation import RUNS, Problem, problem, worst
 from benchmarks.harness import Row, Variant, compare, interleave, require_accurate, tune
-from flowcheck import losses
-from flowcheck.flows.events import norm_reaches
-from flowcheck.flows.flow import Method, gradient_flow
 from flowcheck.flows.stabilised import stabilised_flow
-from flowcheck.networks.problem import Objective
 
 DELTA, TARGET, HALF_TIMES = 1e-3, 1e-5, 10
 LADDER = tuple(10.0**-e for e in np.arange(4, 10.1, 0.5))
@@ -28,25 +23,9 @@ PEER_RUNS = 4
 """Of the 32, with the reference: the loop of DOP853 takes seven seconds a run."""
 
 
-def escape(given: Problem, runs: int, rtol: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights at norm 1 and the times they are reached."""
-    directions, target = torch.tensor(given.directions[:runs]), torch.tensor(given.target).flatten()
-    x = torch.eye(WIDTH, dtype=torch.float64)
-    path = gradient_flow(
-        Objective(Factorisation(), x, target, losses.HALF_SUM),
-        directions,
-        DELTA,
-        rtol=rtol,
-        until=[norm_reaches(1.0)],
-        method=Method(order=8),
-    )
-    return path.weights(), path.plain_time()
-
-
 def ours(given: Problem, horizon: float, runs: int, rtol: float) -> np.ndarray:
-    start, time = escape(given, runs, min(0.1 * rtol, 1e-6))
-    x, target = torch.eye(WIDTH, dtype=torch.float64), torch.tensor(given.target).flatten()
-    settled = stabilised_flow(Objective(Factorisation(), x, target, losses.HALF_SUM), start, horizon - time, rtol=rtol)
+    escaped = given.escape(DELTA, min(0.1 * rtol, 1e-6), runs)
+    settled = stabilised_flow(given.objective(), escaped.weights(), horizon - escaped.plain_time(), rtol=rtol)
     return settled.state.numpy()
 
 
@@ -60,7 +39,7 @@ def scipy_loop(given: Problem, horizon: float, method: str, runs: int, rtol: flo
 
 def rows(rounds: int) -> list[Row]:
     given = problem()
-    horizon = HALF_TIMES * float(escape(given, RUNS, 1e-8)[1].median())
+    horizon = HALF_TIMES * float(given.escape(DELTA, 1e-8).plain_time().median())
     reference = scipy_loop(given, horizon, "Radau", PEER_RUNS, 1e-11)
     # for all 32 runs, ours at a tolerance far below the tuned one, which must agree with Radau on the first few
     everywhere = ours(given, horizon, RUNS, 1e-8)
