@@ -60,7 +60,7 @@ class Correlation:
 
     def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
         """One element of the Clarke subdifferential: the gradient wherever there is one."""
-        return self.network.pull(u, self.x, self.z)
+        return self.value_and_gradient(u)[1]
 
     def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
         """Both in one pass."""

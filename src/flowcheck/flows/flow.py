@@ -28,7 +28,7 @@ from flowcheck.flows.sliding import SLIDING, has_patterns
 from flowcheck.integration.adaptive import Trajectories, integrate
 from flowcheck.integration.crossings import Margin
 from flowcheck.networks.feed_forward import FeedForward
-from flowcheck.networks.hypotheses import require_degree, require_scale
+from flowcheck.networks.hypotheses import require_scale
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import Numbers, Objective, check_runs
 from flowcheck.networks.sums import Separable
@@ -173,17 +173,15 @@ def default_order(network: Network) -> Literal[5, 8]:
 
 def _begin(problem: Objective | Correlation, directions: Numbers, delta: float | Tensor, method: Method) -> RescaledFlow:
     """Every hypothesis of the flow is asked for, and the starts become directions and logarithms."""
-    network, x = problem.network, problem.x
+    _ = problem.degree_defect
     if isinstance(problem, Correlation):
-        _ = problem.degree_defect, problem.signal
-        starts = check_runs(network, x, problem.z, directions)
-    else:
-        require_degree(network, x if x.dim() == 2 else x[0])
-        starts = check_runs(network, x, problem.y, directions)
+        _ = problem.signal
+    labels = problem.z if isinstance(problem, Correlation) else problem.y
+    starts = check_runs(problem.network, problem.x, labels, directions)
     scales = torch.as_tensor(delta, dtype=starts.dtype, device=starts.device).expand(len(starts))
     require_scale(scales.tolist())
     norm = starts.norm(dim=-1)
-    located = has_patterns(network) if method.locate_kinks is None else method.locate_kinks
+    located = has_patterns(problem.network) if method.locate_kinks is None else method.locate_kinks
     return RescaledFlow(problem, starts / norm.unsqueeze(-1), norm.log(), scales.log(), located)
 
 

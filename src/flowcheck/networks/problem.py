@@ -7,6 +7,7 @@ behind them, compiled or not, has to ask again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from flowcheck.losses import Loss
+from flowcheck.networks.hypotheses import require_degree
 from flowcheck.networks.network import Network
 
 Numbers = Shaped[Tensor, "..."] | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
@@ -51,6 +53,11 @@ class Objective:
             raise ValueError(f"{network.name} has {count} outputs for a sample, and the loss is one of {loss.outputs_per_sample}")
         for name, part in {"network": network, "x": inputs, "y": labels, "loss": loss}.items():
             object.__setattr__(self, name, part)  # frozen from here on
+
+    @functools.cached_property
+    def degree_defect(self) -> float:
+        """Of the network on the first of the data sets. Raises HypothesisError if it has not its degree."""
+        return require_degree(self.network, self.x if self.x.dim() == 2 else self.x[0])
 
     def value(self, w: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
         """The loss of each row."""

@@ -46,12 +46,9 @@ class OnFaces(Correlation):
         plain = super().rows(chosen)
         return OnFaces(plain.network, plain.x, plain.z, self.normals[chosen])
 
-    def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
-        gradient = super().gradient(u)
-        return gradient - (gradient * self.normals).sum(dim=1, keepdim=True) * self.normals
-
     def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
-        return self.value(u), self.gradient(u)
+        value, gradient = super().value_and_gradient(u)
+        return value, gradient - (gradient * self.normals).sum(dim=1, keepdim=True) * self.normals
 
 
 def both_ways(correlation: Correlation, starts: Float[Tensor, "s k"]) -> list[Tensor]:
