@@ -25,6 +25,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from flowcheck.pipeline.evidence import UNMET, atomic_file, load_metrics
+from flowcheck.pipeline.report.mathml import Renderer
 
 
 def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
@@ -35,16 +36,22 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], It
     """
     unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
     notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)
-    exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True)
+    with atomic_file(folder / "notebook.html", "w") as stream:
+        stream.write(as_html(notebook))
+    with atomic_file(folder / "notebook.ipynb", "w") as stream:
+        nbformat.write(notebook, stream)
+
+
+def as_html(notebook: nbformat.NotebookNode) -> str:
+    """The page of a notebook, complete without a network."""
+    # Markdown as in the report: formulas, and no link or HTML that the report would refuse
+    exporter = nbconvert.HTMLExporter(template_name="classic", embed_images=True, filters={"markdown2html": Renderer().block})
     exporter.mathjax_url = ""  # formulas are MathML already; the page must work without a network
     exporter.require_js_url = ""
     exporter.jquery_url = ""
     exporter.mermaid_js_url = "data:text/javascript,export default { initialize() {} }"  # the template imports it in any case
-    html, _ = exporter.from_notebook_node(notebook)
-    with atomic_file(folder / "notebook.html", "w") as stream:
-        stream.write(html)
-    with atomic_file(folder / "notebook.ipynb", "w") as stream:
-        nbformat.write(notebook, stream)
+    html: str = exporter.from_notebook_node(notebook)[0]
+    return html
 
 
 def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:

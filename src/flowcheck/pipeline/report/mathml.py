@@ -38,6 +38,16 @@ TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in t
     (r"\\setminus(?![A-Za-z])", "∖"),
     (r"\\tag\{([^{}]*)\}", r"\\qquad\\text{(\1)}"),
 ]
+ATTRIBUTES = {
+    *("display", "mathvariant", "mathsize", "mathcolor", "mathbackground", "displaystyle", "scriptlevel", "linebreak"),
+    *("stretchy", "fence", "form", "separator", "largeop", "movablelimits", "accent", "lspace", "rspace", "minsize", "maxsize"),
+    *("width", "height", "depth", "voffset", "linethickness", "notation", "border-color"),
+    *("columnalign", "columnspacing", "columnlines", "rowspacing", "rowlines", "frame"),
+}
+"""What a formula may say of its own look: nothing that leads elsewhere, names a class or is a style of the page."""
+PLAIN_VALUE = re.compile(r"[A-Za-z0-9#%.+ -]*")
+SCHEMES = {"http", "https", "mailto"}
+"""Where a link may lead, beside the pages of the report itself."""
 
 
 class FormulaError(ValueError):
@@ -50,6 +60,7 @@ class Renderer:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+        self._markdown.validateLink = leads_somewhere_allowed  # type: ignore[method-assign]
         self._markdown.use(dollarmath_plugin, renderer=self._formula, double_inline=True, allow_labels=False)
         self._markdown.add_render_rule("text", lambda _, tokens, index, *rest: self._text(tokens[index].content))
 
@@ -89,10 +100,24 @@ def to_mathml(tex: str, display: bool = False) -> str:
         root = ET.fromstring(text.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1))
     except Exception as error:  # latex2mathml raises a dozen unrelated types, IndexError among them
         raise FormulaError(f"{type(error).__name__} {error}".strip()) from None
+    _check_attributes(root)
     _repair(root, display)
     _check(root, tex)
     root.set("alttext", tex.strip())
     return ET.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def leads_somewhere_allowed(url: str) -> bool:
+    """Whether a link has a scheme on the list, or none and stays within the report."""
+    scheme, colon, _ = re.split(r"[/?#]", url, maxsplit=1)[0].partition(":")
+    return scheme.lower() in SCHEMES if colon else not re.match(r"[/\\]|[^\x21-\x7e]", url)
+
+
+def _check_attributes(root: ET.Element) -> None:
+    for node in root.iter():
+        for name, value in node.attrib.items():
+            if name not in ATTRIBUTES or not PLAIN_VALUE.fullmatch(value):
+                raise FormulaError(f"a formula cannot set {name} like this")
 
 
 def _check(root: ET.Element, tex: str) -> None:

@@ -11,9 +11,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.figures.notebook import as_html
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.mathml import FormulaError, Renderer, formulas, to_mathml
 from flowcheck.pipeline.report.site import Site, control_outcome, duration, number
@@ -301,6 +303,56 @@ def test_limits_stand_below_in_displays_and_beside_in_text() -> None:
 @pytest.mark.parametrize("tex", [r"\foo", r"\frac{a", "a}", "{a", "x_", r"\left( a", r"\text{$a$}", r"a \\ b", r"\limits"])
 def test_formula_that_cannot_be_shown_raises(tex: str) -> None:
     with pytest.raises(FormulaError):
+        to_mathml(tex)
+
+
+def page_of(html: str, folder: Path) -> Page:
+    path = folder / "page.html"
+    path.write_text(html)
+    return Page(path)
+
+
+HARMLESS = "made-up-scheme:x"
+ELSEWHERE = {
+    "a formula": rf"$\href{{{HARMLESS}}}{{x}}$",
+    "a formula in capitals": rf"$\href{{{HARMLESS.upper()}}}{{x}}$",
+    "a formula inside of another": rf"$\sqrt{{\frac{{\href{{{HARMLESS}}}{{x}}}}{{2}}}}$",
+    "a displayed formula": rf"$$\href{{{HARMLESS}}}{{x}}$$",
+    "a formula, any scheme": r"$\href{https://example.org}{x}$",
+    "a formula, no scheme": r"$\href{target}{x}$",
+    "a link": f"[x]({HARMLESS})",
+    "a link in capitals": f"[x]({HARMLESS.upper()})",
+    "a link with an entity": f"[x]({HARMLESS.replace(':', '&colon;')})",
+    "a link in brackets": f"<{HARMLESS}>",
+    "a link by reference": f"[x][y]\n\n[y]: {HARMLESS}",
+    "a link to another host": "[x](//example.org/x)",
+    "a link to a file of the machine": "[x](/x)",
+    "HTML": f'<a href="{HARMLESS}">x</a>',
+}
+
+
+@pytest.mark.parametrize("text", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_no_link_leads_where_the_list_of_schemes_does_not(text: str, tmp_path: Path) -> None:
+    for html in (Renderer().block(text), Renderer().inline(text)):
+        page = page_of(html, tmp_path)
+        assert page.links == []
+        assert "x" in page.text  # what was written is still there to read
+
+
+def test_nor_does_one_of_an_executed_notebook(tmp_path: Path) -> None:
+    page = page_of(as_html(new_notebook(cells=[new_markdown_cell(text) for text in ELSEWHERE.values()])), tmp_path)
+    assert [link for link in page.links if link and not link.startswith("data:")] == []
+    assert page.text.count(HARMLESS) > 3
+
+
+@pytest.mark.parametrize("target", ["https://example.org/x", "http://example.org", "mailto:a@b.org", "#x", "../x.html#y:z", "x"])
+def test_links_of_the_list_and_within_the_report_stay(target: str, tmp_path: Path) -> None:
+    assert page_of(Renderer().block(f"[x]({target})"), tmp_path).links == [target]
+
+
+@pytest.mark.parametrize("tex", [r"\class{x}{y}", r"\style{color: red}{y}", r"\color{url(x)}{y}", r"\color{a;b}{y}"])
+def test_a_formula_takes_no_class_and_no_style_of_the_page(tex: str) -> None:
+    with pytest.raises(FormulaError, match="cannot set"):
         to_mathml(tex)
 
 
