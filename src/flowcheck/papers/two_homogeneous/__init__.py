@@ -2,6 +2,9 @@
 
 bounds             explicit constants of the proofs           example_networks   the classes of Section 2, one neuron
 stable_sets        which KKT point an NCF flow ends in        lemma_a_3          chain rule and energy on kinks
+landscape          of one neuron in space                     stable_set_maps    every direction's limit, on circle and sphere
+stable_set_boundaries   between them, by section              stable_set_alignment   the loss flow against the map
+stable_set_topology     counts of critical points
 
 toy_problem        what Figures 1, 3 and 4 train on           figure_runs        descent for them, and its rounding
 figure_criteria    when a run does what a caption says        figure_readings    what is read from many runs

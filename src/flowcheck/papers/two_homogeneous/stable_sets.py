@@ -21,6 +21,8 @@ RELAXATION = 20.0
 """Length of a flow over the smallest curvature: e^-20, or e^-10 after leaving a saddle that it passed at a distance of e^-10."""
 
 
+RTOL = 1e-7
+"""Tolerance of flows to their limits."""
 ARRIVED = 1e-5
 """KKT residual, a sine, at which a direction has arrived: a hundred tolerances of the flow."""
 
@@ -41,6 +43,14 @@ class CriticalPoints:
     index: Int[Tensor, " p"]
     curvature: Float[Tensor, "p j"]
     residual: Float[Tensor, " p"]
+
+    @property
+    def location_error(self) -> float:
+        r"""How far a point may lie from the KKT point that it stands for, of the worst: twice the Newton step from it.
+
+        The tangential gradient over the smallest curvature; the gradient has length $2|\mathcal N|$ as the degree is two.
+        """
+        return 2.0 * float((2.0 * self.residual * self.value.abs() / self.curvature.abs().amin(dim=1)).max())
 
     @property
     def relaxation(self) -> float:
@@ -71,7 +81,7 @@ def critical_points(
 
     Two points closer than 1e-5 count as one. Raises ValueError if none is found.
     """
-    u, running = unit(starts), torch.arange(len(starts))
+    u, running = unit(starts), torch.arange(len(starts), device=starts.device)
     for _ in range(iterations):
         v = u[running]
         system = hessians(correlation, v) + v[:, :, None] * v[:, None, :]
@@ -95,14 +105,14 @@ def critical_points(
 
 
 def limits(
-    correlation: Correlation, starts: Float[Tensor, "s k"], length: float, *, rtol: float = 1e-7, rounds: int = 50
+    correlation: Correlation, starts: Float[Tensor, "s k"], length: float, *, rtol: float = RTOL, rounds: int = 50
 ) -> Float[Tensor, "s k"]:
     """Where directions end: after an arc of `length`, see `CriticalPoints.relaxation`, and as many more as a slow plateau takes.
 
     Rows whose KKT residual is above `ARRIVED` go on for up to `rounds` lengths. No event ends a flow: each costs a search, and an
     explicit integrator hovers around an attracting point.
     """
-    u, running = unit(starts), torch.arange(len(starts))
+    u, running = unit(starts), torch.arange(len(starts), device=starts.device)
     for _ in range(rounds):
         path = flow.gradient_flow(correlation, u[running], length=length, rtol=rtol)
         u[running] = path.direction
@@ -119,7 +129,7 @@ def nearest(points: Float[Tensor, "s k"], targets: Float[Tensor, "p k"]) -> tupl
 
 
 def stable_curves(
-    correlation: Correlation, saddles: Float[Tensor, "p k"], length: float, *, offset: float = 1e-4
+    correlation: Correlation, saddles: Float[Tensor, "p k"], length: float, *, rtol: float = 1e-9, offset: float = 1e-4
 ) -> list[Float[Tensor, "n k"]]:
     """Both halves of the one-dimensional stable set of each saddle, from the saddle down to where N has its minima.
 
@@ -134,7 +144,7 @@ def stable_curves(
         Correlation(correlation.network, correlation.x, -correlation.z),
         starts,
         length=length,
-        rtol=1e-9,
+        rtol=rtol,
         save=flow.Save(steps=True),
     )
     assert backwards.every_step is not None
@@ -143,11 +153,17 @@ def stable_curves(
 
 
 def distance_to_curve(points: Float[Tensor, "s k"], curve: Float[Tensor, "n k"]) -> Float[Tensor, " s"]:
-    """Distance of each point to the polygon through the rows of `curve`."""
+    """Distance of unit vectors to the arcs of great circles through the rows of `curve`, also unit vectors.
+
+    A point is laid along its ray into the plane that touches the middle of an arc, where the arc is the chord: its foot there.
+    """
     start, along = curve[:-1], curve[1:] - curve[:-1]
+    middle = unit(curve[1:] + curve[:-1])
+    height, over = (start * middle).sum(dim=1), (points @ middle.T).clamp_min(1e-3)  # below it a point is at 90 degrees or more
+    laid = points[:, None] * (height / over)[..., None]
     squared = (along**2).sum(dim=1).clamp_min(1e-300)
-    fraction = (((points[:, None] - start) * along).sum(dim=2) / squared).clamp(0.0, 1.0)
-    return (points[:, None] - start - fraction[..., None] * along).norm(dim=2).amin(dim=1)
+    fraction = (((laid - start) * along).sum(dim=2) / squared).clamp(0.0, 1.0)
+    return (points[:, None] - unit(start + fraction[..., None] * along)).norm(dim=2).amin(dim=1)
 
 
 def _without_radial(correlation: Correlation, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k k"]:

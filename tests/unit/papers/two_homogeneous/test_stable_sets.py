@@ -1,5 +1,7 @@
 """Stable sets on the sphere: a quadratic form, where everything is known, and a squared-ReLU neuron, where topology counts."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -102,7 +104,15 @@ def test_newton_that_reaches_nothing_is_an_error():
         stable_sets.critical_points(quadratic(), directions(3), iterations=0)
 
 
-def test_distance_to_a_polygon_by_hand():
-    curve = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
-    points = torch.tensor([[0.5, 0.2], [2.0, 2.0], [-1.0, 0.0]], dtype=torch.float64)
-    assert stable_sets.distance_to_curve(points, curve).tolist() == pytest.approx([0.2, 2**0.5, 1.0])
+def test_distance_to_arcs_by_hand():
+    curve = torch.eye(3, dtype=torch.float64)  # two quarters of great circles: e_1 to e_2 to e_3
+    height = 0.3
+    on, over = np.array([0.6, 0.8, 0.0]), np.array([0.6 * math.cos(height), 0.8 * math.cos(height), -math.sin(height)])
+    points = torch.tensor(np.stack([on, over, [-1.0, 0.0, 0.0], [0.0, 0.6, 0.8]]))
+    expected = [0.0, 2 * math.sin(height / 2), math.sqrt(2.0), 0.0]
+    assert stable_sets.distance_to_curve(points, curve).tolist() == pytest.approx(expected, abs=1e-15)
+
+
+def test_a_row_that_is_repeated_makes_no_arc_and_no_harm():
+    curve = torch.eye(3, dtype=torch.float64)[[0, 0, 1]]
+    assert stable_sets.distance_to_curve(curve[1:], curve).tolist() == pytest.approx([0.0, 0.0], abs=1e-15)
