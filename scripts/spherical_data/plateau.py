@@ -33,7 +33,7 @@ class Parameters(ParametersModel):
 
 def cell(p: Parameters, context: Context) -> Evidence:
     gaps = np.geomspace(p.largest_gap, p.smallest_gap, p.gaps)
-    q0, s0 = reduced_flow.clock_of_gap(gaps), np.full(p.gaps, math.log(p.norm))
+    q0, s0 = np.asarray(reduced_flow.clock_of_gap(gaps)), np.full(p.gaps, math.log(p.norm))
     advances = np.linspace(0.0, 2.0 - q0.min(), 600)
     fitted, c0 = gaps <= p.fitted_below, law(p.law).c0
     x = -np.log(gaps[fitted])

@@ -65,7 +65,7 @@ class Context:
     label: str = ""
     upstream: Mapping[str, Evidence] = field(default_factory=dict)
 
-    def rng(self, *names: str | int) -> np.random.Generator:
+    def rng(self, *names: str | float) -> np.random.Generator:
         """A PCG64 stream of its own for these names, spawned from the experiment's root seed; independent of the device."""
         key = tuple(zlib.crc32(str(name).encode()) for name in names)
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key)))
