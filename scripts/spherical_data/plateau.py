@@ -41,7 +41,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     times: dict[str, np.ndarray] = {"gap": gaps}
     for depth in context.progress(DEPTHS, what="depths"):
         fine, coarse = (
-            reduced_flow.integrate(law(p.law), depth, q0, s0, advances, rtol=rtol).transition
+            reduced_flow.reduced_flow(law(p.law), depth, q0, s0, advances, rtol=rtol).transition
             for rtol in (reduced_flow.RTOL, reduced_flow.COARSE_RTOL)
         )
         time = Refined.of(fine.t, coarse.t)

@@ -86,7 +86,7 @@ def paper_weights(w_e: Float[Array, " d"], widths: Sequence[int], rng: np.random
     return [np.outer(units[j + 1], units[j]) for j in range(len(widths) + 1)]
 
 
-def flow(
+def layer_flow(
     weights: Sequence[Array],
     gradient: Callable[[Array], Array],
     times: Float[Array, " p"],

@@ -30,7 +30,7 @@ Runs in extended precision stay below (tests)."""
 
 
 @dataclass(frozen=True)
-class DescentPath:
+class PopulationPath:
     """Iterates of S runs, n = 0 ... steps: components along v and across it, arrays [S, steps + 1]."""
 
     law: SphericalLaw
@@ -86,7 +86,7 @@ def population_descent(
     angle0: Float[Array, " s"],
     step_sizes: Float[Array, "s n"],
     progress: Wrap = iter,
-) -> DescentPath:
+) -> PopulationPath:
     """Exact gradient descent on L from (norm0, angle0) with the given step sizes, all runs in one batch.
 
     Raises ValueError if a step size is not positive.
@@ -102,4 +102,4 @@ def population_descent(
         r = np.hypot(x, y)
         shrink = 1.0 - step_sizes[:, n] * np.divide(law.kappa(r), r, out=np.full(len(r), at_zero), where=r > 0)
         along[:, n + 1], across[:, n + 1] = shrink * x + pull[:, n], shrink * y
-    return DescentPath(law, step_sizes, along, across)
+    return PopulationPath(law, step_sizes, along, across)

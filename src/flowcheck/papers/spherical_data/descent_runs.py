@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float
 
 from flowcheck.measures import readings
 from flowcheck.papers.spherical_data import lemma_4, lemma_5, theorem_2
-from flowcheck.papers.spherical_data.descent import DescentPath
+from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.excess import Excess
 from flowcheck.pipeline.evidence import Found, Measurement
 
 Array = np.ndarray
 
 
-def table(path: DescentPath) -> dict[str, Float[Array, " s"]]:
+def table(path: PopulationPath) -> dict[str, Float[Array, " s"]]:
     """Columns of the table of runs: landmarks, and each run against Lemma 4, Lemma 5 and Theorem 2."""
     delta = lemma_5.condition(path).min(axis=1)
     return {
@@ -34,7 +34,7 @@ def _columns(name: str, excess: Excess) -> dict[str, Float[Array, " s"]]:
     return {f"{name}_excess": excess.value, f"{name}_error": excess.error, f"{name}_steps": excess.steps}
 
 
-def readings_of(path: DescentPath, runs: dict[str, Float[Array, " s"]]) -> Found:
+def readings_of(path: PopulationPath, runs: dict[str, Float[Array, " s"]]) -> Found:
     """What the claims ask of all runs of a `table`. Against four times its rate a bound has the excess (e - 3) / 4."""
     found: dict[str, Measurement] = {}
     for bound in ("theorem2", "lemma4", "lemma5"):

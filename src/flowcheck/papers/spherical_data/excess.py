@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from flowcheck.papers.spherical_data.descent import DescentPath
+from flowcheck.papers.spherical_data.descent import PopulationPath
 
 Array = np.ndarray
 
@@ -34,7 +34,7 @@ class Excess:
     steps: Float[Array, " s"]
 
 
-def excess(path: DescentPath, guaranteed: Sequence[tuple[int, Float[Array, " _"]] | None]) -> Excess:
+def excess(path: PopulationPath, guaranteed: Sequence[tuple[int, Float[Array, " _"]] | None]) -> Excess:
     """Compare each run of the path with its bound: the step m, and E_n for n = m + 1, m + 2, ..., or None.
 
     Steps at which 1 - cos θ(n) has underflown are left out.
@@ -42,7 +42,7 @@ def excess(path: DescentPath, guaranteed: Sequence[tuple[int, Float[Array, " _"]
     return Excess(*np.array([_of_run(path, run, bound) for run, bound in enumerate(guaranteed)]).T)
 
 
-def _of_run(path: DescentPath, run: int, bound: tuple[int, Float[Array, " _"]] | None) -> tuple[float, float, float]:
+def _of_run(path: PopulationPath, run: int, bound: tuple[int, Float[Array, " _"]] | None) -> tuple[float, float, float]:
     nothing = np.nan, np.nan, np.nan
     if bound is None:
         return nothing

@@ -76,7 +76,7 @@ def curves(w_e: Float[Array, "s p 2"], times: Float[Array, " p"], depth: int) ->
         flow_cosine=flow_cosine,
         flow_norm=flow_norm,
         flow_loss=np.asarray(circle.loss(flow_norm, flow_cosine)),
-        transition=reduced_flow.integrate(circle, depth, np.array([CLOCK]), np.zeros(1), advances).transition.t,
+        transition=reduced_flow.reduced_flow(circle, depth, np.array([CLOCK]), np.zeros(1), advances).transition.t,
         cosine=w_e[..., 1] / norm,
         norm=norm,
         # run by run: the quadrature nodes of all of them at once would be the largest arrays of the experiment
@@ -90,5 +90,5 @@ def curves(w_e: Float[Array, "s p 2"], times: Float[Array, " p"], depth: int) ->
 
 def population_flow(times: Float[Array, " p"], depth: int, rtol: float) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
     """Cosine and norm of the population flow from the paper's start."""
-    q, s = reduced_flow.integrate_in_time(law("circle"), depth, CLOCK, 0.0, times, rtol=rtol)
+    q, s = reduced_flow.in_time(law("circle"), depth, CLOCK, 0.0, times, rtol=rtol)
     return np.tanh(q), np.exp(s)

@@ -35,7 +35,7 @@ def table(
 ) -> pd.DataFrame:
     """Flows on one law from all starts. Behind each measured column stands one with `_error`: its change on refinement."""
     q0, s0 = np.asarray(reduced_flow.clock(angle0)), np.log(norm0)
-    fine, coarse = (reduced_flow.integrate(which, depth, q0, s0, advances, rtol=how.rtol) for how in (FINE, COARSE))
+    fine, coarse = (reduced_flow.reduced_flow(which, depth, q0, s0, advances, rtol=how.rtol) for how in (FINE, COARSE))
 
     def against_bounds(phases: Phases) -> dict[str, Array]:
         if depth == 1:

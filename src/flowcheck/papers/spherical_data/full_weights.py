@@ -90,13 +90,13 @@ def follow(
     def of_law(w: Array) -> Array:
         return law_gradient(law, w, v, panels=accuracy.panels)
 
-    states = linear.flow(weights, gradient or of_law, times, rtol=accuracy.rtol)
+    states = linear.layer_flow(weights, gradient or of_law, times, rtol=accuracy.rtol)
     return FullFlow(law, v, times, states, accuracy)
 
 
 def reduction(flow: FullFlow, q0: float) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
     """Clock q and log norm of the reduced flow at the same times, from the clock `q0` and norm one."""
-    return reduced_flow.integrate_in_time(flow.law, flow.depth, q0, 0.0, flow.times, rtol=flow.accuracy.reduced_rtol)
+    return reduced_flow.in_time(flow.law, flow.depth, q0, 0.0, flow.times, rtol=flow.accuracy.reduced_rtol)
 
 
 def gap(flow: FullFlow, q0: float) -> float:

@@ -8,17 +8,17 @@ from jaxtyping import Bool, Float, Int
 from flowcheck.measures import readings
 from flowcheck.papers.spherical_data.phases import over_runs
 from flowcheck.papers.spherical_data.population import Array
-from flowcheck.papers.spherical_data.reduced_flow import Path
+from flowcheck.papers.spherical_data.reduced_flow import ReducedPath
 from flowcheck.pipeline.evidence import Found, Measurement
 
 
-def transition(path: Path) -> dict[str, Float[Array, " s"]]:
+def transition(path: ReducedPath) -> dict[str, Float[Array, " s"]]:
     """Time, clock and log norm at T, and how long each flow was followed."""
     turn = path.transition
     return {"T": turn.t, "qT": turn.q, "sT": turn.s, "t_end": path.t[:, -1]}
 
 
-def turns(path: Path) -> dict[str, Int[Array, " s"] | Bool[Array, " s"]]:
+def turns(path: ReducedPath) -> dict[str, Int[Array, " s"] | Bool[Array, " s"]]:
     """How often g changes its sign between recorded points, and whether the norm grows at the last one."""
     growing = path.growth >= 0
     return {"sign_changes": (growing[:, 1:] != growing[:, :-1]).sum(axis=1), "ends_growing": growing[:, -1]}

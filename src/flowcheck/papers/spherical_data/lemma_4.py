@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from flowcheck.papers.spherical_data import bounds
-from flowcheck.papers.spherical_data.descent import DescentPath
+from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.excess import Excess, excess
 from flowcheck.papers.spherical_data.theorem_2 import half_space_entry
 
 
-def against_bound(path: DescentPath) -> Excess:
+def against_bound(path: PopulationPath) -> Excess:
     """Excess over Eq. (9) from the start to the first step in the half-space of v, or to the last step if there is none."""
     left = half_space_entry(path)
     guaranteed = []

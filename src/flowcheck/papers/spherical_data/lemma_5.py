@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowcheck.papers.spherical_data import bounds
-from flowcheck.papers.spherical_data.descent import DescentPath
+from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.excess import Excess, excess
 
 Array = np.ndarray
@@ -23,7 +23,7 @@ DECIDED_CHANGE = 1e-13
 """A change of the cosine below this has no sign: two numbers below 2, each with the rounding of one step, are subtracted."""
 
 
-def condition(path: DescentPath) -> Float[Array, "s n"]:
+def condition(path: PopulationPath) -> Float[Array, "s n"]:
     """The δ with which Eq. (11) holds with equality in each step; infinite where cos θ <= 0."""
     along, across, norm = path.along, path.across, path.norm
     projection = (along[:, :-1] * along[:, 1:] + across[:, :-1] * across[:, 1:]) / norm[:, :-1]
@@ -31,7 +31,7 @@ def condition(path: DescentPath) -> Float[Array, "s n"]:
     return np.divide(norm[:, 1:] + projection, right, out=np.full_like(right, np.inf), where=right > 0) - 1.0
 
 
-def against_bound(path: DescentPath, delta: Float[Array, " s"]) -> Excess:
+def against_bound(path: PopulationPath, delta: Float[Array, " s"]) -> Excess:
     """Excess over the bound of Lemma 5 with the δ of each run, where it is positive and finite."""
     guaranteed: list[tuple[int, Array] | None] = []
     for run, steps in enumerate(path.step_sizes):
@@ -43,7 +43,7 @@ def against_bound(path: DescentPath, delta: Float[Array, " s"]) -> Excess:
     return excess(path, guaranteed)
 
 
-def single_steps(path: DescentPath) -> tuple[Bool[Array, " decided"], Bool[Array, " decided"]]:
+def single_steps(path: PopulationPath) -> tuple[Bool[Array, " decided"], Bool[Array, " decided"]]:
     """Steps whose outcome rounding does not decide: whether the cosine fell, and whether Eq. (11) holds with no δ > 0."""
     delta, change = condition(path), -np.diff(path.one_minus_cos, axis=1)
     decided = (np.abs(delta) > DECIDED_DELTA) & (np.abs(change) > DECIDED_CHANGE)

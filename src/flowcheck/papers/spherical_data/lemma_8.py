@@ -34,7 +34,7 @@ def used_shares(phases: Phases) -> dict[str, Float[Array, " s"]]:
     }
 
 
-def growth_slope(path: reduced_flow.Path, step: float) -> Float[Array, " s"]:
+def growth_slope(path: reduced_flow.ReducedPath, step: float) -> Float[Array, " s"]:
     """dg/dt at T over its predicted value, by central differences over `step` of the clock; one for flows that never shrink."""
     turn, ahead = path.transition, np.full(len(path.q), step)
     sides = [reduced_flow.advance(path.law, path.depth, turn.q, turn.s, turn.t, sign * ahead) for sign in (1.0, -1.0)]

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 
 from flowcheck.measures import readings
 from flowcheck.papers.spherical_data.population import Array
-from flowcheck.papers.spherical_data.reduced_flow import Path
+from flowcheck.papers.spherical_data.reduced_flow import ReducedPath
 from flowcheck.pipeline.evidence import Measurement
 
 
@@ -34,7 +34,7 @@ class Phases:
         resolved_from: the clock advance from which growth is compared.
     """
 
-    path: Path
+    path: ReducedPath
     norm0: Float[Array, "s 1"]
     resolved_from: float
 

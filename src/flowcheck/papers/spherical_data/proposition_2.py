@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcheck.papers.spherical_data.population import Array
-from flowcheck.papers.spherical_data.reduced_flow import Path
+from flowcheck.papers.spherical_data.reduced_flow import ReducedPath
 
 
-def progress(path: Path) -> dict[str, Float[Array, " s"]]:
+def progress(path: ReducedPath) -> dict[str, Float[Array, " s"]]:
     """Smallest increase of v·w = ‖w‖ cos θ between recorded points, of each flow."""
     return {"progress_min": np.diff(np.exp(path.s) * np.tanh(path.q), axis=1).min(axis=1)}
 
 
-def late_slope(path: Path) -> float:
+def late_slope(path: ReducedPath) -> float:
     """Slope of ln(v·w) against ln t over the last decade of t, of the one flow of `path`."""
     late = int(np.searchsorted(path.t[0], path.t[0, -1] / 10))
     q, s, t = (part[0, late:] for part in (path.q, path.s, path.t))

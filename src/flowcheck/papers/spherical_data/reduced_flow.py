@@ -27,7 +27,7 @@ COARSE_RTOL = 1e-10
 
 
 @dataclass(frozen=True)
-class Path:
+class ReducedPath:
     """A batch of S flows, recorded on a common grid of clock advances. All arrays are [S, P] unless noted.
 
     Attributes:
@@ -93,7 +93,7 @@ def clock_rates(law: SphericalLaw, depth: int, q: Array, s: Array) -> tuple[Arra
     return ds, scale * np.exp(-(1.0 - 2.0 / depth) * s)
 
 
-def integrate(
+def reduced_flow(
     law: SphericalLaw,
     depth: int,
     q0: Float[Array, " s"],
@@ -101,7 +101,7 @@ def integrate(
     advances: Float[Array, " p"],
     *,
     rtol: float = RTOL,
-) -> Path:
+) -> ReducedPath:
     """Flows from (q0, s0), recorded where the clock has advanced by each of `advances` (increasing, first one 0).
 
     Eighth-order Dormand-Prince on the clock; global error of the order of `rtol` times the length of the path. Raises ValueError
@@ -123,7 +123,7 @@ def integrate(
         raise RuntimeError(f"the integrator stopped: {solution.message}")
     q = q0[:, None] + advances[None, :]
     s, t = solution.y[:size], solution.y[size:]
-    return Path(law, depth, q, s, t, find_transition(law, depth, q, s, t))
+    return ReducedPath(law, depth, q, s, t, find_transition(law, depth, q, s, t))
 
 
 def find_transition(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array) -> Transition:
@@ -159,7 +159,7 @@ def advance(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array, step: A
     return q + step, solution.y[:size, -1], solution.y[size:, -1]
 
 
-def integrate_in_time(
+def in_time(
     law: SphericalLaw, depth: int, q0: float, s0: float, times: Float[Array, " p"], *, rtol: float = RTOL
 ) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
     """(q, s) of one flow at given times (increasing, first one 0), integrated in plain time: the second implementation."""

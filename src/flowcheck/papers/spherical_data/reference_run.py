@@ -27,12 +27,12 @@ def direction(dimension: int) -> Float[Array, " d"]:
     return np.eye(dimension)[-1]
 
 
-def on_the_clock(depth: int, advances: Float[Array, " p"], rtol: float) -> reduced_flow.Path:
+def on_the_clock(depth: int, advances: Float[Array, " p"], rtol: float) -> reduced_flow.ReducedPath:
     """The flow, recorded at clock advances."""
-    return reduced_flow.integrate(law("circle"), depth, np.array([CLOCK]), np.zeros(1), advances, rtol=rtol)
+    return reduced_flow.reduced_flow(law("circle"), depth, np.array([CLOCK]), np.zeros(1), advances, rtol=rtol)
 
 
-def turn(path: reduced_flow.Path) -> dict[str, float]:
+def turn(path: reduced_flow.ReducedPath) -> dict[str, float]:
     """T, and the norm there."""
     at = path.transition
     return {"transition_time": at.t[0], "norm_at_transition": np.exp(at.s[0])}
@@ -40,14 +40,14 @@ def turn(path: reduced_flow.Path) -> dict[str, float]:
 
 def one_minus_cos(depth: int, time: float, rtol: float) -> float:
     """1 - cos θ at one time."""
-    q, _ = reduced_flow.integrate_in_time(law("circle"), depth, CLOCK, 0.0, np.array([0.0, time]), rtol=rtol)
+    q, _ = reduced_flow.in_time(law("circle"), depth, CLOCK, 0.0, np.array([0.0, time]), rtol=rtol)
     return float(reduced_flow.one_minus_cos(q[-1]))
 
 
-def curves(path: reduced_flow.Path) -> dict[str, Array]:
+def curves(path: reduced_flow.ReducedPath) -> dict[str, Array]:
     """What the figures draw: the flow on both clocks, (t, log norm, q) at T, and the bounds of its depth at `TIMES`."""
     depth, c0, at = path.depth, path.law.c0, path.transition
-    q, s = reduced_flow.integrate_in_time(path.law, depth, CLOCK, 0.0, TIMES, rtol=PLAIN_TOLERANCES[0])
+    q, s = reduced_flow.in_time(path.law, depth, CLOCK, 0.0, TIMES, rtol=PLAIN_TOLERANCES[0])
     at_t, at_s, at_q = (float(part[0]) for part in (at.t, at.s, at.q))
     found = {"q": path.q[0], "s": path.s[0], "t": path.t[0], "times": TIMES, "q_in_time": q, "s_in_time": s}
     found["transition"] = np.array([at_t, at_s, at_q])

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcheck.measures import readings
-from flowcheck.papers.spherical_data.descent import DescentPath, population_descent
+from flowcheck.papers.spherical_data.descent import PopulationPath, population_descent
 from flowcheck.papers.spherical_data.population import SphericalLaw
 from flowcheck.papers.spherical_data.theorem_2 import radius_entry
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -37,7 +37,7 @@ def beyond_the_limit(law: SphericalLaw, step_size: float, steps: int) -> Found:
     }
 
 
-def losses(path: DescentPath, run: int) -> Float[Array, " p"]:
+def losses(path: PopulationPath, run: int) -> Float[Array, " p"]:
     """Population loss of one run at every step."""
     blocks = np.arange(BLOCK, path.norm.shape[1], BLOCK)
     parts = zip(*(np.split(values[run], blocks) for values in (path.norm, path.cosine)), strict=True)

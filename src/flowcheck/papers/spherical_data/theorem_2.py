@@ -12,37 +12,37 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flowcheck.papers.spherical_data import bounds
-from flowcheck.papers.spherical_data.descent import DescentPath
+from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.excess import Excess, excess
 
 Array = np.ndarray
 
 
-def half_space_entry(path: DescentPath) -> Float[Array, " s"]:
+def half_space_entry(path: PopulationPath) -> Float[Array, " s"]:
     """n0, the first step with cos θ >= 0; NaN where there is none."""
     inside = path.along >= 0
     return np.where(inside.any(axis=1), inside.argmax(axis=1), np.nan)
 
 
-def radius_entry(path: DescentPath) -> Int[Array, " s"]:
+def radius_entry(path: PopulationPath) -> Int[Array, " s"]:
     """n1, the first step with v·w >= R1, which is not before n0; -1 where there is none."""
     beyond = path.along >= bounds.theorem2_entry_radius(path.step_sizes.max(axis=1, keepdims=True), path.law.c0)
     return np.where(beyond.any(axis=1), beyond.argmax(axis=1), -1)
 
 
-def against_bound(path: DescentPath) -> Excess:
+def against_bound(path: PopulationPath) -> Excess:
     """Excess over the bound of Theorem 2 from n1 on."""
     entries = radius_entry(path).tolist()
     return excess(path, [(n1, guaranteed(path, run, n1)) if n1 >= 0 else None for run, n1 in enumerate(entries)])
 
 
-def guaranteed(path: DescentPath, run: int, n1: int) -> Float[Array, " m"]:
+def guaranteed(path: PopulationPath, run: int, n1: int) -> Float[Array, " m"]:
     """Exponent B S_n^+ of one run for n = n1 + 1, n1 + 2, ... to its end."""
     rate = bounds.lemma5_rate(path.cosine[run, n1], 1.0)
     return rate * bounds.lemma5_sum(path.step_sizes[run, n1:], path.norm[run, n1], path.law.c0)
 
 
-def bound(path: DescentPath, run: int) -> Float[Array, " p"]:
+def bound(path: PopulationPath, run: int) -> Float[Array, " p"]:
     """Upper bound on 1 - cos θ(n) of one run: from n1 on, NaN before."""
     n1, gap = int(radius_entry(path)[run]), path.one_minus_cos[run]
     curve = np.full(len(gap), np.nan)

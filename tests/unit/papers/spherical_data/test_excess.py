@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from flowcheck.papers.spherical_data import population
-from flowcheck.papers.spherical_data.descent import STEP_ROUNDING, DescentPath
+from flowcheck.papers.spherical_data.descent import STEP_ROUNDING, PopulationPath
 from flowcheck.papers.spherical_data.excess import SUM_ROUNDING, excess
 
 
 def path_with(gap):
     """Runs with given 1 - cos θ [s, n + 1] and norm one."""
     angle = 2.0 * np.arcsin(np.sqrt(0.5 * np.asarray(gap)))
-    return DescentPath(population.law("circle"), np.ones((len(gap), len(gap[0]) - 1)), np.cos(angle), np.sin(angle))
+    return PopulationPath(population.law("circle"), np.ones((len(gap), len(gap[0]) - 1)), np.cos(angle), np.sin(angle))
 
 
 def test_excess_is_the_exponent_reached_over_the_one_guaranteed():

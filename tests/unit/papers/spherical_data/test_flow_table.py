@@ -30,7 +30,7 @@ def test_columns_are_those_of_the_depth(depth):
 def test_errors_are_changes_to_the_coarser_integration_and_more_than_rounding_where_exponents_are_subtracted():
     runs = flow_table.table(law("circle"), 3, ANGLE, NORM, ADVANCES, 0.01)
     paths = [
-        reduced_flow.integrate(law("circle"), 3, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES, rtol=how.rtol)
+        reduced_flow.reduced_flow(law("circle"), 3, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES, rtol=how.rtol)
         for how in (flow_table.FINE, flow_table.COARSE)
     ]
     fine, coarse = (path.transition.t for path in paths)

@@ -12,7 +12,7 @@ ADVANCES = np.concatenate([[0.0], np.geomspace(1e-3, 12.0, 120)])
 
 def test_a_flow_turns_once_and_one_that_grows_at_once_not_at_all():
     angle = np.array([0.3, 2.5])
-    path = reduced_flow.integrate(law("circle"), 4, reduced_flow.clock(angle), np.zeros(2), ADVANCES)
+    path = reduced_flow.reduced_flow(law("circle"), 4, reduced_flow.clock(angle), np.zeros(2), ADVANCES)
     found = lemma_1.turns(path)
     assert found["sign_changes"].tolist() == [0, 1]
     assert found["ends_growing"].tolist() == [True, True]
@@ -23,7 +23,7 @@ def test_every_turn_of_a_path_is_counted():
     # tiny norms: g has the sign of q
     q = np.array([[1.0, -1.0, -1.0, 1.0, -1.0]])
     nowhere = reduced_flow.Transition(*np.zeros((3, 1)))
-    path = reduced_flow.Path(law("circle"), 1, q, np.full((1, 5), -20.0), np.arange(5.0)[None], nowhere)
+    path = reduced_flow.ReducedPath(law("circle"), 1, q, np.full((1, 5), -20.0), np.arange(5.0)[None], nowhere)
     found = lemma_1.turns(path)
     assert found["sign_changes"].tolist() == [3]
     assert found["ends_growing"].tolist() == [False]

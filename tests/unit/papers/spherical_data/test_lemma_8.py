@@ -13,7 +13,7 @@ ANGLE, NORM = np.array([0.3, 1.6, 2.9]), np.array([5.0, 1.0, 0.2])
 
 
 def follow(depth):
-    return reduced_flow.integrate(law("circle"), depth, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
+    return reduced_flow.reduced_flow(law("circle"), depth, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
 
 
 @pytest.mark.parametrize("depth", [3, 6])

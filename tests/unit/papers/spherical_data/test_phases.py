@@ -13,7 +13,7 @@ from flowcheck.pipeline.evidence import Measurement
 Q = np.array([[-1.0, 0.0, 1.0, 2.0, 3.0]] * 2)
 T = np.arange(5.0) + np.zeros((2, 1))
 TURN = reduced_flow.Transition(np.array([1.5, 0.0]), np.array([0.5, -1.0]), np.log([2.0, 3.0]))
-HAND = phases.Phases(reduced_flow.Path(law("circle"), 3, Q, np.zeros((2, 5)), T, TURN), np.ones((2, 1)), 1.0)
+HAND = phases.Phases(reduced_flow.ReducedPath(law("circle"), 3, Q, np.zeros((2, 5)), T, TURN), np.ones((2, 1)), 1.0)
 
 
 def test_points_count_from_an_advance_of_the_clock_on():

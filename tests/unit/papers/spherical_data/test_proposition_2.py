@@ -9,7 +9,7 @@ from flowcheck.papers.spherical_data.population import law
 
 def path(q, s, t):
     nowhere = reduced_flow.Transition(*np.zeros((3, len(q))))
-    return reduced_flow.Path(law("circle"), 1, q, s, t, nowhere)
+    return reduced_flow.ReducedPath(law("circle"), 1, q, s, t, nowhere)
 
 
 def test_the_smallest_increase_of_the_component_along_v():
@@ -29,5 +29,5 @@ def test_a_power_of_t_is_found_over_the_last_decade():
 def test_on_the_circle_it_is_the_cube_root_of_t():
     # far out dr/dt = π / (6 r²), so r = (π t / 2)^{1/3}
     advances = np.concatenate([[0.0], np.geomspace(1e-2, 40.0, 400)])
-    flow = reduced_flow.integrate(law("circle"), 1, np.array([-1.0]), np.zeros(1), advances)
+    flow = reduced_flow.reduced_flow(law("circle"), 1, np.array([-1.0]), np.zeros(1), advances)
     assert proposition_2.late_slope(flow) == pytest.approx(1 / 3, abs=3e-3)

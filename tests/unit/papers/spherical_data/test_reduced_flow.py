@@ -15,7 +15,7 @@ ADVANCES = np.linspace(0.0, 20.0, 201)
 
 
 def reference_path(depth, law=CIRCLE, s0=0.0):
-    return reduced_flow.integrate(law, depth, np.array([START]), np.array([s0]), ADVANCES)
+    return reduced_flow.reduced_flow(law, depth, np.array([START]), np.array([s0]), ADVANCES)
 
 
 @pytest.mark.parametrize("name", ["circle", "sphere_3", "gaussian_5"])
@@ -25,9 +25,9 @@ def test_reduction_is_the_flow_of_the_full_weights(depth, name):
     v, w0 = np.zeros(law.dimension), np.zeros(law.dimension)
     v[-1], w0[0], w0[-1] = 1.0, 0.6, -0.8
     weights = linear.balanced_weights(w0, [3] * (depth - 1), np.random.default_rng(0))
-    states = linear.flow(weights, lambda w: population.law_gradient(law, w, v), times, rtol=1e-10)
+    states = linear.layer_flow(weights, lambda w: population.law_gradient(law, w, v), times, rtol=1e-10)
     w_e = np.array([linear.end_to_end(state) for state in states])
-    q, s = reduced_flow.integrate_in_time(law, depth, START, 0.0, times)
+    q, s = reduced_flow.in_time(law, depth, START, 0.0, times)
     assert w_e @ v / np.linalg.norm(w_e, axis=1) == pytest.approx(np.tanh(q), abs=1e-8)
     assert np.log(np.linalg.norm(w_e, axis=1)) == pytest.approx(s, abs=1e-8)
 
@@ -35,7 +35,7 @@ def test_reduction_is_the_flow_of_the_full_weights(depth, name):
 @pytest.mark.parametrize("depth", [1, 2, 4, 6])
 def test_both_clocks_agree(depth):
     path = reference_path(depth)
-    q, s = reduced_flow.integrate_in_time(CIRCLE, depth, START, 0.0, path.t[0])
+    q, s = reduced_flow.in_time(CIRCLE, depth, START, 0.0, path.t[0])
     assert q == pytest.approx(path.q[0], abs=1e-8)
     assert s == pytest.approx(path.s[0], abs=1e-8)
 
@@ -69,7 +69,7 @@ def test_transition_and_angle_agree_with_an_implicit_multistep_method_in_cartesi
     assert solved.t_events[0][0] == pytest.approx(transition.t[0], rel=1e-6)
     assert math.hypot(*solved.y_events[0][0]) == pytest.approx(math.exp(transition.s[0]), rel=1e-6)
     gap = 2 * math.sin(0.5 * math.atan2(solved.y[0, -1], solved.y[1, -1])) ** 2
-    q, _ = reduced_flow.integrate_in_time(CIRCLE, depth, START, 0.0, np.array([0.0, at]), rtol=1e-13)
+    q, _ = reduced_flow.in_time(CIRCLE, depth, START, 0.0, np.array([0.0, at]), rtol=1e-13)
     assert reduced_flow.one_minus_cos(q[-1]) == pytest.approx(gap, rel=1e-9)
     # T itself, to ten digits: the norm is stationary where the solver is stopped at it
     stopped = solve_ivp(field, (0.0, transition.t[0]), [0.6, -0.8], "LSODA", rtol=1e-13, atol=1e-16).y[:, -1]
@@ -84,7 +84,7 @@ def test_the_norm_is_stationary_at_the_transition(depth):
 
 
 def test_a_start_that_grows_at_once_has_transition_time_zero():
-    path = reduced_flow.integrate(CIRCLE, 1, reduced_flow.clock(np.array([0.3])), np.array([0.0]), ADVANCES)
+    path = reduced_flow.reduced_flow(CIRCLE, 1, reduced_flow.clock(np.array([0.3])), np.array([0.0]), ADVANCES)
     assert path.transition.t[0] == 0.0
 
 
@@ -100,8 +100,8 @@ def test_scaling_the_data_scales_time(depth):
 
 def test_flows_do_not_depend_on_the_batch_they_are_in():
     q0, s0 = reduced_flow.clock(np.array([0.5, 2.0, 3.0])), np.log([0.1, 1.0, 5.0])
-    together = reduced_flow.integrate(CIRCLE, 4, q0, s0, ADVANCES)
-    alone = reduced_flow.integrate(CIRCLE, 4, q0[1:2], s0[1:2], ADVANCES)
+    together = reduced_flow.reduced_flow(CIRCLE, 4, q0, s0, ADVANCES)
+    alone = reduced_flow.reduced_flow(CIRCLE, 4, q0[1:2], s0[1:2], ADVANCES)
     assert together.t[1] == pytest.approx(alone.t[0], rel=1e-9)
 
 
@@ -118,9 +118,9 @@ def test_parallel_starts_are_refused(angle):
 
 def test_a_path_that_ends_before_the_transition_says_so():
     with pytest.raises(RuntimeError, match="record further"):
-        reduced_flow.integrate(CIRCLE, 4, np.array([START]), np.zeros(1), np.linspace(0.0, 0.5, 5))
+        reduced_flow.reduced_flow(CIRCLE, 4, np.array([START]), np.zeros(1), np.linspace(0.0, 0.5, 5))
 
 
 def test_depth_zero_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        reduced_flow.integrate(CIRCLE, 0, np.array([START]), np.zeros(1), ADVANCES)
+        reduced_flow.reduced_flow(CIRCLE, 0, np.array([START]), np.zeros(1), ADVANCES)

@@ -16,7 +16,7 @@ ANGLE, NORM = np.array([0.3, 1.6, 2.9]), np.array([5.0, 1.0, 0.2])
 
 @pytest.fixture(scope="module")
 def phases():
-    path = reduced_flow.integrate(law("sphere_3"), 1, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
+    path = reduced_flow.reduced_flow(law("sphere_3"), 1, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
     return Phases(path, NORM[:, None], 0.01)
 
 

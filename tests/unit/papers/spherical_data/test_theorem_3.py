@@ -15,7 +15,7 @@ ANGLE, NORM = np.array([0.3, 1.6, 2.5]), np.array([5.0, 1.0, 0.2])
 
 
 def phases(depth):
-    path = reduced_flow.integrate(law("circle"), depth, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
+    path = reduced_flow.reduced_flow(law("circle"), depth, reduced_flow.clock(ANGLE), np.log(NORM), ADVANCES)
     return Phases(path, NORM[:, None], 0.01)
 
 
