@@ -155,3 +155,10 @@ def test_a_paper_enters_only_its_own_room():
             room = imported.split(".")
             if room[0] == "papers":
                 assert room[1] in (path.parent.name, SHARED_ROOM), f"{path.relative_to(ROOT)} imports flowcheck.{imported}"
+
+
+def test_one_module_asks_scipy_to_integrate():
+    """It refuses an interval that ends at NaN, on which scipy never ends."""
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
+        if path != PACKAGE / "integration" / "initial_value.py":
+            assert "solve_ivp" not in path.read_text(), f"{path.relative_to(ROOT)} does not use integration.initial_value"

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from flowcheck.integration import initial_value
+
 Array = np.ndarray
 Weights = list[Any]
 
@@ -97,8 +99,6 @@ def layer_flow(
 
     `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails.
     """
-    from scipy.integrate import solve_ivp  # takes a second to import, and who only multiplies layers does not need it
-
     shapes = [layer.shape for layer in weights]
     ends = np.cumsum([0, *(layer.size for layer in weights)]).tolist()
     slots = [(slice(*ends[j : j + 2]), shape) for j, shape in enumerate(shapes)]
@@ -112,9 +112,7 @@ def layer_flow(
         return -np.concatenate([g.ravel() for g in layer_gradients(layers, gradient(products[-1][0]), products)])
 
     start = np.concatenate([layer.ravel() for layer in weights])
-    solution = solve_ivp(rates, (times[0], times[-1]), start, "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
-    if not solution.success:
-        raise RuntimeError(f"the integrator stopped: {solution.message}")
+    solution = initial_value.solve(rates, times[-1], start, "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
     return [unpack(column) for column in solution.y.T]
 
 

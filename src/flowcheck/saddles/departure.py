@@ -20,18 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ends
 from flowcheck.flows.flow import Method, gradient_flow
+from flowcheck.integration.initial_value import solve
 from flowcheck.saddles.saddle import Saddle
 from flowcheck.saddles.units import Units
 
 RTOL, KINKED_RTOL, STIFF_RTOL, COARSER = 1e-8, 1e-10, 1e-7, 100.0
 """Relative tolerances: L = 2, L = 2 with ReLU, L > 2. The distance to the flow at one COARSER times larger bounds its error."""
 
+NEAR = "the flow near the saddle"
 NCF_RTOL = 1e-12
 """Relative tolerance of the NCF flow u, which all of these are measured from."""
 
@@ -155,16 +156,20 @@ def residual_flow(
         crossing.terminal = epsilon == epsilons[-1]  # type: ignore[attr-defined]
         return crossing
 
-    solution = solve_ivp(
-        lambda _, u: saddle.idle.pull(u, saddle.residual),
-        (0.0, longest),
-        start,
-        "DOP853",
-        dense_output=True,
-        rtol=rtol,
-        atol=rtol,
-        events=[event(float(epsilon)) for epsilon in epsilons],
-    )
+    try:
+        solution = solve(
+            lambda _, u: saddle.idle.pull(u, saddle.residual),
+            longest,
+            start,
+            "DOP853",
+            what=NEAR,
+            dense_output=True,
+            rtol=rtol,
+            atol=rtol,
+            events=[event(float(epsilon)) for epsilon in epsilons],
+        )
+    except RuntimeError:  # for L > 2 flows blow up in finite time
+        return None
     if solution.status != 1:
         return None
     times = np.array([found[-1] if len(found) else 0.0 for found in solution.t_events])
@@ -272,8 +277,8 @@ def _depart_together(
         return np.concatenate(saddle.velocity(delta, m, curve(t), rows[:, :split], rows[:, split:]), axis=1).ravel()
 
     start = np.tile(np.concatenate([start_n, first]), len(delta))
-    path = _solved(solve_ivp(rates, (0.0, tau[-1]), start, "DOP853", t_eval=tau, rtol=rtol, atol=rtol))
-    states = path.reshape(len(delta), -1, len(tau)).swapaxes(1, 2)
+    path = solve(rates, tau[-1], start, "DOP853", tau, what=NEAR, rtol=rtol, atol=rtol)
+    states = np.asarray(path.y).reshape(len(delta), -1, len(tau)).swapaxes(1, 2)
     return states[..., :split], states[..., split:]
 
 
@@ -288,7 +293,7 @@ def _depart_stiff(
     rtol: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     split = len(start_n)
-    states = _solved(_stiff_solution(saddle, delta, start_n, first, float(tau[-1]), m, curve, rtol, t_eval=tau)).T
+    states = np.asarray(_stiff_solution(saddle, delta, start_n, first, float(tau[-1]), m, curve, rtol, times=tau).y).T
     return states[:, :split], states[:, split:]
 
 
@@ -303,7 +308,7 @@ def _stiff_solution(
     rtol: float,
     **options: Any,
 ) -> Any:
-    """What `solve_ivp` says of one flow for L > 2, from a = `start_n` and q = `first`; `options` are its own."""
+    """What scipy says of one flow for L > 2, from a = `start_n` and q = `first`; `options` are those of `solve`."""
     split, row = len(start_n), np.array([delta])
 
     def rates(t: float, state: np.ndarray) -> np.ndarray:
@@ -316,7 +321,7 @@ def _stiff_solution(
     # a falls from 1 to about delta^(L-1), which it is slaved to; q is of order delta where start_n = 0
     floors = np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.full(len(first), delta if m else 1.0)])
     start = np.concatenate([start_n, first])
-    return solve_ivp(rates, (0.0, end), start, "LSODA", rtol=rtol, atol=rtol * floors, jac=jacobian, **options)
+    return solve(rates, end, start, "LSODA", what=NEAR, rtol=rtol, atol=rtol * floors, jac=jacobian, **options)
 
 
 def depart_until(
@@ -340,7 +345,7 @@ def depart_until(
 
     reached.terminal, reached.direction = True, 1  # type: ignore[attr-defined]
     solution = _stiff_solution(saddle, delta, start_n, start_z, longest, 0, _nothing(saddle), rtol, events=reached)
-    last = _solved(solution)[:, -1]
+    last = np.asarray(solution.y)[:, -1]
     return float(solution.t[-1]), last[:split], last[split:]
 
 
@@ -360,9 +365,3 @@ def loss_below(saddle: Saddle, delta: float, ratio: float) -> Callable[[np.ndarr
         return ratio - float(rest @ rest) / level
 
     return margin
-
-
-def _solved(solution: object) -> np.ndarray:
-    if not solution.success:  # type: ignore[attr-defined]
-        raise RuntimeError(f"the flow near the saddle: {solution.message}")  # type: ignore[attr-defined]
-    return np.asarray(solution.y)  # type: ignore[attr-defined]

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.flows.events import tangential_below
 from flowcheck.flows.flow import gradient_flow
+from flowcheck.integration.initial_value import solve
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.hypotheses import require_stationary
 from flowcheck.networks.network import Network
@@ -94,8 +94,8 @@ def chain_ratios(epsilon: float, scales: Sequence[float], rng: np.random.Generat
             return float(np.linalg.norm(w[z])) / (STOPPED * bound * delta) - 1
 
         leaves.terminal = True  # type: ignore[attr-defined]
-        span = (0.0, float(ncf.time[0]) / delta**2)
-        path = solve_ivp(lambda _, w: descent(network, w), span, w, rtol=rtol, atol=rtol * delta, events=leaves)
+        end = float(ncf.time[0]) / delta**2
+        path = solve(lambda _, w: descent(network, w), end, w, "RK45", rtol=rtol, atol=rtol * delta, events=leaves)
         return float(np.linalg.norm(path.y[z, -1])) / (bound * delta)
 
     tolerances = (RTOL, departure.COARSER * RTOL)

@@ -3,10 +3,12 @@ r"""Lemma 11: $y'=f(t)(1-y^2)$, Eq. (38), is solved by $\tanh(\mathrm{artanh}\,y
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from scipy.integrate import quad, solve_ivp
+from scipy.integrate import quad
 
+from flowcheck.integration.initial_value import solve
 from flowcheck.pipeline.evidence import Found, Measurement
 
 INTEGRATED = 1e-12
@@ -23,10 +25,11 @@ def random_rates(rng: np.random.Generator, functions: int) -> Found:
         def f(t: float, a: float = a, b: float = b, w: float = w) -> float:
             return math.exp(a + b * math.sin(w * t))
 
-        times = np.linspace(0.0, 3.0, 31)
-        solved = solve_ivp(
-            lambda t, y, f=f: f(t) * (1 - y**2), (0.0, 3.0), [math.cos(start)], "DOP853", times, rtol=1e-12, atol=1e-14
-        )
+        def rising(t: float, cosine: np.ndarray, f: Callable[[float], float] = f) -> np.ndarray:
+            return f(t) * (1 - cosine**2)
+
+        times, first = np.linspace(0.0, 3.0, 31), np.array([math.cos(start)])
+        solved = solve(rising, times[-1], first, "DOP853", times, rtol=1e-12, atol=1e-14)
         primitive = np.array([quad(f, 0.0, t, epsabs=1e-13, epsrel=1e-13)[0] for t in times])
         q0 = -math.log(math.tan(0.5 * start))
         gaps.append(np.abs(solved.y[0] - np.tanh(q0 + primitive)).max())

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
+from flowcheck.integration.initial_value import solve
 from flowcheck.measures.refinement import Refined, refined
 from flowcheck.networks import linear
 from flowcheck.papers.spherical_data.full_weights import Accuracy, follow
@@ -45,7 +45,7 @@ def decay(depth: int, tolerances: tuple[float, float]) -> dict[str, float]:
         return -depth * np.exp(u + power * s) * (circle.c0 / math.pi + circle.kappa(np.exp(s)))
 
     rtol, atol = tolerances
-    s = solve_ivp(rate, (0.0, u[-1]), [0.0], "LSODA", u, rtol=rtol, atol=atol).y[0]
+    s = solve(rate, u[-1], np.zeros(1), "LSODA", u, rtol=rtol, atol=atol).y[0]
     slope = (s[-1] - s[-40]) / (u[-1] - u[-40])
     used = (np.exp((2.0 / depth - 1.0) * s[1:]) - 1.0) / ((depth - 2) * circle.c0 * np.expm1(u[1:]))
     return {

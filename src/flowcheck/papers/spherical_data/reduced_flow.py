@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
+from flowcheck.integration.initial_value import solve
 from flowcheck.papers.spherical_data.population import Array, Number, SphericalLaw
 
 RTOL = 1e-12
@@ -116,11 +116,8 @@ def reduced_flow(
         ds, dt = clock_rates(law, depth, q0 + elapsed, state[:size])
         return np.concatenate([ds, dt])
 
-    solution = solve_ivp(
-        rates, (0.0, advances[-1]), np.concatenate([s0, np.zeros(size)]), "DOP853", advances, rtol=rtol, atol=1e-3 * rtol
-    )
-    if not solution.success:
-        raise RuntimeError(f"the integrator stopped: {solution.message}")
+    start = np.concatenate([s0, np.zeros(size)])
+    solution = solve(rates, advances[-1], start, "DOP853", advances, rtol=rtol, atol=1e-3 * rtol)
     q = q0[:, None] + advances[None, :]
     s, t = solution.y[:size], solution.y[size:]
     return ReducedPath(law, depth, q, s, t, find_transition(law, depth, q, s, t))
@@ -155,7 +152,7 @@ def advance(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array, step: A
         ds, dt = clock_rates(law, depth, q + fraction * step, state[:size])
         return np.concatenate([step * ds, step * dt])
 
-    solution = solve_ivp(rates, (0.0, 1.0), np.concatenate([s, t]), "DOP853", [1.0], rtol=3e-14, atol=1e-15)
+    solution = solve(rates, 1.0, np.concatenate([s, t]), "DOP853", np.ones(1), rtol=3e-14, atol=1e-15)
     return q + step, solution.y[:size, -1], solution.y[size:, -1]
 
 
@@ -168,7 +165,5 @@ def in_time(
         ds, dt = clock_rates(law, depth, state[:1], state[1:])
         return np.concatenate([1.0 / dt, ds / dt])
 
-    solution = solve_ivp(rates, (times[0], times[-1]), [q0, s0], "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
-    if not solution.success:
-        raise RuntimeError(f"the integrator stopped: {solution.message}")
+    solution = solve(rates, times[-1], np.array([q0, s0]), "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
     return solution.y[0], solution.y[1]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
+from flowcheck.integration.initial_value import solve
 from flowcheck.measures.readings import count, largest, rate
 from flowcheck.measures.refinement import change
 from flowcheck.measures.table import Row, Table, at_two_tolerances
@@ -125,9 +125,8 @@ def run(
 def flow_of_labels(saddle: Saddle, start: Start, tau: Float[np.ndarray, " p"], rtol: float) -> Float[np.ndarray, "p kz"]:
     """Control: the NCF flow with y in the place of the residual. Raises RuntimeError if the solver gives up."""
     y = labels(saddle)
-    solution = solve_ivp(lambda _, v: saddle.idle.pull(v, y), (0, tau[-1]), start.z, "DOP853", t_eval=tau, rtol=rtol, atol=rtol)
-    if not solution.success:
-        raise RuntimeError(f"the NCF flow of the labels: {solution.message}")
+    what = "the NCF flow of the labels"
+    solution = solve(lambda _, v: saddle.idle.pull(v, y), tau[-1], start.z, "DOP853", tau, what=what, rtol=rtol, atol=rtol)
     return np.asarray(solution.y.T)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import solve_ivp
 
+from flowcheck.integration.initial_value import solve
 from flowcheck.measures.readings import rate
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.homogeneous.near_saddles import labels
@@ -28,9 +28,8 @@ def distance_after(
     time: float, field: Field, start: Float[np.ndarray, " k"], point: Float[np.ndarray, " k"], rtol: float
 ) -> float:
     """Of the flow from `start`, to `point`. Raises RuntimeError if the solver gives up."""
-    solution = solve_ivp(field, (0.0, time), start, "DOP853", rtol=rtol, atol=rtol)
-    if not solution.success:
-        raise RuntimeError(f"the flow from a point that meets no hypothesis: {solution.message}")
+    what = "the flow from a point that meets no hypothesis"
+    solution = solve(field, time, start, "DOP853", what=what, rtol=rtol, atol=rtol)
     return float(np.linalg.norm(solution.y[:, -1] - point))
 
 
