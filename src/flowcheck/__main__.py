@@ -94,12 +94,15 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _expected(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import changes, load_expected, read_ledger, record_expected, tally
+    from flowcheck.pipeline.ledger import changes, evidence_that_is_gone, load_expected, read_ledger, record_expected, tally
     from flowcheck.pipeline.project import Project
 
     project = Project()
     ledger = read_ledger(project, arguments.scale)
     print(f"{arguments.scale}: {tally(ledger['claims'])}")
+    if gone := evidence_that_is_gone(project, ledger):
+        print("\n".join(gone))
+        return 1
     if arguments.record:
         print(f"recorded in {record_expected(project, ledger)}")
         return 0

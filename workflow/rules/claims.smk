@@ -13,6 +13,7 @@ def claims_digest(paper, experiment):
 
 
 for _paper, _experiment in PROJECT:
+    _verdicts = [f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)]
 
     rule:
         name:
@@ -20,7 +21,7 @@ for _paper, _experiment in PROJECT:
         input:
             metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
         output:
-            verdicts=[f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)],
+            verdicts=_verdicts,
         log:
             f"logs/{{scale}}/{_paper}/{_experiment}/judge.log",
         benchmark:
@@ -37,6 +38,7 @@ for _paper, _experiment in PROJECT:
             code=module_code("pipeline/ledger"),
             paper=_paper,
             experiment=_experiment,
+            intact=PLAN.intact(*_verdicts),
         message:
             f"{_paper}: verdicts on the claims of {_experiment}"
         shell:

@@ -96,6 +96,34 @@ def gpus_of_cell(wildcards):
     return cell_resource("gpu")(wildcards) if RUN.device == "cuda" else 0
 
 
+class Plan:
+    """What makes a job run again whose outputs are not all there, and with it all jobs that follow from it.
+
+    Snakemake makes a missing file again only where a job that has to run asks for it: evidence whose job failed in a later run would
+    stay deleted, and the verdicts on it would count as current. So every rule has a parameter that says whether its outputs are
+    whole, and a changed parameter is what Snakemake never overlooks.
+    """
+
+    made = True  # until the first job starts; from then on every output is made by the plan
+
+    def intact(self, *outputs):
+        """A parameter that is "whole" if all these outputs are there, or else "broken"."""
+
+        def state(wildcards):
+            there = all(os.path.isfile(output.format(**wildcards)) for output in outputs)
+            return "whole" if there or not self.made else "broken"
+
+        return state
+
+    def starts(self, workflow):
+        """Jobs start: they leave whole outputs or none, so that is what Snakemake must remember of them."""
+        self.made = False
+        workflow.persistence._params.cache_clear()  # it would record the parameters that it planned with
+
+
+PLAN = Plan()
+
+
 def selected_experiments():
     return [(paper, experiment) for paper, experiment in PROJECT if paper in RUN.papers]
 
@@ -115,6 +143,16 @@ def deviations_text(wildcards):
 def papers_text(wildcards):
     """What the ledger repeats about the papers."""
     return "".join(PROJECT.papers[paper].model_dump_json() for paper in RUN.papers)
+
+
+def report_pages():
+    names = [
+        "index",
+        "claims",
+        "deviations",
+        *(f"claims/{paper}/{claim}" for paper in RUN.papers for claim in PROJECT.claims[paper]),
+    ]
+    return [f"results/{{scale}}/report/{name}.html" for name in names]
 
 
 def report_templates():

@@ -20,6 +20,7 @@ rule parameters:
         runtime=1,
     params:
         settings=settings_text,
+        intact=PLAN.intact("results/{scale}/{paper}/{experiment}/parameters.yaml"),
     message:
         "{wildcards.paper}: settings of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
@@ -50,6 +51,7 @@ rule cell:
         script=script_of,
         folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
+        intact=PLAN.intact("results/{scale}/{paper}/{experiment}/cells/{cell}.npz"),
     message:
         "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     shell:
@@ -85,6 +87,11 @@ rule evidence:
         script=script_of,
         folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
+        intact=PLAN.intact(
+            "results/{scale}/{paper}/{experiment}/metrics.json",
+            "results/{scale}/{paper}/{experiment}/arrays.npz",
+            "results/{scale}/{paper}/{experiment}/runs.parquet",
+        ),
     message:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:

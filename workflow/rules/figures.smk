@@ -1,30 +1,32 @@
 """Station four: notebooks draw the figures and show the numbers and verdicts; they compute nothing."""
 
 for _paper, _experiment in PROJECT:
+    _folder = f"results/{{scale}}/{_paper}/{_experiment}"
+    _figures = [
+        f"{_folder}/figures/{figure}.{suffix}"
+        for figure in PROJECT.experiment(_paper, _experiment).figures
+        for suffix in ("png", "svg", "pdf")
+    ]
 
     rule:
         name:
             f"notebook_{_paper}_{_experiment}"
         input:
             source=str(PROJECT.notebook(_paper, _experiment)),
-            metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
-            arrays=f"results/{{scale}}/{_paper}/{_experiment}/arrays.npz",
-            runs=f"results/{{scale}}/{_paper}/{_experiment}/runs.parquet",
+            metrics=f"{_folder}/metrics.json",
+            arrays=f"{_folder}/arrays.npz",
+            runs=f"{_folder}/runs.parquet",
             verdicts=[f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)],
         output:
-            executed=f"results/{{scale}}/{_paper}/{_experiment}/notebook.ipynb",
+            executed=f"{_folder}/notebook.ipynb",
             html=report(
-                f"results/{{scale}}/{_paper}/{_experiment}/notebook.html",
+                f"{_folder}/notebook.html",
                 category=_paper,
                 subcategory=_experiment,
                 caption="../report/notebook.rst",
             ),
             figures=report(
-                [
-                    f"results/{{scale}}/{_paper}/{_experiment}/figures/{figure}.{suffix}"
-                    for figure in PROJECT.experiment(_paper, _experiment).figures
-                    for suffix in ("png", "svg", "pdf")
-                ],
+                _figures,
                 category=_paper,
                 subcategory=_experiment,
                 caption="../report/figure.rst",
@@ -43,6 +45,7 @@ for _paper, _experiment in PROJECT:
         params:
             code=module_code("pipeline/figures/plotting", "pipeline/figures/notebook", "pipeline/figures/display"),
             folder=subpath(input.metrics, parent=True),
+            intact=PLAN.intact(f"{_folder}/notebook.ipynb", f"{_folder}/notebook.html", *_figures),
         message:
             f"{_paper}: notebook and figures of {_experiment}"
         shell:

@@ -23,6 +23,7 @@ rule ledger:
         code=module_code("pipeline/ledger"),
         papers=",".join(RUN.papers),
         about=papers_text,
+        intact=PLAN.intact(*(f"results/{{scale}}/ledger.{suffix}" for suffix in ("json", "csv", "md"))),
     message:
         "ledger of all verdicts at {wildcards.scale} scale"
     shell:
@@ -50,6 +51,7 @@ rule report:
         code=module_code("pipeline/report/write"),
         papers=",".join(RUN.papers),
         deviations=deviations_text,
+        intact=PLAN.intact(*report_pages()),
     message:
         "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:

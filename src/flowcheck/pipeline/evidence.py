@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 from flowcheck.errors import HypothesisError
 
+EVIDENCE_FILES = ("metrics.json", "arrays.npz", "runs.parquet")
 PROVENANCE = "provenance"
 UNMET = "hypothesis_not_met"
 """Entry of the provenance that says which hypothesis ended the run; the figures are then empty."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.claims import Claim, Verdict
-from flowcheck.pipeline.evidence import atomic_file, load_metrics, save_json
+from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, save_json
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.schema import Experiment
@@ -166,6 +166,15 @@ def changes(ledger: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]
             sentences.append(f"{name}: {verdict}, recorded was {expected[name]}")
     sentences += [f"{name}: recorded and not judged" for name in expected if name.split("/")[0] in papers and name not in found]
     return sentences
+
+
+def evidence_that_is_gone(project: Project, ledger: Mapping[str, Any]) -> list[str]:
+    """One sentence per file that the ledger rests on and that is not there: what it says is then no result of this checkout."""
+    scale, files = ledger["scale"], list[Path]()
+    for paper, experiment in dict.fromkeys((claim["paper"], claim["experiment"]) for claim in ledger["claims"]):
+        files += [Path("results") / scale / paper / experiment / name for name in EVIDENCE_FILES]
+    files += [verdict_file(scale, *claim["id"].split("/")) for claim in ledger["claims"]]
+    return [f"{path}: gone, and the ledger rests on it" for path in files if not (project.root / path).is_file()]
 
 
 def read_ledger(project: Project, scale: str) -> Record:

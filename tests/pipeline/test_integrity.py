@@ -1,0 +1,76 @@
+"""A green run means fresh, whole, own evidence: failed re-runs and deleted results, by real Snakemake processes."""
+
+import pytest
+
+pytestmark = pytest.mark.pipeline
+
+REST = {"ledger", "report"}
+
+
+def follows(experiment):
+    """Rules behind the evidence of an experiment that no other reads."""
+    return {f"judge_toy_{experiment}", f"notebook_toy_{experiment}"} | REST
+
+
+# what is deleted: the rules that run again
+DELETED = {
+    "parameters": ("toy/spread/parameters.yaml", {"parameters", "evidence"} | follows("spread")),
+    "cell": (
+        "toy/order/cells/all.npz",
+        set(),
+    ),  # a by-product of an experiment without a grid, which its job makes again when it runs
+    "cell of a grid": ("toy/decay/cells/step_size-0.1.npz", {"cell", "evidence"} | follows("decay") | follows("order")),
+    "metrics": ("toy/spread/metrics.json", {"evidence"} | follows("spread")),
+    "arrays": ("toy/spread/arrays.npz", {"evidence"} | follows("spread")),
+    "runs": ("toy/spread/runs.parquet", {"evidence"} | follows("spread")),
+    "verdict": ("claims/toy/figure-1.json", follows("spread")),
+    "notebook": ("toy/spread/notebook.ipynb", {"notebook_toy_spread", "report"}),
+    "page of a notebook": ("toy/spread/notebook.html", {"notebook_toy_spread", "report"}),
+    "figure": ("toy/spread/figures/histogram.svg", {"notebook_toy_spread", "report"}),
+    "ledger": ("ledger.json", REST),
+    "table of the ledger": ("ledger.csv", REST),
+    "text of the ledger": ("ledger.md", REST),
+    "page of a claim": ("report/claims/toy/theorem-1.html", {"report"}),
+    "page of the report": ("report/index.html", {"report"}),
+}
+
+
+@pytest.mark.parametrize(("file", "rules"), DELETED.values(), ids=DELETED)
+def test_what_somebody_deleted_is_planned_again(toy, file, rules):
+    toy.path(f"results/smoke/{file}").unlink()
+    assert set(toy.planned()) == rules
+
+
+def test_all_kinds_of_deleted_files_come_back_by_one_run(toy):
+    before = toy.files("results/smoke")
+    for name, (file, _) in DELETED.items():
+        if name != "cell":
+            toy.path(f"results/smoke/{file}").unlink()
+    toy.snakemake()
+    assert toy.files("results/smoke") == before
+    assert toy.planned() == {}
+
+
+# experiment, the function that fails, a claim that rests on it, and what the failed run leaves of the evidence
+BROKEN = {
+    "a gather": ("decay", "gather", "theorem-1", False),
+    "a cell": ("decay", "cell", "proposition-3", True),
+    "the only cell": ("spread", "cell", "figure-1", False),
+}
+
+
+@pytest.mark.parametrize(("experiment", "function", "claim", "left"), BROKEN.values(), ids=BROKEN)
+def test_a_failed_re_run_fails_until_the_evidence_is_there_again(toy, experiment, function, claim, left):
+    toy.run("python", "-m", "flowcheck", "expected", "--scale", "smoke", "--record")
+    script = toy.path(f"scripts/toy/{experiment}.py")
+    whole, failing = script.read_text(), f"def {function}(*given):\n    raise ZeroDivisionError\n\n\ndef {function}_before("
+    script.write_text(whole.replace(f"def {function}(", failing))
+    for target in (f"results/smoke/claims/toy/{claim}.json", "all"):
+        toy.snakemake(target, ok=False)
+        toy.snakemake(target, ok=False)
+    compared = toy.run("python", "-m", "flowcheck", "expected", "--scale", "smoke")
+    gone = f"results/smoke/toy/{experiment}/metrics.json: gone, and the ledger rests on it"
+    assert (compared.returncode, gone in compared.stdout) == ((0, False) if left else (1, True))
+    script.write_text(whole)
+    toy.snakemake()
+    assert toy.planned() == {}
