@@ -217,6 +217,9 @@ def test_the_command_that_a_verdict_names_makes_that_verdict(fresh):
 
 BAD = {
     "unknown claim": (("results/smoke/claims/toy/theorem-2.json",), "unknown claim of toy: 'theorem-2'; closest: 'theorem-1'"),
+    "unknown cell": ((f"{DECAY}/cells/nothing.npz",), "unknown file of decay: 'cells/nothing.npz'; closest: "),
+    "unknown scale of a ledger": (("results/huge/ledger.json",), "unknown scale: 'huge'; closest: "),
+    "ledger of no scale": (("results/ledger.json",), "each scale has its own; allowed: 'results/smoke/ledger.json'"),
     "unknown experiment": (("results/smoke/toy/decai/metrics.json",), "unknown experiment of toy: 'decai'; closest: 'decay'"),
     "unknown scale": (("--config", "scale=huge"), "key 'scale': input should be 'smoke', 'laptop' or 'paper', found 'huge'"),
     "unknown paper": (("--config", "papers=toi"), "key 'papers': unknown paper 'toi'; allowed: 'all', 'toy'"),
@@ -255,6 +258,25 @@ BROKEN_FILES = {
     ),
     "yaml": ("config/experiments/toy/spread.yaml", "seed: 3", "seed: [3", "malformed YAML"),
     "script": ("scripts/toy/spread.py", "def cell(", "def cell((", "scripts/toy/spread.py: cannot be read: SyntaxError"),
+    "script that exits with success": (
+        "scripts/toy/spread.py",
+        "import numpy as np\n",
+        "raise SystemExit(0)\n",
+        "scripts/toy/spread.py: cannot be imported: it exits with 0",
+    ),
+    "script that ends the process with success": (
+        "scripts/toy/spread.py",
+        "import numpy as np\n",
+        "import os\n\nos._exit(0)\n",
+        "scripts/toy/spread.py: cannot be imported: it ends the process with status 0",
+    ),
+    "figure": (
+        "config/experiments/toy/spread.yaml",
+        "histogram: counts",
+        "../../../../../escaped: counts",
+        "config/experiments/toy/spread.yaml: key 'figures.../../../../../escaped': string should match pattern",
+    ),
+    "number": ("config/experiments/toy/spread.yaml", "samples: 400", "samples: 0x10", "'0x10' can be read in two ways"),
     "module": (
         "src/flowcheck/toy_euler.py",
         "import exact",
@@ -270,6 +292,15 @@ def test_bad_input_stops_before_any_job_starts(fresh, file, old, new, expected):
     assert expected in one_sentence(fresh.snakemake(ok=False))
     assert not fresh.path("results").exists()
     assert not fresh.path("logs").exists()
+
+
+def test_a_paper_that_would_share_its_folder_with_the_report_stops_before_any_job_starts(fresh):
+    for folder in ("config/experiments", "config/claims", "scripts", "notebooks"):
+        fresh.path(f"{folder}/toy").rename(fresh.path(f"{folder}/report"))
+    fresh.path("config/deviations/toy.yaml").unlink()
+    said = one_sentence(fresh.snakemake(ok=False))
+    assert said.startswith("flowcheck: config/experiments/report: paper 'report': the name of a folder of every scale's results")
+    assert not fresh.path("results").exists()
 
 
 # ----------------------------------------------------------------------------------------------------------- failures

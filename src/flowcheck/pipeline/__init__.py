@@ -1,6 +1,7 @@
 """The machinery: configuration, evidence, judge, ledger; it knows no network and no flow.
 
-settings, schema, strict_yaml, project   what is to be run, read and validated
+names, settings, schema, strict_yaml, project   what is to be run, read and validated
+parameters                               whether the scripts take them
 digest                                   the digest of the code an experiment runs
 evidence, experiment                     what a run leaves; the command line of a script
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts

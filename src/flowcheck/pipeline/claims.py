@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flowcheck.pipeline.names import Label, Number
+
 Comparison = Literal["<=", ">=", "<", ">"]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Sentence = Annotated[str, Field(min_length=3)]
 
 
@@ -35,7 +36,7 @@ class Condition(BaseModel):
 
     metric: str
     comparison: Comparison = Field(alias="is")
-    value: float = Field(allow_inf_nan=False)
+    value: Number
 
     @property
     def pass_region(self) -> tuple[float, float]:
@@ -81,7 +82,7 @@ class ClaimEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
 
-    id: Name
+    id: Label
     label: str
     title: Sentence
     location: str
@@ -103,7 +104,7 @@ class ClaimEntry(BaseModel):
     predicates: list[Predicate] = Field(min_length=1)
     controls: list[Control] = []
     no_control: str = ""
-    vacuous_above: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    vacuous_above: Annotated[Number, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _has_teeth(self) -> ClaimEntry:
@@ -177,7 +178,7 @@ class Deviation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Name
+    id: Label
     kind: Literal["deviation", "clarification", "erratum", "extraction"]
     location: str
     paper_says: Sentence

@@ -5,10 +5,8 @@ Everything wrong with it is reported before any job starts, as one sentence that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib.util
-import re
-import sys
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -17,15 +15,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flowcheck.errors import ConfigError
+from flowcheck.pipeline import parameters
 from flowcheck.pipeline.claims import Claim, ClaimEntry, ClaimsFile, Deviation, Hypothesis, stand_on
 from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.names import PAPER_FILE, check_experiment, check_paper
 from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig
 from flowcheck.pipeline.settings import SCALES, Settings
 from flowcheck.pipeline.strict_yaml import closest, known, listing, read_list, read_yaml, validate
 
-PAPER = "paper.yaml"
+PAPER = f"{PAPER_FILE}.yaml"
 """What is said of a paper, beside the entries of its experiments."""
-NAME = r"[a-z][a-z0-9_]*"
+LEDGERS = ("ledger.json", "ledger.csv", "ledger.md")
+RESULT_FILES = ("metrics.json", "arrays.npz", "runs.parquet", "parameters.yaml", "notebook.html", "notebook.ipynb")
+FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 class Project:
@@ -38,10 +40,17 @@ class Project:
         self.claims: dict[str, dict[str, Claim]] = {}
         self.deviations: dict[str, list[Deviation]] = {}
         folder = self.root / "config"
-        for path in (*(folder / "experiments").glob("*.yaml"), *(folder / "claims").glob("*.yaml")):
-            raise ConfigError(f"{path}: a paper is a folder, with a file for each of its experiments")
-        for path in sorted(path for path in (folder / "experiments").glob("*") if path.is_dir()):
+        for path in (folder / kind for kind in ("experiments", "claims", "deviations")):
+            if path.exists() and not path.is_dir():
+                raise ConfigError(f"{path}: a folder is needed, and this is a file")
+        for path in folder.rglob("*.yml"):
+            raise ConfigError(f"{path}: the files of the configuration end in .yaml, and this one would not be read")
+        for path in (*(folder / "experiments").glob("*"), *(folder / "claims").glob("*")):
+            if not path.is_dir() and not path.name.startswith("."):
+                raise ConfigError(f"{path}: a paper is a folder, with a file for each of its experiments")
+        for path in sorted(path for path in (folder / "experiments").glob("[!.]*") if path.is_dir()):
             name = path.name
+            check_paper(path, name)
             self.papers[name] = validate(TypeAdapter(Paper), read_yaml(path / PAPER), path / PAPER)
             self.experiments[name] = self._read_experiments(path)
             self.claims[name] = self._read_claims(folder / "claims" / name, name)
@@ -53,6 +62,14 @@ class Project:
                 raise ConfigError(f"{path}: unknown paper {path.stem!r}; allowed: {listing(self.papers)}")
         for paper in self.papers:
             self._check_experiments(paper)
+        rules: dict[str, tuple[str, str]] = {}
+        for paper, experiment in self:
+            other = rules.setdefault(f"{paper}_{experiment}", (paper, experiment))
+            if other != (paper, experiment):
+                raise ConfigError(
+                    f"{self.experiment_file(paper, experiment)}: its rules would have the names of those of "
+                    f"{'/'.join(other)}; rename one of them"
+                )
 
     def experiment_file(self, paper: str, experiment: str) -> Path:
         """Where the entry of an experiment is."""
@@ -98,18 +115,34 @@ class Project:
         )
 
     def check_target(self, target: str) -> None:
-        """Raise ConfigError if a file under ``results/`` names a scale, paper, experiment or claim that does not exist."""
+        """Raise ConfigError if a file under ``results/`` is none that a rule makes: an unknown scale, cell, claim.
+
+        Paths that an option of Snakemake takes, such as ``--report results/report.zip``, are none of these.
+        """
         match Path(target).parts:
+            case ("results", file) if Path(file).stem == "ledger":
+                raise ConfigError(f"{target}: each scale has its own; allowed: {listing(f'results/{s}/{file}' for s in SCALES)}")
+            case ("results", scale, file) if Path(file).stem == "ledger":
+                known(target, "scale", scale, SCALES)
+                known(target, "file", file, LEDGERS)
             case ("results", scale, "claims", paper, file):
                 known(target, "scale", scale, SCALES)
                 known(target, "paper", paper, self.papers)
                 known(target, f"claim of {paper}", file.removesuffix(".json"), self.claims[paper])
+                known(target, "file", file, [f"{claim}.json" for claim in self.claims[paper]])
             case ("results", scale, "report", _, *_):
                 known(target, "scale", scale, SCALES)
-            case ("results", scale, paper, experiment, _, *_):
+            case ("results", scale, paper, experiment, *file) if file:
                 known(target, "scale", scale, SCALES)
                 known(target, "paper", paper, self.papers)
                 known(target, f"experiment of {paper}", experiment, self.experiments[paper])
+                known(target, f"file of {experiment}", "/".join(file), self.files_of(paper, experiment, scale))
+
+    def files_of(self, paper: str, experiment: str, scale: str) -> list[str]:
+        """The files of one experiment's results, relative to their folder."""
+        cells = [f"cells/{name}.npz" for name in self.settings(paper, experiment, scale).cells()]
+        figures = [f"figures/{name}.{kind}" for name in self.experiment(paper, experiment).figures for kind in FIGURE_FORMATS]
+        return [*RESULT_FILES, *cells, *figures]
 
     def claims_of(self, paper: str, experiment: str) -> dict[str, Claim]:
         """The claims that one experiment decides."""
@@ -128,25 +161,30 @@ class Project:
         Raises ConfigError.
         """
         memory = self.root / ".cache" / "parameters-valid"
-        remembered = set(memory.read_text().split()) if memory.is_file() else set()
+        remembered = set[str]()
+        with contextlib.suppress(OSError):
+            remembered = set(memory.read_bytes().decode(errors="replace").split())
         seen: set[str] = set()
+        questions = []
         for paper, experiment in self:
             path = self.script(paper, experiment)
             settings = [self.settings(paper, experiment, scale) for scale in SCALES]
             try:
-                digest = code_digest(path)
-            except (SyntaxError, ImportError) as error:
-                raise ConfigError(f"{path}: cannot be read: {type(error).__name__}: {error}") from None
+                digest = code_digest(path, Path(parameters.__file__))
+            except (SyntaxError, ImportError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                raise ConfigError(f"{path}: cannot be read: {type(error).__name__}: {reason}") from None
             text = digest + "".join(s.model_dump_json() for s in settings)
             stamp = hashlib.sha256(text.encode()).hexdigest()
             seen.add(stamp)
             if stamp not in remembered:
-                model = _load_script(path).Parameters
-                for resolved in settings:
-                    self._check_parameters_of(model, resolved)
+                given = [(s.scale, s.parameters | point) for s in settings for point in s.cells().values()]
+                questions.append(parameters.Question(str(path), str(self.experiment_file(paper, experiment)), given))
+        parameters.check(questions)
         if seen != remembered:
-            memory.parent.mkdir(exist_ok=True)
-            memory.write_text("\n".join(sorted(seen)) + "\n")
+            with contextlib.suppress(OSError):  # it is found valid again next time
+                memory.parent.mkdir(exist_ok=True)
+                memory.write_text("\n".join(sorted(seen)) + "\n", encoding="utf-8")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """All (paper, experiment) pairs."""
@@ -154,19 +192,12 @@ class Project:
             for experiment in experiments:
                 yield paper, experiment
 
-    def _check_parameters_of(self, model: Any, settings: Settings) -> None:
-        file = self.experiment_file(settings.paper, settings.experiment)
-        for point in settings.cells().values():
-            where = f"parameters at scale '{settings.scale}'"
-            validate(TypeAdapter(model), settings.parameters | point, file, where)
-
     def _read_experiments(self, folder: Path) -> dict[str, Experiment]:
         experiments = {}
         for path in sorted(folder.glob("*.yaml")):
             if path.name == PAPER:
                 continue
-            if not re.fullmatch(NAME, path.stem):
-                raise ConfigError(f"{path}: the name of an experiment is lower-case letters, digits and underscores")
+            check_experiment(path, path.stem)
             experiments[path.stem] = validate(TypeAdapter(Experiment), read_yaml(path), path)
         if not experiments:
             raise ConfigError(f"{folder}: no experiment found; expected <experiment>.yaml for each")
@@ -199,7 +230,8 @@ class Project:
 
     def _read_deviations(self, path: Path, paper: str) -> list[Deviation]:
         deviations = []
-        for index, record in enumerate(read_list(path) if path.is_file() else []):
+        there = path.exists() or path.is_symlink()
+        for index, record in enumerate(read_list(path) if there else []):
             name = record.get("id", f"number {index + 1}") if isinstance(record, dict) else f"number {index + 1}"
             deviation = validate(TypeAdapter(Deviation), record, path, f"entry '{name}'")
             for claim in deviation.claims:
@@ -224,7 +256,11 @@ class Project:
             for file in (self.script(paper, name), self.notebook(paper, name)):
                 if not file.is_file():
                     raise ConfigError(f"{path}: the experiment needs the file {file}, which is not there")
+            for key in sorted(set(entry.grid) & set(entry.parameters)):
+                raise ConfigError(f"{path}: key 'parameters.{key}': an axis of the grid too, which would hide it")
             for scale, changes in entry.scales.items():
+                for key in sorted(set(entry.grid) & set(changes.parameters)):
+                    raise ConfigError(f"{path}: key 'scales.{scale}.parameters.{key}': an axis of the grid, which would hide it")
                 for key in set(changes.grid) - set(entry.grid):
                     raise ConfigError(f"{path}: key 'scales.{scale}.grid.{key}': not a grid axis; allowed: {listing(entry.grid)}")
             for size in SCALES:
@@ -244,6 +280,8 @@ class Project:
 def _claims_of_file(path: Path, experiment: str) -> Iterator[tuple[str, Claim]]:
     """The claims of one experiment, each with the name by which a reader finds it in the file. Raises ConfigError."""
     content = read_yaml(path)
+    if content == {}:
+        raise ConfigError(f"{path}: expected the keys {listing(ClaimsFile.model_fields)}, and the file is empty")
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected the keys {listing(ClaimsFile.model_fields)}, found {type(content).__name__}")
     for key in content:
@@ -259,25 +297,6 @@ def _claims_of_file(path: Path, experiment: str) -> Iterator[tuple[str, Claim]]:
             yield name, stand_on(entry, experiment, inherited)
         except ValueError as error:
             raise ConfigError(f"{path}: claim '{name}', key 'waives': {error}") from None
-
-
-def _load_script(path: Path) -> Any:
-    """Import a script without running it."""
-    specification = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    try:
-        sys.modules[specification.name] = module  # dataclasses look their module up
-        specification.loader.exec_module(module)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise ConfigError(f"{path}: cannot be imported: {reason}") from error
-    finally:
-        del sys.modules[specification.name]
-    if not hasattr(module, "Parameters"):
-        raise ConfigError(f"{path}: defines no 'Parameters' model; every experiment script does")
-    return module
 
 
 def _cuda_is_there() -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+import reprlib
+from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from flowcheck.pipeline.claims import ClaimsFile, Deviation
+from flowcheck.pipeline.names import Identifier, Label, Whole, check_metric
 from flowcheck.pipeline.settings import Scalar
+
+MOST_NAMES = 10_000
+"""Metrics that one pattern may stand for: each is a number that somebody reads."""
 
 
 class Overrides(BaseModel):
@@ -18,7 +25,7 @@ class Overrides(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    grid: dict[Identifier, Annotated[list[Scalar], Field(min_length=1)]] = {}
     parameters: dict[str, Any] = {}
 
 
@@ -27,9 +34,9 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    mem_mb: int = Field(default=1500, gt=0)
-    runtime: int = Field(default=10, gt=0, description="minutes")
-    gpu: int = Field(default=0, ge=0)
+    mem_mb: Whole = Field(default=1500, gt=0, le=10**8)
+    runtime: Whole = Field(default=10, gt=0, le=10**6, description="minutes")
+    gpu: Whole = Field(default=0, ge=0, le=1000)
 
 
 class Experiment(BaseModel):
@@ -39,14 +46,24 @@ class Experiment(BaseModel):
 
     title: str
     summary: str
-    seed: int = Field(ge=0)
-    grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    seed: Whole = Field(ge=0)
+    grid: dict[Identifier, Annotated[list[Scalar], Field(min_length=1)]] = {}
     parameters: dict[str, Any] = {}
     scales: dict[Literal["smoke", "laptop", "paper"], Overrides] = {}
     upstream: list[str] = []
     metrics: dict[str, str] = Field(min_length=1)
-    figures: dict[str, str] = Field(min_length=1)
+    figures: dict[Label, str] = Field(min_length=1)
     resources: Resources = Resources()
+
+    @field_validator("metrics")
+    @classmethod
+    def _can_be_told_apart(cls, metrics: dict[str, str]) -> dict[str, str]:
+        names = [name for pattern in metrics for name in expand_braces(pattern)]
+        for name in names:
+            check_metric(name)
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise ValueError(f"{twice[0]!r} is promised twice")
+        return metrics
 
     @cached_property
     def promised_metrics(self) -> dict[str, str]:
@@ -78,9 +95,13 @@ class RunConfig(BaseModel):
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """``a_{1,2}`` -> ``a_1``, ``a_2``; several groups multiply; no nesting."""
+    """``a_{1,2}`` -> ``a_1``, ``a_2``; several groups multiply. Raises ValueError (nested or unpaired braces, too many names)."""
     parts = re.split(r"\{([^{}]*)\}", pattern)
+    if any(brace in part for part in parts for brace in "{}"):
+        raise ValueError(f"{reprlib.repr(pattern)}: braces come in pairs, and not within each other")
     choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+    if math.prod(map(len, choices)) > MOST_NAMES:
+        raise ValueError(f"{reprlib.repr(pattern)}: stands for more than {MOST_NAMES} names")
     return ["".join(choice).replace(" ", "") for choice in itertools.product(*choices)]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+import reprlib
 from typing import Any
 
 import yaml
@@ -12,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCALES = ("smoke", "laptop", "paper")
 Scalar = int | float | str | bool
+MOST_CELLS = 10_000
+LONGEST_CELL = 200
+"""Characters of the name of a cell: a file system takes 255, and its log and temporary files add some."""
 
 
 class Settings(BaseModel):
@@ -30,14 +35,18 @@ class Settings(BaseModel):
     def cells(self) -> dict[str, dict[str, Scalar]]:
         """Cell name -> grid point. An experiment without a grid has one cell, ``all``.
 
-        Raises ValueError if two points of the grid would share a name, and so a file.
+        Raises ValueError if two points of the grid would share a name, and so a file, or if there are too many or too long ones.
         """
         if not self.grid:
             return {"all": {}}
+        if (points := math.prod(map(len, self.grid.values()))) > MOST_CELLS:
+            raise ValueError(f"{points} points, each a job and a file; at most {MOST_CELLS}")
         cells: dict[str, dict[str, Scalar]] = {}
         for values in itertools.product(*self.grid.values()):
             point = dict(zip(self.grid, values, strict=True))
             name = "_".join(f"{key}-{_slug(value)}" for key, value in point.items())
+            if len(name) > LONGEST_CELL:
+                raise ValueError(f"the point {reprlib.repr(point)} has a name of {len(name)} characters; at most {LONGEST_CELL}")
             if name in cells:
                 raise ValueError(f"two points of the grid, {cells[name]} and {point}, have the same name {name!r}")
             cells[name] = point

@@ -7,18 +7,16 @@ judged as it stands. Its text is in ``templates/``, one file for each file it be
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 from nbformat import v4
 
 from flowcheck.errors import ConfigError
+from flowcheck.pipeline.names import check_experiment, check_paper
 from flowcheck.pipeline.project import PAPER, Project
 
 TEMPLATES = Path(__file__).parent / "templates"
-RESERVED = ("claims", "report")
-"""Folders of ``results/<scale>/`` that a paper of that name would share."""
 
 
 def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
@@ -27,15 +25,8 @@ def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
     Raises ConfigError, and leaves everything as it was, if a name cannot be used, if any of it is there already, or if the
     project would not validate with it.
     """
-    for kind, name in (("paper", paper), ("experiment", experiment)):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise ConfigError(f"{kind} {name!r}: a name is lower-case letters, digits and underscores, and starts with a letter")
-    if paper in RESERVED:
-        raise ConfigError(f"paper {paper!r}: the name of a folder of every scale's results; take another")
-    if experiment == "paper":
-        raise ConfigError("experiment 'paper': that file says what the paper is; take another name")
-    if experiment in sys.stdlib_module_names:
-        raise ConfigError(f"experiment {experiment!r}: a script of that name would hide the module {experiment!r} of Python")
+    check_paper(f"paper {paper!r}", paper)
+    check_experiment(f"experiment {experiment!r}", experiment)
     texts = _texts(root, paper, experiment)
     try:
         for path, text in texts.items():

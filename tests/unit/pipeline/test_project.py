@@ -1,15 +1,17 @@
 """The configuration: every kind of bad input is one sentence that names file, key and what is allowed."""
 
+import os
 import shutil
 import sys
+import time
 import types
 from pathlib import Path
 
 import pytest
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline import digest
-from flowcheck.pipeline import project as config
+from flowcheck.pipeline import digest, parameters
+from flowcheck.pipeline.parameters import load_script
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.schema import expand_braces
 from flowcheck.pipeline.settings import Settings
@@ -307,6 +309,117 @@ BAD = {
 }
 
 
+NAMES = {
+    "figure above the results": ("figures", {"../../../x": "a"}, "key 'figures.../../../x': string should match pattern"),
+    **{
+        f"figure {name!r}": ("figures", {name: "a"}, f"key 'figures.{name}': string should ")
+        for name in ("/abs", "a b", "a;b", "", "{x}", "Error", "é", "a'b", "-a", "a.b", "x" * 65)
+    },
+    **{
+        f"axis {name!r}": ("grid", {name: [1]}, f"key 'grid.{name}': string should ")
+        for name in ("step size", "", "step-size", "Step", "é", "1", "a/b", "x" * 65)
+    },
+    **{
+        f"metric {name!r}": ("metrics", {name: "a"}, f"key 'metrics': {name!r} is no name of a metric: ")
+        for name in ("", "provenance", "a b", "1a", "é", "a/b", "../a", "a'b", "-a", "a\nb")
+        if name != "a b"  # blanks are those of a list in braces
+    },
+    "metric of unpaired braces": ("metrics", {"a_{1,2": "a"}, "key 'metrics': 'a_{1,2': braces come in pairs"),
+    "metric of nested braces": ("metrics", {"a_{1,{2}}": "a"}, "key 'metrics': 'a_{1,{2}}': braces come in pairs"),
+    "metric of closed braces": ("metrics", {"a_1,2}": "a"}, "key 'metrics': 'a_1,2}': braces come in pairs"),
+    "metric that is promised twice": ("metrics", {"a_{1,2}": "a", "a_2": "b"}, "key 'metrics': 'a_2' is promised twice"),
+    "metric twice in one pattern": ("metrics", {"a_{1,1}": "a"}, "key 'metrics': 'a_1' is promised twice"),
+    "metrics without end": ("metrics", {"a" + "{1,2}" * 40: "a"}, "stands for more than 10000 names"),
+    "too many points": ("grid", {"step_size": list(range(200)), "b": list(range(200))}, "40000 points, each a job and a file"),
+    "too many points, at once": ("grid", {"step_size": [1], **{f"b{k}": list(range(90)) for k in range(40)}}, "at most 10000"),
+    "a point of a long name": ("grid", {"step_size": ["x" * 300]}, "has a name of 310 characters; at most 200"),
+    "an axis that is a parameter": ("parameters", {"step_size": 1}, "key 'parameters.step_size': an axis of the grid too"),
+    "a scale that sets an axis": (
+        "scales",
+        {"paper": {"parameters": {"step_size": 1}}},
+        "key 'scales.paper.parameters.step_size': an axis of the grid, which would hide it",
+    ),
+    **{
+        f"seed {value!r}": ("seed", value, f"key 'seed': input should be a valid integer, found {value!r}")
+        for value in (True, "3", 3.0, None, [1])
+    },
+    **{
+        f"resources {value!r}": ("resources", {"mem_mb": value}, "key 'resources.mem_mb': input should be ")
+        for value in (True, "3", 3.5, 10**12)
+    },
+}
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), NAMES.values(), ids=NAMES)
+def test_a_name_or_a_number_outside_of_the_grammar_is_one_sentence_with_its_key(checkout, key, value, expected, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    checkout.edit("experiments", entry(**{key: value}))
+    said = sentence(Project)
+    assert said.startswith(EXPERIMENTS)
+    assert expected.replace("\n", "\\n") in said
+
+
+@pytest.mark.parametrize("name", ["Theorem", "a b", "../a", "a_b", "", "é", "a/b", "x" * 65, "a'b", "-a"])
+def test_a_claim_or_a_deviation_outside_of_the_grammar_is_one_sentence(checkout, name):
+    checkout.edit("deviations", deviation(id=name))
+    assert "key 'id': string should" in sentence(lambda: Project(checkout.root))
+    checkout.edit("claims", claim(id=name))
+    assert "key 'id': string should" in sentence(lambda: Project(checkout.root))
+
+
+@pytest.mark.parametrize("value", [True, "0.025", "nan", float("inf"), None], ids=repr)
+@pytest.mark.parametrize("part", ["predicates", "controls"])
+def test_a_threshold_is_written_as_a_number(checkout, part, value):
+    checkout.edit("claims", condition(part, value=value))
+    said = sentence(lambda: Project(checkout.root))
+    assert "value': " in said
+    assert "number" in said
+
+
+UNUSABLE = ["My Paper", "Toy", "toy-1", "é", "a'b", "toy,b", "{scale}", "1toy", "_toy", "toy\n", "x" * 65, "report", "claims"]
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_paper_that_cannot_have_its_name_is_one_sentence(checkout, name, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    for folder in ("config/experiments", "config/claims", "scripts", "notebooks"):
+        Path(folder, "toy").rename(Path(folder, name))
+    Path("config/deviations/toy.yaml").rename(f"config/deviations/{name}.yaml")
+    with pytest.raises(ConfigError, match=r"the name of a paper is lower-case|the name of a folder of every scale's results"):
+        Project()
+
+
+@pytest.mark.parametrize("name", ["Decay", "de cay", "de-cay", "é", "1", "", "x" * 65, "json", "signal"])
+def test_an_experiment_that_cannot_have_its_name_is_one_sentence(checkout, name, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    checkout.path("experiments").rename(f"config/experiments/toy/{name}.yaml")
+    said = sentence(Project)
+    assert said.startswith(f"config/experiments/toy/{name}.yaml: ")
+    assert "the name of an experiment is lower-case" in said or "would hide the module" in said
+
+
+def test_two_papers_whose_rules_would_have_one_name_are_one_sentence(checkout, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    for folder in ("config/experiments", "config/claims", "scripts", "notebooks"):
+        shutil.copytree(Path(folder, "toy"), Path(folder, "toy_a"))
+        for source in Path(folder, "toy").glob("spread.*"):
+            shutil.copy(source, source.with_stem("a_spread"))
+    shutil.rmtree("config/deviations")
+    checkout.edit("claims", claim(id="figure-2"), "a_spread")
+    said = sentence(Project)
+    assert (
+        said
+        == "config/experiments/toy_a/spread.yaml: its rules would have the names of those of toy/a_spread; rename one of them"
+    )
+
+
+@pytest.mark.parametrize("file", ["experiments/toy/decay.yml", "claims/toy/decay.yml", "deviations/toy.yml", "config.yml"])
+def test_a_file_that_would_not_be_read_is_one_sentence(checkout, file, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    Path("config", file).write_text("")
+    assert sentence(Project) == f"config/{file}: the files of the configuration end in .yaml, and this one would not be read"
+
+
 @pytest.mark.parametrize(("kind", "change", "expected"), BAD.values(), ids=BAD)
 def test_bad_configuration_is_one_sentence_with_file_key_and_what_is_allowed(checkout, kind, change, expected, monkeypatch):
     monkeypatch.chdir(checkout.root)
@@ -324,6 +437,173 @@ TEXT = {
     "control character": ("seed: 1", "seed: \x07", DECAY),
     "python object": ("seed: 1", "seed: !!python/object/apply:os.getcwd []", "malformed YAML: could not determine a constructor"),
 }
+
+
+TWO_WAYS = [
+    *(
+        "yes",
+        "Off",
+        "on",
+        "NO",
+        "True",
+        "FALSE",
+        "NULL",
+        "010",
+        "-007",
+        "0x10",
+        "0o17",
+        "0b1",
+        "1_000",
+        "1_0.5",
+        "1:30",
+        "1:30:15.5",
+    ),
+    *("1:30", "1:30:15.5", ".inf", "-.inf", "+.Inf", ".nan", ".NaN", "NaN", "inf", "-Infinity", "00.5", "1e1_0"),
+]
+
+
+@pytest.mark.parametrize("value", TWO_WAYS)
+def test_what_can_be_read_in_two_ways_is_one_sentence_with_its_key(checkout, value, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    checkout.replace("experiments", "horizon: 2.0", f"horizon: {value}")
+    assert sentence(Project) == (
+        f"{DECAY}, line 16: malformed YAML: key 'scales.paper.parameters.horizon': {value!r} can be read in two ways; "
+        "write a decimal number, true, false or null, or put text in quotes"
+    )
+
+
+BEYOND = ["1e400", "-1.5e+309", "1e-400", "0.0001e-330", str(2**63), f"-{10**30}", "1" * 5000]
+
+
+@pytest.mark.parametrize("value", BEYOND, ids=lambda value: value[:12])
+def test_a_number_that_the_machine_does_not_have_is_one_sentence_with_its_key(checkout, value):
+    checkout.replace("experiments", "seed: 1", f"seed: {value}")
+    said = sentence(lambda: Project(checkout.root))
+    assert ", line 3: malformed YAML: key 'seed': " in said
+    assert "64 bits" in said or "range of a double" in said
+
+
+def test_plain_data_is_read_as_it_is_written(tmp_path):
+    written = {
+        **{"0": 0, "-0": 0, "+7": 7, "12": 12, str(2**63 - 1): 2**63 - 1},
+        **{"1e5": 1e5, "1E-5": 1e-5, "-1.5e+3": -1500.0, ".5": 0.5, "2.": 2.0, "0.0": 0.0, "0e10": 0.0, "1.0e-300": 1e-300},
+        **{"true": True, "false": False, "null": None, "~": None, "": None},
+        **{text: text for text in ("a", "y", "2-homogeneous", "1.2.3", "2020-01-01", "-", "e5", "0x", "nobody", "info", "=")},
+        **{f'"{text}"': text for text in ("010", "yes", "1e5", ".inf", "null", "")},
+    }
+    path = tmp_path / "x.yaml"
+    for text, value in written.items():
+        path.write_text(f"[{text}]" if text else "[~]")
+        assert read_yaml(path) == [value]
+        assert type(read_yaml(path)[0]) is type(value)
+
+
+NO_TEXT = {
+    "escape": r"\e[31m",
+    "NUL": r"\0",
+    "right to left": r"\u202E",
+    "nothing to see": r"\u200B",
+    "bell": r"\a",
+    "C1": r"\x9b",
+}
+
+
+@pytest.mark.parametrize("text", NO_TEXT.values(), ids=NO_TEXT)
+def test_a_character_that_is_no_text_is_one_sentence_with_its_key(checkout, text):
+    checkout.replace("experiments", "title: Error", f'title: "{text}"\nsummary: Error')
+    said = sentence(lambda: Project(checkout.root))
+    assert ", line 1: malformed YAML: key 'title': the character U+" in said
+    assert said.isprintable()
+
+
+def nested(depth, opened="[", closed="]"):
+    return opened * depth + closed * depth
+
+
+LARGE = {
+    "too deep a list": (f"parameters: {nested(30)}", "key 'parameters."),
+    "far too deep a list": (f"parameters: {nested(200_000)}", "more than 20 lists and mappings within each other"),
+    "too deep a mapping": (f"parameters: {nested(100_000, '{a: ', '}')}", "more than 20 lists and mappings within each other"),
+    "too deep by dashes": (f"parameters:\n  {'- ' * 5000}", "more than 20 lists and mappings within each other"),
+    "too deep by aliases": (
+        "parameters:\n  a0: &a0 [1]\n" + "".join(f"  a{k + 1}: &a{k + 1} [*a{k}]\n" for k in range(30)),
+        "more than 20 lists and mappings within each other",
+    ),
+    "a list within itself": ("parameters: &a [*a]", "key 'parameters.0': an alias of what it stands in"),
+    "a mapping within itself": ("parameters: &a {b: {c: *a}}", "key 'parameters.b.c': an alias of what it stands in"),
+    "merged with itself": ("parameters: &a {<<: *a}", "key 'parameters.<<': an alias of what it stands in"),
+    "aliases of aliases": (
+        "parameters:\n  a0: &a0 [1, 1]\n" + "".join(f"  a{k + 1}: &a{k + 1} [{f'*a{k}, ' * 12}]\n" for k in range(8)),
+        "more than 100000 values, with all aliases written out",
+    ),
+    "merges of merges": (
+        "parameters:\n  a0: &a0 {x: 1}\n" + "".join(f"  a{k + 1}: &a{k + 1} {{<<: [{f'*a{k}, ' * 12}]}}\n" for k in range(8)),
+        "more than 100000 values, with all aliases written out",
+    ),
+    "too many values": (f"parameters: [{'1,' * 120_000}]", "more than 100000 values"),
+    "too long": (f"parameters: {'x' * 1_000_001}", ": longer than 1000000 characters"),
+    "never closed": (f"parameters: {'[' * 200_000}", "more than 20 lists and mappings within each other"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LARGE.values(), ids=LARGE)
+def test_a_file_that_is_too_deep_or_too_large_is_one_sentence_at_once(checkout, text, expected):
+    checkout.path("experiments").write_text(f"{text}\n")
+    started = time.monotonic()
+    assert expected in sentence(lambda: Project(checkout.root))
+    assert time.monotonic() - started < 5
+
+
+OUT_OF_PLACE = {
+    "experiment": "config/experiments/toy/decay.yaml",
+    "paper": "config/experiments/toy/paper.yaml",
+    "claims": "config/claims/toy/decay.yaml",
+    "deviations": "config/deviations/toy.yaml",
+    "config": "config/config.yaml",
+    "script": "scripts/toy/decay.py",
+    "notebook": "notebooks/toy/decay.ipynb",
+}
+
+
+def folder_at(path):
+    path.mkdir()
+
+
+def device_at(path):
+    path.symlink_to("/dev/zero")
+
+
+def pipe_at(path):
+    os.mkfifo(path)
+
+
+def circle_at(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("put", [folder_at, device_at, pipe_at, circle_at])
+@pytest.mark.parametrize("file", OUT_OF_PLACE.values(), ids=OUT_OF_PLACE)
+def test_what_stands_where_a_file_belongs_is_one_sentence(checkout, file, put, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    Path(file).unlink()
+    put(Path(file))
+    assert file in sentence(lambda: Project().run_config({}))
+
+
+@pytest.mark.parametrize("folder", ["config/claims/toy", "config/experiments/toy", "config/deviations", "config"])
+def test_a_file_that_stands_where_a_folder_belongs_is_one_sentence(checkout, folder, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    shutil.rmtree(folder)
+    Path(folder).write_text("[]\n")
+    assert folder in sentence(Project)
+
+
+@pytest.mark.parametrize("kind", ["experiments", "claims", "deviations"])
+def test_an_empty_file_says_what_it_lacks(checkout, kind):
+    checkout.path(kind).write_text("# nothing yet\n")
+    said = sentence(lambda: Project(checkout.root))
+    assert "found dict" not in said
+    assert "is empty" in said or "field required" in said
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), TEXT.values(), ids=TEXT)
@@ -506,6 +786,26 @@ TARGETS = {
     "experiment": ("results/smoke/toy/decai/metrics.json", "unknown experiment of toy: 'decai'; closest: 'decay'"),
     "paper": ("./results/smoke/toi/decay/metrics.json", "unknown paper: 'toi'; closest: 'toy'"),
     "scale": ("results/labtop/toy/decay/cells/x.npz", "unknown scale: 'labtop'; closest: 'laptop'"),
+    "cell": (
+        "results/smoke/toy/decay/cells/step_size-0.2.npz",
+        "unknown file of decay: 'cells/step_size-0.2.npz'; closest: 'cells/step_size-0.1.npz', 'cells/step_size-0.05.npz'",
+    ),
+    "cell of another scale": (
+        "results/smoke/toy/decay/cells/step_size-0.025.npz",
+        "unknown file of decay: 'cells/step_size-0.025",
+    ),
+    "figure": (
+        "results/smoke/toy/decay/figures/eror.png",
+        "unknown file of decay: 'figures/eror.png'; closest: 'figures/error.png'",
+    ),
+    "evidence": ("results/smoke/toy/decay/metrics.jsn", "unknown file of decay: 'metrics.jsn'; closest: 'metrics.json'"),
+    "verdict": ("results/smoke/claims/toy/theorem-1", "unknown file: 'theorem-1'; closest: 'theorem-1.json'"),
+    "scale of the ledger": ("results/huge/ledger.json", "unknown scale: 'huge'; closest: "),
+    "ledger": ("results/smoke/ledger.jso", "unknown file: 'ledger.jso'; closest: 'ledger.json'"),
+    "ledger of no scale": (
+        "results/ledger.json",
+        "each scale has its own; allowed: 'results/smoke/ledger.json', 'results/laptop/",
+    ),
     "scale of the report": ("results/labtop/report/index.html", "unknown scale: 'labtop'; closest: 'laptop'"),
 }
 
@@ -564,6 +864,36 @@ def test_parameters_that_their_script_does_not_know_are_one_sentence(simple):
 
 
 BAD_SCRIPTS = {
+    "exits with success": (
+        "raise SystemExit(0)\n",
+        "it exits with 0; what a script does belongs under: if __name",
+    ),
+    "exits by a function": (
+        "import sys\nsys.exit()\n",
+        "cannot be imported: it exits with None; what a script does",
+    ),
+    "ends the process": ("import os\nos._exit(0)\n", "it ends the process with status 0; what a script does"),
+    "becomes another process": (
+        "import os\nos.execv('/bin/true', ['true'])\n",
+        "it ends the process with status 0",
+    ),
+    "kills the process": (
+        "import os\nos.kill(os.getpid(), 9)\n",
+        "cannot be imported: signal 9 ends the process; what",
+    ),
+    "asks": ("input()\n", "cannot be imported: EOFError"),
+    "parses arguments": (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--x', required=True)\nparser.parse_args()\n",
+        "cannot be imported: it exits with 2; what a script does belongs under",
+    ),
+    "recurses": ("def f(): f()\nf()\n", "cannot be imported: RecursionError"),
+    "Parameters of another kind": (
+        "Parameters = 3\n",
+        "'Parameters' is no pydantic model; every script derives it",
+    ),
+    "Parameters that are a plain class": ("class Parameters:\n    x: int = 1\n", "'Parameters' is no pydantic model"),
+    "NUL": ("x = 1\0\n", "cannot be read: "),
+    "no text": ("x = '\udcff'\n", "cannot be read: UnicodeDecodeError"),
     "no Parameters": ("x = 1\n", "defines no 'Parameters' model; every experiment script does"),
     "syntax error": ("def f(:\n", "cannot be read: SyntaxError"),
     "a file beside it": ("import spread\n", "cannot be read: ImportError"),
@@ -576,28 +906,67 @@ BAD_SCRIPTS = {
 @pytest.mark.parametrize(("script", "expected"), BAD_SCRIPTS.values(), ids=BAD_SCRIPTS)
 def test_a_script_that_cannot_be_used_is_one_sentence(simple, script, expected, monkeypatch):
     monkeypatch.chdir(simple.root)
-    (simple.root / "scripts/toy/decay.py").write_text(script)
+    (simple.root / "scripts/toy/decay.py").write_text(script, encoding="utf-8", errors="surrogateescape")
     text = sentence(Project().check_parameters)
     assert text.startswith("scripts/toy/decay.py: ")
     assert expected in text
 
 
-def count_imports(monkeypatch):
-    loaded = []
-    original = config._load_script
-    monkeypatch.setattr(config, "_load_script", lambda path: loaded.append(path.stem) or original(path))
-    return loaded
+def test_a_script_that_does_not_end_when_it_is_imported_is_one_sentence(simple, monkeypatch):
+    monkeypatch.setattr(parameters, "SECONDS", 2.0)
+    (simple.root / "scripts/toy/decay.py").write_text("import time\ntime.sleep(60)\n")
+    said = sentence(Project(simple.root).check_parameters)
+    assert "scripts/toy/decay.py: cannot be imported: that takes more than 2 s; what a script does belongs under" in said
 
 
-def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple, monkeypatch):
-    loaded = count_imports(monkeypatch)
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("'0.5'", "key 'horizon': input should be a valid number, found '0.5'"),
+        ("true", "key 'horizon': input should be a valid number, found True"),
+        ("null", "key 'horizon': input should be a valid number, found None"),
+        ("0.5\n  samples: 3.0", "key 'samples': input should be a valid integer, found 3.0"),
+        ("0.5\n  samples: '3'", "key 'samples': input should be a valid integer, found '3'"),
+        ("0.5\n  samples: false", "key 'samples': input should be a valid integer, found False"),
+    ],
+)
+def test_a_parameter_is_a_number_where_its_script_wants_one(simple, given, expected):
+    simple.replace("experiments", "horizon: 1.0", f"horizon: {given}")
+    assert expected in sentence(Project(simple.root).check_parameters)
+
+
+def test_a_whole_number_stands_for_a_number_and_a_list_for_a_tuple(simple):
+    text = SCRIPT + "    widths: tuple[int, ...] = ()\n    law: Law = Law.CIRCLE\n"
+    law = "from enum import StrEnum\n\nclass Law(StrEnum):\n    CIRCLE = 'circle'\n    SPHERE = 'sphere'\n"
+    (simple.root / "scripts/toy/decay.py").write_text(law + text)
+    simple.replace("experiments", "horizon: 1.0", "horizon: 1\n  widths: [3, 4]\n  law: sphere")
+    Project(simple.root).check_parameters()
+
+
+def test_a_damaged_memory_of_what_was_valid_is_no_memory(simple):
+    memory = simple.root / ".cache" / "parameters-valid"
+    Project(simple.root).check_parameters()
+    memory.write_bytes(bytes(range(256)))
+    Project(simple.root).check_parameters()
+    memory.unlink()
+    memory.mkdir()
+    Project(simple.root).check_parameters()
+
+
+def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple):
+    diary = simple.root / "imported"
+    noted = (
+        f"from pathlib import Path\nwith Path({str(diary)!r}).open('a') as stream:\n    print(Path(__file__).stem, file=stream)\n"
+    )
+    for name in ("decay", "order", "spread"):
+        (simple.root / "scripts" / "toy" / f"{name}.py").write_text(SCRIPT + noted)
 
     def check():
         for cached in (digest._read,):
             cached.cache_clear()
-        loaded.clear()
+        diary.write_text("")
         Project(simple.root).check_parameters()
-        return sorted(set(loaded))
+        return sorted(set(diary.read_text().split()))
 
     assert check() == ["decay", "order", "spread"]
     assert check() == []
@@ -605,9 +974,9 @@ def test_what_was_found_valid_is_remembered_until_code_or_settings_change(simple
     assert check() == ["decay"]
     assert check() == []
     script = simple.root / "scripts/toy/spread.py"
-    script.write_text(SCRIPT + "\n# a comment\n")
+    script.write_text(SCRIPT + noted + "\n# a comment\n")
     assert check() == []
-    script.write_text(SCRIPT + "\nlimit = 3\n")
+    script.write_text(SCRIPT + noted + "\nlimit = 3\n")
     assert check() == ["spread"]
     (simple.root / ".cache/parameters-valid").write_text("garbage \0")
     assert check() == ["decay", "order", "spread"]
@@ -632,7 +1001,7 @@ def test_scripts_of_two_papers_may_share_a_name(simple):
                 shutil.copytree(simple.root / "config" / kind / "toy", simple.root / "config" / kind / "twin")
     path_before, modules_before = list(sys.path), set(sys.modules)
     project = Project(simple.root)
-    models = [config._load_script(project.script(paper, "decay")).Parameters for paper in ("toy", "twin")]
+    models = [load_script(project.script(paper, "decay")).Parameters for paper in ("toy", "twin")]
     assert [next(iter(model.model_fields)) for model in models] == ["first", "second"]
     assert sys.path == path_before
     assert set(sys.modules) == modules_before

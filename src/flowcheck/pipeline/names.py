@@ -1,0 +1,83 @@
+"""Names and their grammar, in one place: each becomes a file, a folder, a rule, an option of a command or an anchor of a page.
+
+Papers and experiments are modules and folders, claims and figures are files; none of them can hold what a file system, a shell,
+Snakemake or a page would read as something else.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import sys
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from flowcheck.errors import ConfigError
+
+LONGEST = 64
+"""Characters of a name. Names are joined in those of files and rules, and a file system takes 255."""
+FOLDERS_OF_A_SCALE = ("claims", "report")
+"""Folders of ``results/<scale>/`` that a paper of that name would share, and lose to their clean-up."""
+PROVENANCE = "provenance"
+PAPER_FILE = "paper"
+"""The file beside the entries of experiments that says what the paper is."""
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST)]
+"""A paper, an experiment, an axis of a grid."""
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST)]
+"""A claim, a deviation, a figure."""
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (bool, str)) and _reads_as_number(value):
+        raise ValueError(f"input should be a number, found {value!r}")
+    return value
+
+
+def _reads_as_number(value: bool | str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+"""A number that was written as one: neither `true` nor a quoted number is taken for it."""
+Whole = Annotated[int, Field(strict=True)]
+
+
+def check_paper(place: object, name: str) -> None:
+    """Raise ConfigError, beginning with `place`, if no paper can have this name."""
+    _check_identifier(place, "paper", name)
+    if name in FOLDERS_OF_A_SCALE:
+        raise ConfigError(f"{place}: paper {name!r}: the name of a folder of every scale's results; take another")
+
+
+def check_experiment(place: object, name: str) -> None:
+    """Raise ConfigError, beginning with `place`, if no experiment can have this name."""
+    _check_identifier(place, "experiment", name)
+    if name == PAPER_FILE:
+        raise ConfigError(f"{place}: experiment {name!r}: that file says what the paper is; take another name")
+    if name in sys.stdlib_module_names:
+        raise ConfigError(f"{place}: experiment {name!r}: a script of that name would hide the module {name!r} of Python")
+
+
+def _check_identifier(place: object, kind: str, name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST:
+        raise ConfigError(
+            f"{place}: of at most {LONGEST} characters, a letter first, "
+            f"the name of a{'n' if kind == 'experiment' else ''} {kind} is lower-case letters, digits and underscores"
+        )
+
+
+def check_metric(name: str) -> None:
+    """Raise ValueError if no metric can have this name."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.+-]*", name) or len(name) > 2 * LONGEST:
+        raise ValueError(
+            f"{reprlib.repr(name)} is no name of a metric: letters, digits and _ . + -, a letter first, "
+            f"at most {2 * LONGEST} of them"
+        )
+    if name == PROVENANCE:
+        raise ValueError(f"{name!r} is no name of a metric: metrics.json says there where its numbers come from")
