@@ -15,6 +15,8 @@ import torch
 
 from flowcheck import geometry
 from flowcheck.alignment.reference import reference
+from flowcheck.alignment.shadow import Cases
+from flowcheck.alignment.study import Study
 from flowcheck.correlation.ascent import ascend, largest_jacobian, largest_output
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
@@ -102,6 +104,13 @@ def _reference(network, x, y, w):
     return [ends.limit, ends.value]
 
 
+def _study(network, x, y, w):
+    cases = Cases.of((HALF_SUM, LOGISTIC), torch.stack([y.expand(len(w), -1), y.sign().expand(len(w), -1)]), w)
+    study = Study.begin(network, x, (HALF_SUM, LOGISTIC), cases, (0.3, 0.1), 1e-4)
+    found = study.compare(torch.full_like(study.times, 0.1), points=2)
+    return [found.fine.deviation(), found.fine.excess(), found.coarse.misalignment(study.ends.limit), study.escapes([0.1]).time]
+
+
 CALLS = {
     "network": (_bounds, NETWORKS),
     "hypotheses": (_hypotheses, NETWORKS),
@@ -113,6 +122,7 @@ CALLS = {
     "loss flow": (_loss_flow, ["squared ReLU", "leaky, trained", "deep linear", "sum"]),
     "stabilised flow": (_stabilised, ["squared ReLU", "deep linear"]),
     "reference": (_reference, ["squared ReLU"]),
+    "study": (_study, ["squared ReLU"]),
     "descent": (_descent, NETWORKS),
 }
 TABLE = [pytest.param(call, NETWORKS[name], id=f"{what}-{name}") for what, (call, names) in CALLS.items() for name in names]

@@ -11,8 +11,9 @@ that lack it, and wrong exponents of the time scale, can be run as controls.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -49,6 +50,14 @@ class Cases:
     def take(self, rows: Int[Tensor, " r"]) -> Cases:
         return Cases(self.y[rows], self.z[rows], self.starts[rows], self.loss[rows])
 
+    def on(self, device: torch.device) -> Cases:
+        """The same cases on another device."""
+        return Cases(self.y.to(device), self.z.to(device), self.starts.to(device), self.loss.to(device))
+
+    def permuted(self, order: Int[np.ndarray, " o"]) -> Cases:
+        """A control: the vector that drives u belongs to other samples, and labels and starts stay."""
+        return replace(self, z=self.z[:, torch.from_numpy(order).to(self.z.device)])
+
 
 @dataclass(frozen=True)
 class Shadow:
@@ -68,6 +77,11 @@ class Shadow:
     def deviation(self) -> Float[Tensor, "s d p"]:
         r"""$\sup\|s-u\|$ up to each point."""
         return (self.s - self.u).norm(dim=-1).cummax(dim=-1).values
+
+    def excess(self) -> Float[Tensor, "s d p"]:
+        r"""The largest $\|s\|$ up to each point less the largest $\|u\|$; both start from 1."""
+        s, u = (part.norm(dim=-1).clamp_min(1.0).cummax(dim=-1).values for part in (self.s, self.u))
+        return s - u
 
     def misalignment(self, limit: Float[Tensor, "s k"]) -> Float[Tensor, "s d p"]:
         r"""$1-\cos(s,u_*)$."""

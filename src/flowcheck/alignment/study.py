@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcheck.alignment.reference import Reference, reference
@@ -22,6 +23,42 @@ from flowcheck.networks.problem import Objective
 
 LARGEST_CONDITION = 1e8
 r"""Of $\|u\|^{L-2}$: by so much a relative error of time grows until u is compared at equal time. Half the digits of float64."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Flows beside their NCF flows up to the moment of each epsilon, at two tolerances.
+
+    Attributes:
+        deltas: of each case [S, D].
+        resolved: whether u is small enough to be compared at equal time [S, E]; where it is not, what is said of it is void.
+        fine, coarse: at P points.
+        at: which of the points are the moments of the epsilons.
+    """
+
+    deltas: Float[Tensor, "s d"]
+    resolved: Bool[Tensor, "s e"]
+    fine: Shadow
+    coarse: Shadow
+    at: slice
+
+
+@dataclass(frozen=True)
+class Escapes:
+    r"""Where the loss of growing cases has fallen to some ratio of its start, [R, D].
+
+    Attributes:
+        rows: which cases [R].
+        time, coarse: $\hat t=\delta^{L-2}t$ at two tolerances; NaN where the loss does not fall.
+        misalignment: of w with the end of the NCF flow; NaN likewise.
+        evaluations: right-hand sides up to there.
+    """
+
+    rows: Int[Tensor, " r"]
+    time: Float[Tensor, "r d"]
+    coarse: Float[Tensor, "r d"]
+    misalignment: Float[Tensor, "r d"]
+    evaluations: Int[Tensor, "r d"]
 
 
 @dataclass(frozen=True)
@@ -54,61 +91,39 @@ class Study:
         """The cases of one loss whose NCF flow grows along a direction."""
         return ((self.cases.loss == loss) & (self.ends.branch == Ending.GROWS)).nonzero()[:, 0]
 
-    def ending(self) -> dict[str, np.ndarray]:
-        """What became of the NCF flows, [S]; `time` and `largest_norm` at the moments, [S, E]."""
-        ends, moments = self.ends, [self.ends.moment(epsilon) for epsilon in self.epsilons]
-        arrays = {key: getattr(ends, key).numpy() for key in ("branch", "value", "residual", "norm_floor", "blow_up")}
-        time = torch.stack([ends.at(moment)[1] for moment in moments], dim=1)
-        largest = torch.stack([ends.largest_norm(moment) for moment in moments], dim=1)
-        return arrays | {"time": time.numpy(), "largest_norm": largest.numpy(), "loss": self.cases.loss.numpy()}
+    @functools.cached_property
+    def moments(self) -> list[Int[Tensor, " s"]]:
+        """The step of u at which it is within each epsilon of its end."""
+        return [self.ends.moment(epsilon) for epsilon in self.epsilons]
 
-    def compare(
-        self, deltas: Float[Tensor, "s d"], *, points: int = 8, wrong_limit: Float[Tensor, "s k"] | None = None
-    ) -> dict[str, np.ndarray]:
-        r"""`shadow` up to the moment of each epsilon, as arrays; beside every name one with `_error`, what a coarser run moves.
+    @functools.cached_property
+    def times(self) -> Float[Tensor, "s e"]:
+        r"""$T_\epsilon$."""
+        return torch.stack([self.ends.at(moment)[1] for moment in self.moments], dim=1)
 
-        [S, D, E]: `deviation`, the largest $\|s-u\|$ up to the moment; `excess`, the largest $\|s\|$ less the largest $\|u\|$;
-        at the moment `norm` and `misalignment` of s (with a `wrong_limit` also `misalignment_wrong`). [S, D, P], at P = E
-        `points`: `path_norm`, `path_time`, `path_change`. [S, E]: `resolved`, whether u is small enough to be compared at equal
-        time; where it is not, all else is void.
-        """
-        moments = [self.ends.moment(epsilon) for epsilon in self.epsilons]
-        condition = torch.stack([self.ends.largest_norm(moment) ** (self.network.degree - 2) for moment in moments], dim=1)
-        resolved = condition <= LARGEST_CONDITION
-        marks = [self.ends.at(moment)[0] for moment in moments]
+    @functools.cached_property
+    def largest_norms(self) -> Float[Tensor, "s e"]:
+        r"""$B_\epsilon$: the largest norm of u up to then."""
+        return torch.stack([self.ends.largest_norm(moment) for moment in self.moments], dim=1)
+
+    def compare(self, deltas: Float[Tensor, "s d"], *, points: int = 8) -> Comparison:
+        """`shadow` up to the moment of each epsilon, with so many points on the way from one to the next."""
+        resolved = self.largest_norms ** (self.network.degree - 2) <= LARGEST_CONDITION
+        marks = [self.ends.at(moment)[0] for moment in self.moments]
         for position, ready in enumerate(resolved.unbind(dim=1)):
             fallback = marks[position - 1] if position else self.ends.steps.arc[:, 1]
             marks[position] = torch.where(ready, marks[position], fallback)
         begins = [torch.zeros_like(marks[0]), *marks[:-1]]
         share = torch.linspace(0, 1, points + 1, dtype=deltas.dtype, device=deltas.device)[1:]
         arcs = torch.cat([a[:, None] + share * (b - a)[:, None] for a, b in zip(begins, marks, strict=True)], dim=1)
-        at = [(position + 1) * points - 1 for position in range(len(moments))]
-
-        def quantities(run: Shadow) -> dict[str, Tensor]:
-            norm = run.s.norm(dim=-1)
-            largest = [part.clamp_min(1.0).cummax(dim=-1).values for part in (norm, run.u.norm(dim=-1))]
-            found = {
-                "deviation": run.deviation()[..., at],
-                "excess": (largest[0] - largest[1])[..., at],
-                "norm": norm[..., at],
-                "misalignment": run.misalignment(self.ends.limit)[..., at],
-                "path_norm": norm,
-                "path_time": run.time,
-                "path_change": run.change,
-            }
-            return found if wrong_limit is None else found | {"misalignment_wrong": run.misalignment(wrong_limit)[..., at]}
-
         both = shadow(self.network, self.x, self.losses, self.cases, deltas, arcs, rtol=self.rtol)
-        fine, coarse = (quantities(run) for run in both)
-        arrays = {name: value.numpy() for name, value in fine.items()} | {"resolved": resolved.numpy(), "deltas": deltas.numpy()}
-        return arrays | {f"{name}_error": (value - coarse[name]).abs().numpy() for name, value in fine.items()}
+        return Comparison(deltas, resolved, *both, slice(points - 1, None, points))
 
-    def escapes(self, deltas: Sequence[float], *, ratio: float = 0.99) -> dict[str, np.ndarray]:
-        r"""Where the loss has fallen to `ratio` of its start, for growing cases of the first loss, [R, D].
+    def escapes(self, deltas: Sequence[float], *, ratio: float = 0.99) -> Escapes:
+        r"""Growing cases of the first loss, until their loss has fallen to `ratio` of its start.
 
-        `time` is $\hat t=\delta^{L-2}t$, NaN where the loss does not fall in the arc of the NCF flow and ten times what growth at
-        the rate $L\mathcal N(u_*)$ takes from delta to norm 1; `time_error` how far it moves with the tolerance; `misalignment`
-        and right-hand sides, `evaluations`, up to there. `value` and `blow_up` of the NCF flows, [R].
+        They are given up after the arc of the NCF flow and ten times what growth at the rate $L\mathcal N(u_*)$ takes from delta
+        to norm 1.
         """
         rows = self.growing()
         row, scales = (
@@ -117,28 +132,21 @@ class Study:
         )
         length = self.ends.steps.arc.nan_to_num(0.0).amax(dim=1)[row]
         length = length + 10 * (1 - scales.log()) / (self.network.degree * self.ends.value[row])
-        until = [loss_ratio_below(ratio)]
-
         both = torch.cat([row, row])
         path = gradient_flow(
             Objective(self.network, self.x, self.cases.y[both], self.losses[0]),
             self.cases.starts[both],
             scales.repeat(2),
             rtol=torch.tensor([self.rtol, 10 * self.rtol], dtype=scales.dtype, device=scales.device).repeat_interleave(len(row)),
-            until=until,
+            until=[loss_ratio_below(ratio)],
             length=length.repeat(2),
         )
-        (left, _), (time, coarse) = (path.ended_by == 0).chunk(2), path.time.chunk(2)
-        time = torch.where(left, time, torch.nan)
-        distance = torch.where(left, misalignment(path.direction[: len(row)], self.ends.limit[row]), torch.nan)
-        found = {
-            "time": time,
-            "time_error": (time - coarse).abs(),
-            "misalignment": distance,
-            "evaluations": path.evaluations[: len(row)],
-        }
-        arrays = {name: value.view(len(rows), -1).numpy() for name, value in found.items()}
-        return arrays | {"value": self.ends.value[rows].numpy(), "blow_up": self.ends.blow_up[rows].numpy()}
+        left = path.ended_by == 0
+        time, coarse = torch.where(left, path.time, torch.nan).chunk(2)
+        apart = misalignment(path.direction[: len(row)], self.ends.limit[row])
+        distance = torch.where(left[: len(row)], apart, torch.nan)
+        found = (time, coarse, distance, path.evaluations[: len(row)])
+        return Escapes(rows, *(part.view(len(rows), -1) for part in found))
 
     def curves(self, deltas: Sequence[float]) -> dict[str, np.ndarray]:
         r"""The first growing case of the first loss until its loss has fallen by a hundredth: $\hat t$ and $1-\cos$, [D, N].
@@ -158,10 +166,10 @@ class Study:
         limit, steps = self.ends.limit[case], self.ends.steps
         assert path.every_step is not None
         return {
-            "time": path.every_step.time.numpy(),
-            "misalignment": misalignment(path.every_step.direction, limit).numpy(),
-            "ncf_time": steps.time[case].numpy(),
-            "ncf_misalignment": misalignment(steps.direction[case], limit).numpy(),
-            "deltas": scales.numpy(),
-            "blow_up": self.ends.blow_up[case].numpy(),
+            "time": path.every_step.time.cpu().numpy(),
+            "misalignment": misalignment(path.every_step.direction, limit).cpu().numpy(),
+            "ncf_time": steps.time[case].cpu().numpy(),
+            "ncf_misalignment": misalignment(steps.direction[case], limit).cpu().numpy(),
+            "deltas": scales.cpu().numpy(),
+            "blow_up": self.ends.blow_up[case].cpu().numpy(),
         }

@@ -42,6 +42,34 @@ def smallest(
     return _chosen(values, errors, where, lambda kept: int(kept.argmin()))
 
 
+def largest_of_all(values: Shaped[np.ndarray, "*s"], errors: Float[np.ndarray, "*#s"] | float) -> Measurement:
+    """The largest of runs that all must speak of the matter: NaN where one of them is NaN, which no claim passes.
+
+    >>> largest_of_all(np.array([1.0, np.nan, 3.0]), 0.1)
+    Measurement(value=nan, error=0.1, interval=None, n=3)
+    """
+    return _first(values, errors, lambda found: int(found.argmax()))
+
+
+def smallest_of_all(values: Shaped[np.ndarray, "*s"], errors: Float[np.ndarray, "*#s"] | float) -> Measurement:
+    """The smallest, likewise."""
+    return _first(values, errors, lambda found: int(found.argmin()))
+
+
+def _first(
+    values: Shaped[np.ndarray, "*s"],
+    errors: Float[np.ndarray, "*#s"] | float,
+    position: Callable[[Float[np.ndarray, " n"]], int],
+) -> Measurement:
+    found = np.asarray(values, dtype=float).ravel()
+    if not found.size:
+        return NOTHING
+    chosen = position(found)  # of a NaN where there is one
+    return Measurement(
+        found[chosen], np.broadcast_to(np.asarray(errors, dtype=float), np.shape(values)).ravel()[chosen], n=found.size
+    )
+
+
 def _chosen(
     values: Shaped[np.ndarray, "*s"],
     errors: Float[np.ndarray, "*#s"] | float,

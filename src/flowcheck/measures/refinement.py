@@ -55,6 +55,18 @@ class Refined:
         """The numbers of several parts, one after the other along an axis."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in ("value", "error")))
 
+    def __getitem__(self, key: Any) -> Refined:
+        """Some of the numbers, as an array would be indexed.
+
+        >>> Refined.of(np.array([1.0, 2.0]), np.array([1.5, 2.0]))[:1].error
+        array([0.5])
+        """
+        return Refined(np.asarray(self.value[key]), np.asarray(self.error[key]))
+
+    def flat(self) -> Refined:
+        """All numbers in one row."""
+        return Refined(self.value.ravel(), self.error.ravel())
+
     def worst(self, axis: int) -> Refined:
         """The largest along an axis, with the largest change along it; NaN where one of the entries is.
 
@@ -77,6 +89,14 @@ class Refined:
     def smallest(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
         """The smallest, with its own change."""
         return readings.smallest(self.value, self.error, where)
+
+    def largest_of_all(self) -> Measurement:
+        """The largest, with its own change; NaN where one of them is."""
+        return readings.largest_of_all(self.value, self.error)
+
+    def smallest_of_all(self) -> Measurement:
+        """The smallest, likewise."""
+        return readings.smallest_of_all(self.value, self.error)
 
     def median(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
         """The median, with the largest change."""

@@ -1,12 +1,13 @@
-"""Flows beside their NCF flows: closed forms, the flow in rescaled time, constants of Theorem 5.1, slopes and their rules."""
+"""Flows beside their NCF flows: closed forms, the flow in rescaled time, bounds of Theorem 5.1."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from flowcheck.alignment import reference
+from flowcheck.alignment import reference, study
 from flowcheck.alignment import shadow as early
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ascent import largest_output
@@ -14,10 +15,11 @@ from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sp
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.flow import gradient_flow
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import deep_linear, deep_relu, power_net, two_layer
 from flowcheck.papers.deep_homogeneous import bounds as deep_homogeneous
-from flowcheck.papers.homogeneous import alignment_metrics as measures
+from flowcheck.papers.homogeneous import deviation_rate
 from flowcheck.papers.two_homogeneous import bounds as two_homogeneous
 
 RNG = np.random.Generator(np.random.PCG64(31))
@@ -96,35 +98,10 @@ def test_the_deviation_has_order_l_and_the_prefactor_of_the_first_variation():
     )
     assert float(run.u[0, -1, 0, 0]) == pytest.approx(1.5, rel=1e-8)
     deviation, error = (part.deviation()[..., -1].numpy() for part in (run, coarse))
-    found = measures.deviation_rate(deltas.numpy(), deviation, np.abs(deviation - error), np.array([1.5]))
+    found = deviation_rate.slope(deltas.numpy(), Refined.of(deviation, error), np.array([1.5]))
     assert found.value == pytest.approx(3.0, abs=0.02)
     u = 1.5
     assert deviation[0, -1] / 1e-9 == pytest.approx(u**2 * (u**2 - 1) / 2, rel=1e-3)
-
-
-def test_a_slope_drops_points_by_its_rule_and_counts_the_others():
-    deltas = np.logspace(0, -5, 6)[None]
-    deviation = 3.0 * deltas**2
-    error = np.full_like(deviation, 1e-10)
-    found = measures.deviation_rate(deltas, deviation, error, np.array([1.0]))
-    assert found.value == pytest.approx(2.0, abs=1e-12)
-    # 3 and 3e-2 are above a hundredth; 3e-8 and 3e-10 are within a hundred times 1e-10 or close: 3e-8 stays, 3e-10 goes
-    assert found.n == 3
-
-
-def test_a_condition_holds_from_here_on_only_if_it_holds_at_all_smaller_scales():
-    holds = np.array([[True, False, True, True], [False, True, True, False]])
-    assert measures.from_here_on(holds).tolist() == [[False, False, True, True], [False, False, False, False]]
-
-
-def test_the_explicit_scale_is_the_minimum_of_both_terms():
-    # Eq. (45) in plain arithmetic, at a setting where nothing leaves float64
-    epsilon, time, radius, degree, alpha, lipschitz, size = 0.1, 0.2, 1.6, 3.0, 2.0, 1.5, 0.7
-    change = 5.0
-    second = epsilon / (4 * alpha * radius**2 * change * time * math.exp(2 * time * lipschitz * size))
-    expected = min(radius**-3, second) ** (1 / 3)
-    found = deep_homogeneous.log_delta_bar(epsilon, time, radius, degree, alpha, lipschitz, size, math.log(change))
-    assert math.exp(float(found)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -144,19 +121,40 @@ def test_the_scanned_bound_of_outputs_lies_between_ascents_and_the_closed_bound(
     assert scanned <= 1.001 * largest_output(network, x, starts)
 
 
+def test_cases_with_another_vector_keep_labels_and_starts():
+    y = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
+    cases = early.Cases.of((HALF_SUM,), y[None], torch.tensor([[0.6, 0.8]], dtype=torch.float64))
+    other = cases.permuted(np.array([2, 0, 1]))
+    assert other.z.tolist() == [[3.0, 1.0, 2.0]]
+    assert torch.equal(other.y, cases.y)
+    assert torch.equal(other.starts, cases.starts)
+
+
+def test_a_study_compares_up_to_its_moments_and_gives_up_where_u_is_too_large():
+    x, y = torch.eye(2, dtype=torch.float64), torch.tensor([[1.0, 0.5]], dtype=torch.float64)
+    cases = early.Cases.of((HALF_SUM,), y[None], torch.tensor([[0.8, 0.6]], dtype=torch.float64))
+    whole = study.Study.begin(power_net(1, 2, 3.0), x, (HALF_SUM,), cases, (0.01, 0.1), 1e-8)
+    assert whole.epsilons == (0.1, 0.01)
+    deltas = torch.tensor([[1e-2, 1e-3]], dtype=torch.float64)
+    found = whole.compare(deltas, points=4)
+    assert found.resolved.tolist() == [[True, True]]
+    torch.testing.assert_close(found.fine.time[0, 0, found.at], whole.times[0], rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(found.fine.u[0, 0, found.at].norm(dim=-1), whole.largest_norms[0], rtol=1e-6, atol=0.0)
+    assert found.fine.s.shape == found.coarse.s.shape == (1, 2, 8, 2)
+    huge = dataclasses.replace(whole)
+    huge.__dict__["largest_norms"] = whole.largest_norms.new_tensor([[1.5, 2e8]])
+    found = huge.compare(deltas, points=4)
+    assert found.resolved.tolist() == [[True, False]]
+    # where it is not resolved, u is followed no further than to the moment before
+    torch.testing.assert_close(found.fine.time[0, 0, 3], found.fine.time[0, 0, 7])
+
+
 def test_teachers_without_outputs_are_drawn_again():
     rng = np.random.Generator(np.random.PCG64(2))
     network, x = deep_relu((2, 1, 1, 1), 2), sphere_inputs(rng, 4, 2)
     labels = noisy_teacher_labels(rng, network, x, 50, 0.0)
     assert bool(torch.isfinite(labels).all())
     torch.testing.assert_close(labels.square().mean(dim=-1), torch.ones(50, dtype=torch.float64))
-
-
-def test_a_rule_that_keeps_no_point_leaves_no_slope():
-    deltas = np.logspace(-1, -3, 5)[None]
-    found = measures.deviation_rate(deltas, np.full_like(deltas, 0.5), np.zeros_like(deltas), np.array([1.0]))
-    assert math.isnan(found.value)
-    assert found.n == 0
 
 
 def test_a_limit_on_a_kink_is_a_kkt_point_for_the_subdifferential_and_not_for_one_gradient():

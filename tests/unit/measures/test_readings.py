@@ -35,6 +35,24 @@ def test_a_reading_of_nothing_is_no_number(reading, values, asked):
     assert found.n == 0
 
 
+def test_of_runs_that_all_must_speak_one_that_does_not_silences_the_rest():
+    spoken, errors = VALUES[[0, 2, 3]], ERRORS[[0, 2, 3]]
+    assert readings.largest_of_all(spoken, errors) == Refined(spoken, errors).largest_of_all() == Measurement(5.0, 0.4, n=3)
+    assert readings.smallest_of_all(spoken, errors) == Refined(spoken, errors).smallest_of_all() == Measurement(-1.0, 0.3, n=3)
+    for reading in (readings.largest_of_all, readings.smallest_of_all):
+        found = reading(VALUES, ERRORS)
+        assert math.isnan(found.value)
+        assert found.n == 4
+        assert reading(np.zeros(0), 0.1).n == 0
+
+
+def test_some_of_the_refined_numbers_keep_their_errors():
+    table = Refined(np.arange(6.0).reshape(2, 3), 0.1 * np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(table[:, 1].error, 0.1 * np.array([1.0, 4.0]))
+    np.testing.assert_array_equal(table[table.value > 3].value, [4.0, 5.0])
+    np.testing.assert_array_equal(table.flat().value, np.arange(6.0))
+
+
 def test_a_median_moves_by_no_more_than_the_entry_that_moves_most():
     rng = np.random.default_rng(1)
     for _ in range(100):

@@ -5,6 +5,10 @@ gronwall           Gronwall's inequality and comparisons       euler_identities 
 power_saddles      saddles of power units, exactly             broken_hypotheses  what happens without a hypothesis
 lemma_5_2          when and how NCF flows blow up             lemma_d_1          flows of degree two, which do not
 rescaling          the unscaled flow and descent              escape_alignment   alignment where the loss starts to fall
+alignment_cases    on what Section 5.1 is checked             theorem_5_1        small initialisations align first
+equation_45        a sufficient delta, Gronwall's bound       equation_52        the change of the residual
+escape_time        the escape and the blow-up                 starting_gradient  the gradient at the start
+alignment_controls Section 5.1 with one thing wrong
 figure_draws       teachers, points and starts                figure_anatomy     what the figures show of weights
 figure_criteria    when a figure counts as reproduced         figure_seeds       many draws, trained to their escapes
 displayed_run      the run that is displayed                  plateau            its end, by the flow and by descent

@@ -6,6 +6,11 @@ landscape          of one neuron in space                     stable_set_maps   
 stable_set_boundaries   between them, by section              stable_set_alignment   the loss flow against the map
 stable_set_topology     counts of critical points
 
+alignment_cases    on what Section 5.1 is checked             theorem_5_1        w aligns near the origin, or shrinks
+lemma_5_2          bounds on the way there                    corollary_5_4_1    block by block
+section_5_3        degrees above two do not turn              escape_time        grows with ln(1/delta)
+alignment_controls Section 5.1 with one thing wrong
+
 toy_problem        what Figures 1, 3 and 4 train on           figure_runs        descent for them, and its rounding
 figure_criteria    when a run does what a caption says        figure_readings    what is read from many runs
 figure_curves      what the figures draw

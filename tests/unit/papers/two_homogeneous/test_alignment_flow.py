@@ -4,7 +4,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from flowcheck.errors import HypothesisError
@@ -51,8 +50,3 @@ def test_a_broken_hypothesis_is_named_and_leaves_its_claims_undecided(script, ch
     concerned = [claim for claim in CLAIMS if metric in {hypothesis.metric for hypothesis in claim.hypotheses}]
     assert concerned
     assert {judge(claim, evidence.metrics).verdict for claim in concerned} == {Verdict.HYPOTHESIS_NOT_MET}
-
-
-def test_the_cosine_bound_is_empty_exactly_at_the_largest_epsilon(script):
-    eta = np.array([0.1, 0.5, 1.0])
-    np.testing.assert_allclose(script.bounds.cosine_bound(eta, script.largest_epsilon(eta)), 0.0, atol=1e-15)

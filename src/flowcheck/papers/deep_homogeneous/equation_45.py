@@ -1,0 +1,76 @@
+r"""The delta of Eq. (45), of which the proof of Theorem 5.1 says that everything holds there, and Gronwall's bound on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from flowcheck.alignment.study import Study
+from flowcheck.measures.readings import largest_of_all
+from flowcheck.papers.deep_homogeneous import bounds
+from flowcheck.papers.deep_homogeneous.theorem_5_1 import dichotomy
+from flowcheck.papers.homogeneous.early_alignment import Compared
+from flowcheck.pipeline.evidence import Measurement
+
+SMALLEST_LOG = -650.0
+"""Of delta^L in float64; where the explicit delta of Eq. (45) lies below, it is not run."""
+RESOLUTION = 100.0
+"""A deviation is held against its bound where it is at least so many times its own error."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    r"""Of the proof, for each case and epsilon [S, E]; NaN where the network has no closed bounds.
+
+    Attributes:
+        degree: L.
+        radius: $\tilde B_\epsilon=B_\epsilon+\epsilon$.
+        label_norm: $\|y\|$ [S, 1].
+        beta: Eq. (46).
+        log_delta_bar: of Eq. (45).
+        log_gronwall: of the bound on $\|s-u\|^2$ for delta = 1.
+    """
+
+    degree: float
+    radius: Float[np.ndarray, "s e"]
+    label_norm: Float[np.ndarray, "s 1"]
+    beta: float
+    log_delta_bar: Float[np.ndarray, "s e"]
+    log_gronwall: Float[np.ndarray, "s e"]
+
+    @classmethod
+    def of(cls, study: Study) -> Constants:
+        """Of the moments of u, in closed form."""
+        network, x = study.network, study.x
+        epsilon, size = np.array(study.epsilons), study.cases.y.norm(dim=-1).cpu().numpy()[:, None]
+        time, radius = study.times.cpu().numpy(), study.largest_norms.cpu().numpy() + epsilon
+        closed = (network.jacobian_bound(x), network.output_bound(x), network.jacobian_lipschitz_bound(x, 1.0))
+        alpha, beta, slope = (math.nan if bound is None else bound for bound in closed)
+        change = bounds.log_change_constant(beta, radius, network.degree, size)
+        common = (epsilon, time, radius, network.degree, alpha, slope * radius ** (network.degree - 2), size, change)
+        delta_bar, gronwall = bounds.log_delta_bar(*common), bounds.log_gronwall_bound(*common, log_delta=0.0)
+        return cls(network.degree, radius, size, beta, np.asarray(delta_bar), np.asarray(gronwall))
+
+    @property
+    def usable(self) -> Bool[np.ndarray, "s e"]:
+        """Whether float64 holds delta^L."""
+        return self.degree * self.log_delta_bar > SMALLEST_LOG
+
+    def delta_bar(self, otherwise: float) -> Float[np.ndarray, "s e"]:
+        """The delta itself, and `otherwise` where it is not usable."""
+        return np.exp(np.where(self.usable, self.log_delta_bar, math.log(otherwise)))
+
+
+def gronwall_log_excess(parts: Sequence[tuple[Constants, Compared]]) -> Measurement:
+    r"""Largest logarithm of $\|s-u\|^2$ over its bound, of deviations within epsilon from some delta on, and resolved."""
+    excesses = []
+    for constants, sweep in parts:
+        deviation, error = sweep.deviation.value, sweep.deviation.error
+        bound = constants.log_gronwall[:, None] + constants.degree * np.log(sweep.deltas)[:, :, None]
+        measured = dichotomy(sweep).close().valid & (deviation >= RESOLUTION * error) & (deviation > 0) & np.isfinite(bound)
+        excesses.append((2 * np.log(np.where(deviation > 0, deviation, 1.0)) - bound)[measured])
+    return largest_of_all(np.concatenate(excesses), 0.02)

@@ -1,0 +1,142 @@
+r"""Flows beside their NCF flows as numbers, each with what a coarser tolerance moves it by (Section 5.1 of both papers)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from flowcheck.alignment.study import Comparison, Study
+from flowcheck.flows.ending import Ending
+from flowcheck.measures.refinement import Refined
+
+
+@dataclass(frozen=True)
+class Compared:
+    r"""$s=w/\delta$ beside u for cases [S], deltas [D] and the moments of epsilons [E], both decreasing.
+
+    Attributes:
+        loss, branch: which loss drives w, and the `Ending` of u [S].
+        norm_floor: below which the norm of u does not fall again [S].
+        epsilon: [E].
+        time, largest_norm: of u up to the moment [S, E].
+        deltas: of each case [S, D].
+        resolved: what is said of u, and of w, is not void [S, E].
+        deviation, excess: largest $\|s-u\|$, and largest $\|s\|$ less the largest $\|u\|$, up to the moment [S, D, E].
+        norm, misalignment: of s at the moment, with the end of u [S, D, E].
+        path_norm, path_time, path_change: norm of s, time, change of the loss's derivative on the way [S, D, P].
+    """
+
+    loss: Int[np.ndarray, " s"]
+    branch: Int[np.ndarray, " s"]
+    norm_floor: Float[np.ndarray, " s"]
+    epsilon: Float[np.ndarray, " e"]
+    time: Float[np.ndarray, "s e"]
+    largest_norm: Float[np.ndarray, "s e"]
+    deltas: Float[np.ndarray, "s d"]
+    resolved: Bool[np.ndarray, "s e"]
+    deviation: Refined
+    excess: Refined
+    norm: Refined
+    misalignment: Refined
+    path_norm: Refined
+    path_time: Refined
+    path_change: Refined
+
+    @classmethod
+    def of(cls, study: Study, found: Comparison) -> Compared:
+        """All deltas of a comparison, on the CPU."""
+        fine, coarse = found.fine, found.coarse
+        norm, deviation, excess = (
+            refined(*each)
+            for each in (
+                (fine.s.norm(dim=-1), coarse.s.norm(dim=-1)),
+                (fine.deviation(), coarse.deviation()),
+                (fine.excess(), coarse.excess()),
+            )
+        )
+        return cls(
+            loss=_array(study.cases.loss),
+            branch=_array(study.ends.branch),
+            norm_floor=_array(study.ends.norm_floor),
+            epsilon=np.array(study.epsilons),
+            time=_array(study.times),
+            largest_norm=_array(study.largest_norms),
+            deltas=_array(found.deltas),
+            resolved=_array(found.resolved),
+            deviation=deviation[..., found.at],
+            excess=excess[..., found.at],
+            norm=norm[..., found.at],
+            misalignment=misalignment(found, study.ends.limit),
+            path_norm=norm,
+            path_time=refined(fine.time, coarse.time),
+            path_change=refined(fine.change, coarse.change),
+        )
+
+    def part(self, columns: slice) -> Compared:
+        """Some of the deltas."""
+        whole: dict[str, Any] = {name: part[:, columns] for name, part in vars(self).items() if isinstance(part, Refined)}
+        return replace(self, deltas=self.deltas[:, columns], **whole)
+
+    def growing(self, loss: int | None = None) -> Bool[np.ndarray, " s"]:
+        """Cases, of one loss or of any, whose u grows along a direction and is resolved at the first moment."""
+        own = True if loss is None else self.loss == loss
+        return (self.branch == Ending.GROWS) & self.resolved[:, 0] & own
+
+
+class Comparisons(NamedTuple):
+    """The same cases from deltas for a slope, from those of the sweep, from a large one, and from one for each epsilon.
+
+    `wrong` is the sweep once more, with the end of another flow in the place of the end of u.
+    """
+
+    slopes: Compared
+    sweep: Compared
+    large: Compared
+    own: Compared
+    wrong: Compared | None = None
+
+
+def compare(
+    study: Study,
+    *,
+    slopes: Float[Tensor, "s a"],
+    sweep: Float[Tensor, "s b"],
+    large: Float[Tensor, "s c"],
+    own: Float[Tensor, "s e"],
+    wrong_limit: Float[Tensor, "s k"] | None = None,
+) -> Comparisons:
+    """All deltas in one batch."""
+    deltas = [slopes, sweep, large, own]
+    found = study.compare(torch.cat(deltas, dim=1))
+    every, ends = Compared.of(study, found), np.cumsum([part.shape[1] for part in deltas]).tolist()
+    columns = [slice(end - part.shape[1], end) for part, end in zip(deltas, ends, strict=True)]
+    parts = Comparisons(*(every.part(where) for where in columns))
+    if wrong_limit is None:
+        return parts
+    return parts._replace(wrong=replace(parts.sweep, misalignment=misalignment(found, wrong_limit)[:, columns[1]]))
+
+
+def misalignment(found: Comparison, limit: Float[Tensor, "s k"]) -> Refined:
+    r"""$1-\cos$ of the angle of s with `limit` at the moments [S, D, E]."""
+    fine, coarse = (run.misalignment(limit)[..., found.at] for run in (found.fine, found.coarse))
+    return refined(fine, coarse)
+
+
+def refined(fine: Float[Tensor, "*s"], coarse: Float[Tensor, "*s"]) -> Refined:
+    """Numbers at two tolerances, on the CPU."""
+    return Refined.of(_array(fine), _array(coarse))
+
+
+def for_all_cases(deltas: Sequence[float], study: Study) -> Float[Tensor, "s d"]:
+    """The same deltas for every case, where its tensors are."""
+    return torch.tensor(deltas, dtype=study.x.dtype, device=study.x.device).expand(len(study.cases.y), -1)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()

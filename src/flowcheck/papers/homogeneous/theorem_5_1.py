@@ -1,0 +1,140 @@
+r"""Theorem 5.1 of both papers: what becomes of the NCF flows, and both statements at some deltas.
+
+Arrays [S, D, E] belong to cases, deltas (decreasing) and epsilons (decreasing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from flowcheck.alignment.reference import Reference
+from flowcheck.flows.ending import Ending
+from flowcheck.measures.readings import count, largest_of_all, smallest_of_all
+from flowcheck.measures.refinement import ROUNDING, Refined
+from flowcheck.papers.homogeneous.early_alignment import Compared
+from flowcheck.pipeline.evidence import Found, Measurement
+
+ENDINGS = {"direction": Ending.GROWS, "collapse": Ending.VANISHES, "rest": Ending.RESTS}
+
+
+def decades(deltas: Sequence[float]) -> Measurement:
+    """How many powers of ten the deltas span: settings, up to rounding."""
+    span = float(np.log10(max(deltas) / min(deltas)))
+    return Measurement(span, ROUNDING * span, n=len(deltas))
+
+
+def endings(references: Sequence[Reference]) -> Found:
+    """How many NCF flows end in each way; the largest KKT residual; the smallest NCF where u does not end at 0."""
+    branch, residual, value = (
+        np.concatenate([getattr(ends, name).cpu().numpy() for ends in references]) for name in ("branch", "residual", "value")
+    )
+    found = {f"cases_{name}": count(branch == ending) for name, ending in ENDINGS.items()}
+    found["kkt_residual_max"] = largest_of_all(residual, 1e-12)
+    found["kkt_value_min"] = smallest_of_all(value[branch != Ending.VANISHES], 1e-12)
+    return found
+
+
+def from_here_on(holds: Bool[np.ndarray, "s d *e"]) -> Bool[np.ndarray, "s d *e"]:
+    """Whether it holds at a delta (second axis, decreasing) and at all smaller ones."""
+    return np.flip(np.logical_and.accumulate(np.flip(holds, axis=1), axis=1), axis=1)
+
+
+Margin = Callable[[Any, Any, Any, Any], Any]
+r"""A paper's dichotomy: norm and misalignment of $w/\delta$, eta and epsilon to how clearly one of the two alternatives holds."""
+
+
+def margin(
+    of: Margin,
+    norm: Refined,
+    misalignment: Refined,
+    eta: Float[np.ndarray, "*#s"] | float,
+    epsilon: Float[np.ndarray, "*#s"] | float,
+) -> Refined:
+    """With the largest change that the errors of norm and angle can make: where one decides, the other's does not count."""
+
+    def at(a: int, b: int) -> np.ndarray:
+        return np.asarray(of(norm.value + a * norm.error, misalignment.value + b * misalignment.error, eta, epsilon))
+
+    here = at(0, 0)
+    return Refined(here, np.max([np.abs(at(a, b) - here) for a in (-1, 1) for b in (-1, 1)], axis=0))
+
+
+@dataclass(frozen=True)
+class Dichotomy:
+    r"""Both statements of Theorem 5.1 at some deltas, [S, D, E].
+
+    Attributes:
+        valid: epsilon is below the theorem's limit, and u resolved.
+        deviation: $\sup\|s-u\|/\epsilon$; at most 1 where the proof applies.
+        excess: how far the norm exceeds $B_\epsilon$, over epsilon; at most 1 if $\|w\|\le(B_\epsilon+\epsilon)\delta$.
+        margin: not negative where one of the two alternatives holds.
+    """
+
+    valid: Bool[np.ndarray, "*s"]
+    deviation: Refined
+    excess: Refined
+    margin: Refined
+
+    @classmethod
+    def at(
+        cls,
+        compared: Compared,
+        eta: Float[np.ndarray, " s"],
+        largest_epsilon: Float[np.ndarray, " s"],
+        of: Margin,
+    ) -> Dichotomy:
+        """`of` is the paper's dichotomy."""
+        epsilon, norm = compared.epsilon, compared.norm
+        valid = compared.resolved[:, None] & (epsilon < largest_epsilon[:, None, None])
+        deviation, excess = (
+            Refined(part.value / epsilon, part.error / epsilon) for part in (compared.deviation, compared.excess)
+        )
+        margins = margin(of, norm, compared.misalignment, eta[:, None, None], epsilon)
+        return cls(np.broadcast_to(valid, norm.value.shape), deviation, excess, margins)
+
+    def where(self, valid: Bool[np.ndarray, "*s"]) -> Dichotomy:
+        """Fewer of them valid."""
+        return replace(self, valid=self.valid & valid)
+
+    def close(self) -> Dichotomy:
+        """Those deltas from which on s stays within epsilon of u."""
+        return self.where(from_here_on(self.deviation.value <= 1))
+
+    def diagonal(self) -> Dichotomy:
+        """Delta number e at epsilon number e, [S, E]."""
+        at = np.arange(self.valid.shape[-1])
+        parts = (part[:, at, at] for part in (self.deviation, self.excess, self.margin))
+        return Dichotomy(self.valid[:, at, at], *parts)
+
+    @staticmethod
+    def joined(parts: Sequence[Dichotomy]) -> Dichotomy:
+        """The valid ones of all parts, in one row."""
+        found = (
+            Refined.joined([getattr(part, name)[part.valid] for part in parts]) for name in ("deviation", "excess", "margin")
+        )
+        return Dichotomy(np.concatenate([part.valid[part.valid] for part in parts]), *found)
+
+    def readings(self, prefix: str = "") -> Found:
+        """Worst deviation, excess and margin of those that are valid."""
+        return {
+            f"{prefix}deviation_ratio_max": self.deviation[self.valid].largest_of_all(),
+            f"{prefix}excess_ratio_max": self.excess[self.valid].largest_of_all(),
+            f"{prefix}dichotomy_margin_min": self.smallest_margin(),
+        }
+
+    def smallest_margin(self) -> Measurement:
+        """Of those that are valid: what the claim is judged by, and so are its controls."""
+        return self.margin[self.valid].smallest_of_all()
+
+
+def over_sweeps(sweeps: Sequence[Dichotomy]) -> Found:
+    """Theorem 5.1 at every delta from which on s stays within epsilon of u, and how many cases have no such delta."""
+    close = [one.close() for one in sweeps]
+    asked, answered = (np.concatenate([one.valid.any(axis=1).ravel() for one in each]) for each in (sweeps, close))
+    missing = Measurement.count(int((asked & ~answered).sum()), int(asked.sum()))
+    return {"cases_without_delta_bar": missing, **Dichotomy.joined(close).readings()}

@@ -1,0 +1,102 @@
+r"""Lemma 5.2 of two_homogeneous, first part: the norm at every time, Eq. (25), the way out of the unit ball."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from flowcheck.alignment.study import Study
+from flowcheck.data.synthetic import unit_vectors
+from flowcheck.flows.ending import Ending
+from flowcheck.flows.events import loss_ratio_below, norm_reaches
+from flowcheck.flows.flow import Save, gradient_flow
+from flowcheck.losses import HALF_SUM
+from flowcheck.measures.readings import largest_of_all, smallest
+from flowcheck.networks.problem import Objective
+from flowcheck.networks.zoo import power_net
+from flowcheck.papers.homogeneous.early_alignment import Compared
+from flowcheck.papers.two_homogeneous import bounds
+from flowcheck.papers.two_homogeneous.theorem_5_1 import Constants
+from flowcheck.pipeline.evidence import Found, Measurement
+
+EXIT_RTOL, SINGLE_RTOL = 1e-6, 1e-9
+"""Tolerances of flows that leave the unit ball."""
+
+
+def bounds_on_the_way(parts: Sequence[tuple[Constants, Compared]]) -> Found:
+    r"""Largest $\ln(\|w\|/\delta)$ over its bound, and logarithm of the change of the loss's derivative over its own.
+
+    At all times up to which delta is below the $C^{-1/2}$ of that time. As a control with $\delta^3$ in the bound of the change.
+    """
+    ratios, errors, changes, degree_above = [], [], [], []
+    for constants, part in parts:
+        time, shape = part.path_time.value, part.path_time.value.shape
+        log_delta = np.broadcast_to(np.log(part.deltas)[:, :, None], shape)
+        beta, hat, tilde = (
+            np.broadcast_to(each[:, None, None], shape) for each in (constants.beta, constants.beta_hat, constants.beta_tilde)
+        )
+        allowed = np.asarray(bounds.log_growth_bound(time, beta, tilde))
+        inside = (log_delta <= -(1 - 1e-9) * allowed) & (time > 0)
+        norm, change = part.path_norm[inside], part.path_change[inside]
+        ratios.append(np.log(norm.value) / allowed[inside])
+        errors.append(norm.error / norm.value / allowed[inside])
+        bound = bounds.log_change_bound(time[inside], log_delta[inside], beta[inside], hat[inside], tilde[inside])
+        excess = np.log(change.value) - bound
+        changes.append(excess)
+        degree_above.append(excess - log_delta[inside])
+    return {
+        "norm_log_ratio_max": largest_of_all(np.concatenate(ratios), np.concatenate(errors)),
+        "change_log_excess_max": largest_of_all(np.concatenate(changes), 1e-4),
+        "change_log_excess_degree_above": largest_of_all(np.concatenate(degree_above), 1e-4),
+    }
+
+
+def exit_ratios(study: Study, deltas: Sequence[float]) -> Float[np.ndarray, " r"]:
+    r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay."""
+    rows = (study.ends.branch == Ending.GROWS).nonzero()[:, 0].repeat_interleave(len(deltas))
+    cases = study.cases.take(rows)
+    scales = torch.tensor(deltas, dtype=study.x.dtype, device=study.x.device).repeat(len(rows) // len(deltas))
+    constants = Constants.of(study.network, study.x, study.losses, cases)
+    earliest = bounds.earliest_exit(scales.log().cpu().numpy(), constants.beta, constants.beta_tilde)
+    length = study.ends.steps.arc.nan_to_num(0.0).amax(dim=1)[rows] + 2 * (1 - scales.log()) / study.ends.value[rows]
+    time = torch.full_like(scales, torch.nan)
+    for position, loss in enumerate(study.losses):
+        own = cases.loss == position
+        problem, starts = Objective(study.network, study.x, cases.y[own], loss), cases.starts[own]
+        until = [norm_reaches(1.0), loss_ratio_below(0.5)]
+        path = gradient_flow(problem, starts, scales[own], rtol=EXIT_RTOL, length=length[own], until=until)
+        time[own] = torch.where(path.ended_by == 0, path.time, torch.nan)
+    return time.cpu().numpy() / earliest
+
+
+def earliest_exit(ratios: Float[np.ndarray, " r"]) -> Measurement:
+    """The smallest ratio of those that leave."""
+    return smallest(ratios, 1e-4 * ratios)
+
+
+def single_input(label: float, delta: float, seeds: int, rng: np.random.Generator, device: torch.device) -> Found:
+    r"""One unit, one input x and label y: beta is 1, the growth at most y / (1 + y) of what Eq. (23) allows. Nearly tight.
+
+    As a control both bounds with half of $\tilde\beta$.
+    """
+    network, x = power_net(1, 3, 2), torch.eye(3, dtype=torch.float64, device=device)[:1]
+    y = torch.full((1,), label, dtype=torch.float64, device=device)
+    starts = unit_vectors(rng, seeds, 3)
+    starts[:, 0] = starts[:, 0].abs() + 0.5
+    starts = (starts / starts.norm(dim=-1, keepdim=True)).to(device)
+    problem, until = Objective(network, x, y, HALF_SUM), [norm_reaches(1.0)]
+    path = gradient_flow(problem, starts, delta, rtol=SINGLE_RTOL, until=until, save=Save(steps=True))
+    assert path.every_step is not None
+    tilde = bounds.beta_tilde(1.0, 1.0, label)
+    time, growth = (part[:, 1:].cpu().numpy() for part in (path.every_step.time, path.every_step.log_growth))
+    tight = (growth / bounds.log_growth_bound(time, 1.0, tilde)).ravel()
+    exit_ratio = path.time.cpu().numpy() / bounds.earliest_exit(math.log(delta), 1.0, tilde)
+    found = {}
+    for suffix, factor in (("", 1.0), ("_half_beta_tilde", 2.0)):
+        found[f"norm_log_ratio_single{suffix}"] = Measurement(factor * np.nanmax(tight), 1e-6, n=seeds)
+        found[f"exit_time_ratio_single{suffix}"] = Measurement(exit_ratio.min() / factor, 1e-6, n=seeds)
+    return found

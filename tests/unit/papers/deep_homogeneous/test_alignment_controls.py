@@ -1,0 +1,42 @@
+"""Controls of early alignment do what they are there for, on one unit whose NCF flow is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from flowcheck.alignment.study import Study
+from flowcheck.networks.zoo import power_net
+from flowcheck.papers.deep_homogeneous import alignment_controls
+
+DELTAS = [1e-2, 1e-3, 1e-4]
+
+
+@pytest.fixture(scope="module")
+def study(cubic):
+    return cubic.study()
+
+
+def test_with_one_thing_wrong_the_deviation_does_not_vanish_with_delta(study):
+    cases = study.cases.permuted(np.array([1, 0]))
+    assert torch.equal(cases.z, study.cases.z.flip(1))
+    wrong = Study.begin(study.network, study.x, study.losses, cases, study.epsilons, study.rtol)
+    found = alignment_controls.deviation_slopes(study, wrong, power_net(1, 2, 4), DELTAS)
+    # a distance of order one is left: u is driven by another vector, s is in another time, or degree four drives u and not s
+    assert found["deviation_slope_permuted"].value == pytest.approx(0, abs=0.01)
+    assert found["deviation_slope_unscaled"].value == pytest.approx(0, abs=0.05)
+    assert found["deviation_slope_mixture"].value == pytest.approx(0, abs=0.05)
+
+
+def test_nothing_wrong_leaves_the_order_of_the_degree(study):
+    found = alignment_controls.deviation_slopes(study, study, power_net(1, 2, 4), [0.3, 0.1, 0.03])
+    assert found["deviation_slope_permuted"].value == pytest.approx(3, abs=0.1)
+
+
+def test_beyond_the_blow_up_the_norm_exceeds_its_bound_and_without_room_it_is_not_asked(study):
+    found = alignment_controls.late_norm_ratio(study, 1e-6)
+    assert found.value == pytest.approx(alignment_controls.LATE, rel=1e-5)
+    assert found.n == 1
+    never = dataclasses.replace(study.ends, blow_up=0 * study.ends.blow_up)
+    assert alignment_controls.late_norm_ratio(dataclasses.replace(study, ends=never), 1e-6).value == 0
