@@ -3,14 +3,20 @@
 import sys
 from pathlib import Path
 
-from flowcheck.pipeline.project import Project
-from flowcheck.errors import ConfigError
-
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 try:
+    from flowcheck.errors import ConfigError
+    from flowcheck.pipeline.surroundings import check_surroundings
+except ImportError as error:
+    sys.exit(f"flowcheck: the package is not in this environment, or a file of that name hides it ({error}); see: make env")
+
+try:
+    check_surroundings(Path())
+    from flowcheck.pipeline.project import Project
+
     PROJECT = Project()
     RUN = PROJECT.run_config(config)
     PROJECT.check_parameters()

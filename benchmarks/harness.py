@@ -178,7 +178,7 @@ def _version(package: str) -> str:
 def _processor() -> str:
     """The model, with family and model number where the name does not tell them (virtual machines)."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
         return platform.processor()
     known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

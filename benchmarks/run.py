@@ -35,8 +35,9 @@ def main() -> None:
     for name in arguments.only or WORK:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += WORK[name](arguments.rounds)
-        (arguments.output / "results.json").write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
-        (arguments.output / "results.md").write_text(report.table(rows))
+        text = json.dumps([row.as_json() for row in rows], indent=1) + "\n"
+        (arguments.output / "results.json").write_text(text, encoding="utf-8")
+        (arguments.output / "results.md").write_text(report.table(rows), encoding="utf-8")
     report.plot(rows, arguments.output / "results.png")
     print(report.table(rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -44,10 +45,17 @@ def main(argv: list[str] | None = None) -> int:
     new.add_argument("experiment")
 
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # formulas go into logs whatever the locale
     try:
         return _COMMANDS[arguments.command](arguments)
     except ConfigError as error:
         print(f"flowcheck: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"flowcheck: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
 
 
@@ -119,11 +127,11 @@ def _schemas(arguments: argparse.Namespace) -> int:
     for name, schema in json_schemas().items():
         text = json.dumps(schema, indent=1, sort_keys=True) + "\n"
         path = folder / name
-        if arguments.check and (not path.is_file() or path.read_text() != text):
+        if arguments.check and (not path.is_file() or path.read_text(encoding="utf-8") != text):
             stale.append(str(path))
         elif not arguments.check:
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
     if stale:
         print(f"stale: {', '.join(stale)}; write them with: python -m flowcheck schemas", file=sys.stderr)
     return 1 if stale else 0

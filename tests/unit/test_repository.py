@@ -1,5 +1,6 @@
 """What is committed: notebooks without outputs, no pickles, no paths of one machine, and documents that name what exists."""
 
+import ast
 import json
 import re
 import subprocess
@@ -63,6 +64,29 @@ def test_nothing_committed_is_a_pickle():
 @pytest.mark.parametrize("path", CODE, ids=name)
 def test_a_file_names_no_path_of_one_machine(path):
     assert machine_paths(path.read_text()) == []
+
+
+def without_encoding(text: str) -> list[int]:
+    """Lines that read or write text in whatever encoding the locale has."""
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        method = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        mode = "".join(str(part.value) for part in call.args if isinstance(part, ast.Constant))
+        binary = method in ("open", "fdopen") and "b" in mode
+        if method in ("read_text", "write_text", "open", "fdopen") and not binary:
+            found += [call.lineno] if "encoding" not in {keyword.arg for keyword in call.keywords} else []
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in CODE if path.suffix == ".py"], ids=name)
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale(path):
+    assert without_encoding(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_search_for_text_without_an_encoding_finds_it():
+    text = "a.read_text()\na.write_text(b)\nopen(a)\na.open('w')\nos.fdopen(a, 'w')\na.open('rb')\nopen(a, encoding='utf-8')\n"
+    assert without_encoding(text) == [1, 2, 3, 4, 5]
 
 
 def test_the_search_for_machine_paths_finds_them_and_leaves_relative_ones():

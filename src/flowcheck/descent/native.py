@@ -143,7 +143,7 @@ def _build(network: FeedForward, loss: Loss, n: int, compiler: str) -> Callable[
     source = Source(network, loss, n).text()
     with tempfile.TemporaryDirectory() as folder:
         code, library = Path(folder) / "descent.c", Path(folder) / "descent.so"
-        code.write_text(source)
+        code.write_text(source, encoding="utf-8")
         command = [compiler, "-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", str(code), "-o", str(library), "-lm"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)

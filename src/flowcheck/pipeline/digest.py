@@ -45,7 +45,7 @@ def dependencies(*entry_points: Path) -> set[Path]:
 @functools.cache
 def _read(path: Path) -> tuple[str, frozenset[Path]]:
     """The file's syntax tree without docstrings, as text, and the files it imports."""
-    tree, found = ast.parse(path.read_text(), filename=str(path)), set[Path]()
+    tree, found = ast.parse(path.read_text(encoding="utf-8"), filename=str(path)), set[Path]()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

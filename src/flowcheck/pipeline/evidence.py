@@ -226,7 +226,7 @@ class Evidence:
 
 def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """Metrics and provenance of a ``metrics.json``. Raises FileNotFoundError or ValueError (malformed)."""
-    flat = json.loads(path.read_text())
+    flat = json.loads(path.read_text(encoding="utf-8"))
     provenance = flat.pop(PROVENANCE, {})
     return {name: Measurement.from_json(record) for name, record in flat.items()}, provenance
 
@@ -237,7 +237,7 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(descriptor, mode) as stream:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -148,7 +148,7 @@ class _Run:
     def stamp(self) -> str:
         """What a cached cell must have been made with to count as finished."""
         relevant = self.settings.model_dump(include={"seed", "parameters"})
-        read = {name: (folder / "metrics.json").read_text() for name, folder in sorted(self.upstream.items())}
+        read = {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(self.upstream.items())}
         return hashlib.sha256(f"{relevant}{read}{code_digest(self.script)}".encode()).hexdigest()[:16]
 
     def context(self, label: str) -> Context:
@@ -231,7 +231,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         parser.exit(2, f"{parser.prog}: error: {sentence}\n")
 
     try:
-        settings = Settings.model_validate(yaml.safe_load(arguments.parameters.read_text()))
+        settings = Settings.model_validate(yaml.safe_load(arguments.parameters.read_text(encoding="utf-8")))
         if arguments.seed is not None:
             settings = Settings.model_validate(settings.model_dump() | {"seed": arguments.seed})
         cells = settings.cells()

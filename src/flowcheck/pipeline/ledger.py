@@ -88,7 +88,7 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
     claims = []
     for paper in papers:
         for name in project.claims[paper]:
-            record = json.loads((project.root / verdict_file(scale, paper, name)).read_text())
+            record = json.loads((project.root / verdict_file(scale, paper, name)).read_text(encoding="utf-8"))
             recorded = expected.get(record["id"])
             record["expected"] = recorded
             record["changed"] = recorded is not None and recorded != record["verdict"]
@@ -143,7 +143,7 @@ def tally(claims: Iterable[Mapping[str, Any]]) -> str:
 def load_expected(project: Project, scale: str) -> dict[str, str]:
     """Recorded verdicts of one scale, by claim id; empty if none were recorded."""
     path = project.root / "config" / "expected" / f"{scale}.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
@@ -182,7 +182,7 @@ def read_ledger(project: Project, scale: str) -> Record:
     path = project.root / "results" / scale / "ledger.json"
     if not path.is_file():
         raise ConfigError(f"{path}: not there; make it with: snakemake --cores all --config scale={scale}")
-    content: Record = json.loads(path.read_text())
+    content: Record = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 

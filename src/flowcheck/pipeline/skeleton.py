@@ -31,7 +31,7 @@ def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
     try:
         for path, text in texts.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text)
+            (root / path).write_text(text, encoding="utf-8")
         Project(root).check_parameters()
     except BaseException:
         for path in texts:
@@ -58,7 +58,7 @@ def _texts(root: Path, paper: str, experiment: str) -> dict[Path, str]:
 
 def _filled(template: str, names: dict[str, str]) -> str:
     """A template with ``{paper}``, ``{experiment}`` and ``{claim}`` replaced; all other braces stay."""
-    text = (TEMPLATES / f"{template}.txt").read_text()
+    text = (TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
     return re.sub(r"\{(paper|experiment|claim)\}", lambda found: names[found[1]], text)
 
 

@@ -76,7 +76,7 @@ def verdicts(folder: str | Path) -> list[dict[str, Any]]:
     """Verdict records that rest on ``results/{scale}/{paper}/{experiment}``, in the order of their identifiers."""
     experiment = Path(folder)
     files = sorted((experiment.parent.parent / "claims" / experiment.parent.name).glob("*.json"))
-    records = [json.loads(path.read_text()) for path in files]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return [record for record in records if record["experiment"] == experiment.name]
 
 

@@ -13,10 +13,12 @@ import sys
 # that no notebook has. It compiles a grammar as it is imported: more than two seconds of the three that papermill would take.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
+import contextlib
+import os
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import nbconvert
@@ -57,7 +59,7 @@ def as_html(notebook: nbformat.NotebookNode) -> str:
 def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
     failed = log.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _no_home(Path(scratch)):
         executed = Path(scratch) / "notebook.ipynb"
         try:
             papermill.execute_notebook(
@@ -75,6 +77,20 @@ def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
             print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)
             raise SystemExit(str(error)) from None
         return nbformat.read(executed, as_version=4)
+
+
+@contextlib.contextmanager
+def _no_home(folder: Path) -> Iterator[None]:
+    """Kernels keep their files under `folder`: a home may be read-only, and what is configured there is no part of a result."""
+    before = {
+        name: os.environ.get(name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
+    }
+    os.environ.update({name: str(folder / name.lower()) for name in before})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[str]) -> nbformat.NotebookNode:

@@ -165,7 +165,7 @@ class Site:
     def copy_assets(self) -> None:
         """Style, script and the ledger's own files."""
         for name in ASSETS:
-            self._file(name).write_text(self.templates.loader.get_source(self.templates, name)[0])  # type: ignore[union-attr]
+            self._file(name).write_text(self.templates.loader.get_source(self.templates, name)[0], encoding="utf-8")  # type: ignore[union-attr]
         for name in ("ledger.json", "ledger.csv", "ledger.md"):
             if (self.results / name).is_file():
                 self._copy(self.results / name, name)
