@@ -91,7 +91,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             escaped[name] = Escaped.of(study, p.escape_deltas)
         if name in RESCALED:
             gaps.append(rescaling.gaps(study, p.rescaled_deltas, p.descent_steps, NETWORKS["L5"] if name in POWERS else None))
-    evidence.add(endings([study.ends for study in studies.values()]))
+    evidence.add(endings(list(studies.values())))
     evidence.add(theorem(compared, constants))
     swept = [(constants[name], each.sweep) for name, each in compared.items()]
     evidence.record("gronwall_log_excess_max", equation_45.gronwall_log_excess(swept))

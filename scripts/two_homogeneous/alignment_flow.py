@@ -113,7 +113,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             exits.append(lemma_5_2.exit_ratios(study, p.escape_deltas))
             blocks[name] = Blocks.of(study, UNITS[name], p.block_epsilons, p.block_deltas, p.large_block_delta)
             evidence.arrays |= {f"curve_{name}_{key}": values for key, values in study.curves(p.curve_deltas).items()}
-    evidence.add(endings([study.ends for study in studies.values()]))
+    evidence.add(endings(list(studies.values())))
     evidence.add(theorem(compared, {name: usable(each.log_delta(studies[name])) for name, each in constants.items()}))
     evidence.add(branching(min(p.epsilons)))
     evidence.add(lemma_5_2.bounds_on_the_way([(constants[name], part) for name, each in compared.items() for part in each[:4]]))

@@ -40,6 +40,8 @@ class Reference:
         limit: $u_*$ [S, k], the final direction.
         value, residual: $\mathcal N(u_*)$ and its KKT residual [S]: the sine between gradient and direction, or, where the flow
             has come to rest ($\lambda_*=0$), the length of the gradient over that of z.
+        kink_error: by how much a residual can be wrong where several smooth pieces meet, and a program finds the nearest element
+            of the subdifferential [S]; 0 where there is one gradient.
         branch: the `Ending` of each flow [S].
         steps: every accepted step, [S, N], padded by NaN.
         blow_up, blow_up_error: T* for L > 2, and a bound on its error; inf for flows that do not blow up, and for L = 2.
@@ -50,6 +52,7 @@ class Reference:
     limit: Float[Tensor, "s k"]
     value: Float[Tensor, " s"]
     residual: Float[Tensor, " s"]
+    kink_error: Float[Tensor, " s"]
     branch: Int[Tensor, " s"]
     steps: FlowStates
     blow_up: Float[Tensor, " s"]
@@ -117,8 +120,11 @@ def reference(
     tangential, length = (gradient - along * path.direction).norm(dim=-1), gradient.norm(dim=-1)
     branch = ends.tell(value, length, tangential, path.log_norm(), size)
     residual = torch.where(branch == Ending.RESTS, length / size, tangential / length.clamp_min(1e-300))
+    kink_error = torch.zeros_like(residual)
     for row in (residual > 2 * SETTLED).nonzero()[:, 0].tolist():  # on a kink one gradient is not the subdifferential
-        residual[row] = min(float(residual[row]), _residual_on_kinks(network, x, z[row], path.direction[row]))
+        nearest, known_to = _residual_on_kinks(network, x, z[row], path.direction[row])
+        if nearest < float(residual[row]):
+            residual[row], kink_error[row] = nearest, known_to
     steps = path.every_step
     assert steps is not None
     floor, from_step = _norm_floor(network, x, z, steps, branch)
@@ -126,14 +132,14 @@ def reference(
         blow_up, error = blow_up_time(path, correlation)
     else:
         blow_up = error = torch.full_like(value, torch.inf)
-    return Reference(path.direction, value, residual, branch, steps, blow_up, error, floor, from_step)
+    return Reference(path.direction, value, residual, kink_error, branch, steps, blow_up, error, floor, from_step)
 
 
-def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> float:
-    """Distance of a direction from being a KKT point in Clarke's sense, from the pieces that meet within `ON_KINK`."""
+def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> tuple[float, float]:
+    """Distance of a direction from being a KKT point in Clarke's sense, from the pieces that meet within `ON_KINK`; its error."""
     around = unit_vectors(np.random.Generator(np.random.PCG64(0)), PIECES_SAMPLED, len(direction)).to(direction)
     signs = clarke.nearby_signs(network, direction, x, around, tolerance=ON_KINK)
-    return clarke.clarke_residual(Correlation(network, x, z), direction, signs)
+    return clarke.enclosed_clarke_residual(Correlation(network, x, z), direction, signs)
 
 
 def _norm_floor(

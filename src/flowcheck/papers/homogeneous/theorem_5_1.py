@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from flowcheck.alignment.reference import Reference
+from flowcheck.alignment.study import Study
 from flowcheck.flows.ending import Ending
-from flowcheck.measures.readings import count, largest_of_all, smallest_of_all
+from flowcheck.measures.readings import count
 from flowcheck.measures.refinement import ROUNDING, Refined
 from flowcheck.papers.homogeneous.early_alignment import Compared
+from flowcheck.papers.homogeneous.kkt_limits import Limits, largest_residual, smallest_value
 from flowcheck.pipeline.evidence import Found, Measurement
 
 ENDINGS = {"direction": Ending.GROWS, "collapse": Ending.VANISHES, "rest": Ending.RESTS}
@@ -28,15 +29,15 @@ def decades(deltas: Sequence[float]) -> Measurement:
     return Measurement(span, ROUNDING * span, n=len(deltas))
 
 
-def endings(references: Sequence[Reference]) -> Found:
+def endings(studies: Sequence[Study]) -> Found:
     """How many NCF flows end in each way; the largest KKT residual; the smallest NCF where u does not end at 0."""
-    branch, residual, value = (
-        np.concatenate([getattr(ends, name).cpu().numpy() for ends in references]) for name in ("branch", "residual", "value")
-    )
-    found = {f"cases_{name}": count(branch == ending) for name, ending in ENDINGS.items()}
-    found["kkt_residual_max"] = largest_of_all(residual, 1e-12)
-    found["kkt_value_min"] = smallest_of_all(value[branch != Ending.VANISHES], 1e-12)
-    return found
+    limits = [Limits.of(study.network, study.x, study.cases.z, study.ends) for study in studies]
+    branch = np.concatenate([part.branch for part in limits])
+    return {
+        **{f"cases_{name}": count(branch == ending) for name, ending in ENDINGS.items()},
+        "kkt_residual_max": largest_residual(limits),
+        "kkt_value_min": smallest_value(limits),
+    }
 
 
 def from_here_on(holds: Bool[np.ndarray, "s d *e"]) -> Bool[np.ndarray, "s d *e"]:

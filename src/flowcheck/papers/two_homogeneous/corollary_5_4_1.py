@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from flowcheck.alignment.reference import reference
 from flowcheck.alignment.shadow import shadow
 from flowcheck.alignment.study import Study
 from flowcheck.flows.ending import Ending
 from flowcheck.geometry import misalignment
-from flowcheck.measures.readings import count, largest_of_all, smallest_of_all
+from flowcheck.measures.readings import count, smallest_of_all
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.network import Network
 from flowcheck.papers.homogeneous.early_alignment import for_all_cases, refined
+from flowcheck.papers.homogeneous.kkt_limits import Limits, largest_residual, smallest_value
 from flowcheck.papers.homogeneous.theorem_5_1 import from_here_on, margin
 from flowcheck.papers.two_homogeneous import bounds
 from flowcheck.papers.two_homogeneous.theorem_5_1 import largest_epsilon
@@ -34,7 +35,7 @@ class Blocks:
         norm, misalignment: at the deltas [S, D, E, H].
         large_norm, large_misalignment: at a large delta [S, E, H].
         start_norm, start_misalignment: at time 0 [S, H].
-        branch, residual, value: of the NCF flow of every block.
+        limits: of the NCF flow of every block.
     """
 
     epsilon: Float[np.ndarray, " e"]
@@ -45,9 +46,7 @@ class Blocks:
     large_misalignment: Refined
     start_norm: Float[np.ndarray, "s h"]
     start_misalignment: Float[np.ndarray, "s h"]
-    branch: Int[np.ndarray, " b"]
-    residual: Float[np.ndarray, " b"]
-    value: Float[np.ndarray, " b"]
+    limits: Limits
 
     @classmethod
     def of(cls, study: Study, unit: Network, epsilons: Sequence[float], deltas: Sequence[float], large: float) -> Blocks:
@@ -73,9 +72,7 @@ class Blocks:
             large_misalignment=apart[:, -1],
             start_norm=norms.cpu().numpy(),
             start_misalignment=misalignment(parts, limit[:, 0, 0]).cpu().numpy(),
-            branch=ends.branch.cpu().numpy(),
-            residual=ends.residual.cpu().numpy(),
-            value=ends.value.cpu().numpy(),
+            limits=Limits.of(unit, study.x, z, ends),
         )
 
 
@@ -98,11 +95,8 @@ def readings(found: Mapping[str, Blocks]) -> Found:
         at_large.append(large[valid])
         start = bounds.dichotomy_margin(blocks.start_norm[:, None], blocks.start_misalignment[:, None], eta, epsilon)
         at_start.append(np.asarray(start)[valid])
-        grows = blocks.branch == Ending.GROWS
+        grows = blocks.limits.branch == Ending.GROWS
         numbers |= {f"blocks_direction_{name}": count(grows), f"blocks_elsewhere_{name}": count(~grows)}
-    residual, value, branch = (
-        np.concatenate([getattr(blocks, name) for blocks in found.values()]) for name in ("residual", "value", "branch")
-    )
     before = np.concatenate([part.min(axis=-1) for part in at_start])
     missing = sum(int((valid & ~there).sum()) for valid, there in zip(asked, answered, strict=True))
     return numbers | {
@@ -110,6 +104,6 @@ def readings(found: Mapping[str, Blocks]) -> Found:
         "block_margin_min": Refined.joined([part.flat() for part in at_deltas]).smallest_of_all(),
         "block_margin_large_delta": Refined.joined([part.lowest(axis=-1) for part in at_large]).smallest_of_all(),
         "block_cases_without_delta_bar": Measurement.count(missing, sum(int(valid.sum()) for valid in asked)),
-        "block_residual_max": largest_of_all(residual, 1e-12),
-        "block_value_min": smallest_of_all(value[branch != Ending.VANISHES], 1e-12),
+        "block_residual_max": largest_residual([blocks.limits for blocks in found.values()]),
+        "block_value_min": smallest_value([blocks.limits for blocks in found.values()]),
     }

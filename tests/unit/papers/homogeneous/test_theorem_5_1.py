@@ -82,13 +82,13 @@ def test_a_case_without_a_delta_is_counted_and_one_that_is_not_asked_is_not(made
 
 
 def test_flows_of_a_quadratic_end_along_the_larger_label(quadratic):
-    ends = quadratic.study().ends
-    found = endings([ends, ends])
+    study = quadratic.study()
+    found = endings([study, study])
     assert (found["cases_direction"].value, found["cases_collapse"].value, found["cases_rest"].value) == (2, 0, 0)
     assert found["kkt_residual_max"].value < 2e-6
     assert found["kkt_value_min"].value == pytest.approx(quadratic.value, abs=1e-10)
-    unknown = endings([ends, replace(ends, residual=ends.residual * np.nan)])
-    assert np.isnan(unknown["kkt_residual_max"].value)
+    unknown = replace(study, ends=replace(study.ends, residual=study.ends.residual * np.nan))
+    assert np.isnan(endings([study, unknown])["kkt_residual_max"].value)
 
 
 def test_decades_are_those_between_the_extremes():

@@ -11,6 +11,7 @@ from flowcheck.alignment.study import Study
 from flowcheck.losses import HALF_SUM
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.zoo import power_net
+from flowcheck.papers.homogeneous.kkt_limits import Limits
 from flowcheck.papers.two_homogeneous import bounds
 from flowcheck.papers.two_homogeneous.corollary_5_4_1 import Blocks, readings
 
@@ -28,8 +29,8 @@ def blocks():
 
 def test_each_block_ends_where_its_own_flow_does(blocks):
     # u_1 grows as exp(2 t) and exp(t); of the second block u_1 rests and u_2 grows as exp(t)
-    assert blocks.branch.tolist() == [0, 0]
-    np.testing.assert_allclose(blocks.value, [1.0, 0.5], atol=1e-9)
+    assert blocks.limits.branch.tolist() == [0, 0]
+    np.testing.assert_allclose(blocks.limits.value.value, [1.0, 0.5], atol=1e-9)
     first, second = np.array([0.6, 0.48]), np.array([-0.384, 0.512])
     np.testing.assert_allclose(blocks.start_norm[0], [np.linalg.norm(first), np.linalg.norm(second)])
     exact = [1 - 0.6 / np.hypot(*first), 1 - 0.512 / np.hypot(*second)]
@@ -59,6 +60,8 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
         return Refined(rng.uniform(0.3, 2.0, shape), 1e-6 * rng.random(shape)), Refined(0.3 * rng.random(shape), np.zeros(shape))
 
     (norm, apart), (large, large_apart) = some(shape), some((3, 1, 2))
+    residual = Refined(np.array([0.0, 1e-7, 2e-7, 0.0]), np.full(4, 1e-13))
+    value = Refined(np.array([1.0, 2.0, -3.0, 0.0]), np.full(4, 1e-12))
     made = Blocks(
         epsilon=np.array([epsilon]),
         eta=np.array([0.5, 0.4, 0.01]),  # the last one is too small for this epsilon
@@ -68,9 +71,7 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
         large_misalignment=large_apart,
         start_norm=np.ones((3, 2)),
         start_misalignment=np.ones((3, 2)),
-        branch=np.array([0, 0, 1, 2]),
-        residual=np.array([0.0, 1e-7, 2e-7, 0.0]),
-        value=np.array([1.0, 2.0, -3.0, 0.0]),
+        limits=Limits(np.array([0, 0, 1, 2]), residual, value),
     )
     margins, missing = [], 0
     for case, eta in enumerate((0.5, 0.4)):
@@ -84,5 +85,6 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
     assert (found["block_cases_without_delta_bar"].value, found["block_cases_without_delta_bar"].n) == (missing, 2)
     assert found["block_value_min"].value == 0.0
     assert found["block_residual_max"].value == 2e-7
-    nothing = dataclasses.replace(made, residual=np.full(4, np.nan))
-    assert np.isnan(readings({"made up": nothing})["block_residual_max"].value)
+    assert found["block_residual_max"].error == 1e-13
+    nothing = dataclasses.replace(made, limits=Limits(made.limits.branch, value, Refined(np.full(4, np.nan), np.zeros(4))))
+    assert np.isnan(readings({"made up": nothing})["block_value_min"].value)
