@@ -85,7 +85,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             sweep=for_all_cases(p.sweep, study),
             large=for_all_cases([p.large_delta], study),
             own=torch.from_numpy(constants[name].delta_bar(min(p.sweep))).to(x),
-            wrong_limit=None if wrong is None else wrong.ends.limit,
+            wrong=None if wrong is None else wrong.ends,
         )
         if name in POWERS:
             escaped[name] = Escaped.of(study, p.escape_deltas)

@@ -106,7 +106,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             sweep=p.sweep,
             large=p.large_delta,
             by_size=name == "D2",
-            wrong_limit=None if wrong is None else wrong.ends.limit,
+            wrong=None if wrong is None else wrong.ends,
         )
         if name in UNITS:
             escaped[name] = Escaped.of(study, p.escape_deltas)

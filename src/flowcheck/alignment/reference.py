@@ -16,7 +16,7 @@ from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ending, Ends
 from flowcheck.flows.flow import Save, blow_up_time, gradient_flow
 from flowcheck.flows.rescaled import FlowStates
-from flowcheck.geometry import misalignment
+from flowcheck.geometry import angle, misalignment
 from flowcheck.networks.network import Network
 
 SETTLED = 1e-6
@@ -28,6 +28,9 @@ ON_KINK, PIECES_SAMPLED = 1e-6, 500
 REFERENCE_RTOL = 1e-7
 """Tolerance of the NCF flows that others are compared with."""
 
+COARSER = 10.0
+"""A limit is known to what it moves from a sine that is so many times as large."""
+
 AT_REST = 1e-10
 """Length of the NCF gradient, relative to that of z, below which a flow that does not grow has come to rest."""
 
@@ -37,7 +40,8 @@ class Reference:
     r"""NCF flows from unit vectors w_0, to their ends.
 
     Attributes:
-        limit: $u_*$ [S, k], the final direction.
+        limit, limit_error: $u_*$ [S, k], the final direction, and the angle by which it may miss the true one [S]: what u turned
+            while it slowed down to the last `COARSER`-th of its speed. Where it converges exponentially, a ninth of that is left.
         value, residual: $\mathcal N(u_*)$ and its KKT residual [S]: the sine between gradient and direction, or, where the flow
             has come to rest ($\lambda_*=0$), the length of the gradient over that of z.
         kink_error: by how much a residual can be wrong where several smooth pieces meet, and a program finds the nearest element
@@ -50,6 +54,7 @@ class Reference:
     """
 
     limit: Float[Tensor, "s k"]
+    limit_error: Float[Tensor, " s"]
     value: Float[Tensor, " s"]
     residual: Float[Tensor, " s"]
     kink_error: Float[Tensor, " s"]
@@ -132,7 +137,16 @@ def reference(
         blow_up, error = blow_up_time(path, correlation)
     else:
         blow_up = error = torch.full_like(value, torch.inf)
-    return Reference(path.direction, value, residual, kink_error, branch, steps, blow_up, error, floor, from_step)
+    limit_error = _limit_error(steps, path.direction, network.degree * value.abs())
+    return Reference(path.direction, limit_error, value, residual, kink_error, branch, steps, blow_up, error, floor, from_step)
+
+
+def _limit_error(steps: FlowStates, limit: Float[Tensor, "s k"], radial: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+    """From where the direction last moved at `COARSER` times the speed at which it has settled; `radial` is L |N|."""
+    speed = steps.direction.diff(dim=1).norm(dim=-1) / steps.arc.diff(dim=1)
+    fast = torch.nn.functional.pad(speed >= COARSER * SETTLED * radial.unsqueeze(1), (0, 1))  # none leads on from the last step
+    last = (fast * torch.arange(fast.shape[1], device=fast.device)).amax(dim=1)
+    return angle(steps.direction[torch.arange(len(last), device=last.device), last], limit)
 
 
 def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> tuple[float, float]:

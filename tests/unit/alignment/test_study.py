@@ -14,6 +14,7 @@ from flowcheck.correlation.ascent import largest_output
 from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.flow import gradient_flow
+from flowcheck.geometry import angle
 from flowcheck.losses import HALF_SUM, LOGISTIC_DOUBLED
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.problem import Objective
@@ -43,6 +44,15 @@ def test_the_last_step_below_a_growth_is_the_last_of_all_where_the_flow_never_ex
     assert (growth[: last + 1] <= half).all()
     assert growth[last + 1] > half
     assert int(ends.below(1e9)[0]) == len(growth) - 1
+
+
+@pytest.mark.parametrize("second", [0.3, 0.9])
+def test_a_limit_is_known_to_what_it_turned_at_last(second):
+    # u' = 2 z_i u_i for squares on e_1 and e_2: the limit is e_1, approached as exp(-2 (1 - z_2) t)
+    x, z = torch.eye(2, dtype=torch.float64), torch.tensor([[1.0, second]], dtype=torch.float64)
+    ends = reference.reference(power_net(1, 2, 2.0), x, z, torch.tensor([[0.6, 0.8]]).to(x), smallest_epsilon=0.1)
+    missed = float(angle(ends.limit, x[:1]))
+    assert 3 * missed <= float(ends.limit_error) <= 100 * missed
 
 
 def test_a_flow_to_the_origin_is_followed_until_it_is_small():

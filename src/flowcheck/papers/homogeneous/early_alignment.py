@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from flowcheck.alignment.reference import Reference
 from flowcheck.alignment.study import Comparison, Study
 from flowcheck.flows.ending import Ending
 from flowcheck.measures.refinement import Refined
@@ -72,7 +73,7 @@ class Compared:
             deviation=deviation[..., found.at],
             excess=excess[..., found.at],
             norm=norm[..., found.at],
-            misalignment=misalignment(found, study.ends.limit),
+            misalignment=misalignment(found, study.ends),
             path_norm=norm,
             path_time=refined(fine.time, coarse.time),
             path_change=refined(fine.change, coarse.change),
@@ -109,7 +110,7 @@ def compare(
     sweep: Float[Tensor, "s b"],
     large: Float[Tensor, "s c"],
     own: Float[Tensor, "s e"],
-    wrong_limit: Float[Tensor, "s k"] | None = None,
+    wrong: Reference | None = None,
 ) -> Comparisons:
     """All deltas in one batch."""
     deltas = [slopes, sweep, large, own]
@@ -117,15 +118,21 @@ def compare(
     every, ends = Compared.of(study, found), np.cumsum([part.shape[1] for part in deltas]).tolist()
     columns = [slice(end - part.shape[1], end) for part, end in zip(deltas, ends, strict=True)]
     parts = Comparisons(*(every.part(where) for where in columns))
-    if wrong_limit is None:
+    if wrong is None:
         return parts
-    return parts._replace(wrong=replace(parts.sweep, misalignment=misalignment(found, wrong_limit)[:, columns[1]]))
+    return parts._replace(wrong=replace(parts.sweep, misalignment=misalignment(found, wrong)[:, columns[1]]))
 
 
-def misalignment(found: Comparison, limit: Float[Tensor, "s k"]) -> Refined:
-    r"""$1-\cos$ of the angle of s with `limit` at the moments [S, D, E]."""
-    fine, coarse = (run.misalignment(limit)[..., found.at] for run in (found.fine, found.coarse))
-    return refined(fine, coarse)
+def misalignment(found: Comparison, ends: Reference) -> Refined:
+    r"""$1-\cos$ of the angle of s with the limit of a flow, at the moments [S, D, E]."""
+    fine, coarse = (run.misalignment(ends.limit)[..., found.at] for run in (found.fine, found.coarse))
+    return from_limit(refined(fine, coarse), _array(ends.limit_error)[:, None, None])
+
+
+def from_limit(misalignment: Refined, limit_error: Float[np.ndarray, "*#s"]) -> Refined:
+    r"""$1-\cos a$ to a limit that is known to an angle e only: that moves it by at most $e\sin a+e^2/2$."""
+    sine = np.sqrt(misalignment.value * (2 - misalignment.value))
+    return misalignment.with_rounding(limit_error * sine + 0.5 * limit_error**2)
 
 
 def refined(fine: Float[Tensor, "*s"], coarse: Float[Tensor, "*s"]) -> Refined:

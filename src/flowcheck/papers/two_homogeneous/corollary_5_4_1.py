@@ -17,7 +17,7 @@ from flowcheck.geometry import misalignment
 from flowcheck.measures.readings import count, smallest_of_all
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.network import Network
-from flowcheck.papers.homogeneous.early_alignment import for_all_cases, refined
+from flowcheck.papers.homogeneous.early_alignment import for_all_cases, from_limit, refined
 from flowcheck.papers.homogeneous.kkt_limits import Limits, largest_residual, smallest_value
 from flowcheck.papers.homogeneous.theorem_5_1 import from_here_on, margin
 from flowcheck.papers.two_homogeneous import bounds
@@ -62,7 +62,8 @@ class Blocks:
         both = shadow(study.network, study.x, study.losses, cases, scales, times, rtol=study.rtol)
         blocks = [run.s.view(*run.s.shape[:-1], count, unit.size) for run in both]
         norm = refined(*(s.norm(dim=-1) for s in blocks))
-        apart = refined(*(misalignment(s, limit) for s in blocks))
+        known_to = ends.limit_error.view(norms.shape).cpu().numpy()
+        apart = from_limit(refined(*(misalignment(s, limit) for s in blocks)), known_to[:, None, None])
         return cls(
             epsilon=np.array(epsilon),
             eta=0.5 * floor.amin(dim=1).clamp_max(2.0).cpu().numpy(),

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcheck import geometry
+from flowcheck.alignment.reference import Reference
 from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import LARGEST_CONDITION, Study
 from flowcheck.flows.ending import Ending
@@ -63,7 +64,7 @@ def compare(
     sweep: Sequence[float],
     large: float,
     by_size: bool = False,
-    wrong_limit: Float[Tensor, "s k"] | None = None,
+    wrong: Reference | None = None,
 ) -> Comparisons:
     r"""Deltas for the slopes, the sweep, a large one, and $C^{-1/2}$ for each epsilon.
 
@@ -77,9 +78,9 @@ def compare(
     if by_size:
         largest = study.largest_norms[:, -1:]
         shared, own = [(part / largest).clamp_max(0.1 / largest) for part in shared], own.clamp_max(0.1 / largest)
-    found = early_alignment.compare(study, slopes=shared[0], sweep=shared[1], large=shared[2], own=own, wrong_limit=wrong_limit)
-    wrong = None if found.wrong is None else _told(found.wrong)
-    return Comparisons(_told(found.slopes), _told(found.sweep), _told(found.large), _told(found.own), wrong)
+    found = early_alignment.compare(study, slopes=shared[0], sweep=shared[1], large=shared[2], own=own, wrong=wrong)
+    against = None if found.wrong is None else _told(found.wrong)
+    return Comparisons(_told(found.slopes), _told(found.sweep), _told(found.large), _told(found.own), against)
 
 
 def _told(part: Compared) -> Compared:
