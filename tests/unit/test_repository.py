@@ -75,7 +75,7 @@ def without_encoding(text: str) -> list[int]:
         mode = "".join(str(part.value) for part in call.args if isinstance(part, ast.Constant))
         binary = method in ("open", "fdopen") and "b" in mode
         if method in ("read_text", "write_text", "open", "fdopen") and not binary:
-            found += [call.lineno] if "encoding" not in {keyword.arg for keyword in call.keywords} else []
+            found += [] if {"encoding", None} & {keyword.arg for keyword in call.keywords} else [call.lineno]
     return found
 
 

@@ -235,9 +235,10 @@ def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
 def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """A file that appears under its name only when it is complete: a killed or out-of-disk writer leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    encoding: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8"}
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as stream:
+        with os.fdopen(descriptor, mode, **encoding) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
