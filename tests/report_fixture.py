@@ -120,17 +120,17 @@ METRICS = {
         "slope": Measurement(1.98, 1e-4, (1.95, 2.01), 12),
         "slope_permuted": Measurement(0.03, 1e-4),
         "balance": Measurement(4.4e-16, 1e-17),
-        "toothless": Measurement(0.5, 0.0),
-        "noise": Measurement(0.25, 0.0),
+        "toothless": Measurement.exact(0.5),
+        "noise": Measurement.exact(0.25),
     },
     ("alpha", "flow"): {"drift": Measurement(1e-3, 1e-9), "conserved": Measurement(1e-9, 1e-12)},
     ("beta", "rates"): {
-        "error_max": Measurement(0.0, 0.0),
-        "error_doubled": Measurement(1.0, 0.0),
+        "error_max": Measurement.exact(0.0),
+        "error_doubled": Measurement.exact(1.0),
         "bound": Measurement(1.5e6, 2.0),
         "bound_flipped": Measurement(-1.5e6, 2.0),
         "wrong": Measurement(1.00000004, 1e-12),
-        "wrong_more": Measurement(3.0, 0.0),
+        "wrong_more": Measurement.exact(3.0),
     },
 }
 PROMISED = {

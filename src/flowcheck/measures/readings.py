@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Shaped
 from flowcheck.measures.statistics import clopper_pearson, common_slope
 from flowcheck.pipeline.evidence import Measurement
 
-NOTHING = Measurement(math.nan, 0.0, n=0)
+NOTHING = Measurement.exact(math.nan, n=0)
 
 
 def largest(
@@ -136,7 +136,7 @@ def fraction(hits: Bool[np.ndarray, "*s"]) -> Measurement:
     0.75
     """
     number, n = int(np.sum(hits)), int(np.size(hits))
-    return Measurement(number / n, 0.0, clopper_pearson(number, n), n) if n else NOTHING
+    return Measurement.exact(number / n, n, clopper_pearson(number, n)) if n else NOTHING
 
 
 def rate(
@@ -148,7 +148,7 @@ def rate(
     leaves nothing to judge.
     """
     if int(use.sum()) < 3 or int(use.sum(axis=1).max()) < 3:
-        return Measurement(math.nan, 0.0, (math.nan, math.nan), 0)
+        return Measurement.exact(math.nan, 0, (math.nan, math.nan))
     slope, interval, n = common_slope(x, np.where(use, y, 0.0), use)
     span = float(min(np.ptp(row[used]) for row, used in zip(x, use, strict=True) if used.sum() > 1))
     return Measurement(slope, 2 * float(np.where(use, error, 0.0).max()) / span, interval, n)

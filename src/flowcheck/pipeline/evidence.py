@@ -14,7 +14,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -35,19 +35,24 @@ MARK = ":"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured number; see `count` and `exact` for numbers without an error.
+    """One measured number with the bound on its error; `count` and `exact` make those that have none.
 
     Attributes:
         value: the number; NaN says that it was measured and is not a number.
-        error: bound on its numerical error, in the unit of the value.
+        error: bound on its numerical error, in the unit of the value; not finite where nothing bounds it.
         interval: confidence interval of a statistical statement, or None.
         n: how many runs, seeds or samples stand behind it, or None.
+        is_exact: that no error stands behind it.
+
+    Raises ValueError if a number that is not exact has an error of 0, if an error or n is negative, or if an interval does not
+    hold the value.
     """
 
     value: float
     error: float
     interval: tuple[float, float] | None = None
     n: int | None = None
+    is_exact: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         """Numbers of numpy and torch become Python's, which is what JSON and the judge take."""
@@ -57,21 +62,35 @@ class Measurement:
             object.__setattr__(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         if self.n is not None:
             object.__setattr__(self, "n", int(self.n))
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if self.error < 0 or (self.error == 0) != self.is_exact:
+            raise ValueError(
+                f"{self.value:g} with an error of {self.error:g}: a measured number has an error above 0; "
+                "use Measurement.count or Measurement.exact for one that has none"
+            )
+        if self.n is not None and self.n < 0:
+            raise ValueError(f"{self.value:g} of {self.n} runs")
+        if self.interval is not None and all(map(math.isfinite, (self.value, *self.interval))):
+            low, high = self.interval
+            if not low <= self.value <= high:
+                raise ValueError(f"the interval [{low:g}, {high:g}] does not hold its value {self.value:g}")
 
     @classmethod
     def count(cls, value: int, n: int | None = None) -> Measurement:
         """How many of `n` there are. Raises ValueError if that is no whole number."""
         if value != int(value):
             raise ValueError(f"a count is a whole number, not {value!r}")
-        return cls(int(value), 0.0, n=n)
+        return cls.exact(int(value), n)
 
     @classmethod
-    def exact(cls, value: float, n: int | None = None) -> Measurement:
-        """A setting, or an answer that no rounding stands behind: symbolic, or rational and written down."""
-        return cls(value, 0.0, n=n)
+    def exact(cls, value: float, n: int | None = None, interval: tuple[float, float] | None = None) -> Measurement:
+        """A setting, a share of counts, or an answer that no rounding stands behind: symbolic, or rational and written down."""
+        return cls(value, 0.0, interval, n, is_exact=True)
 
     def to_json(self) -> Any:
-        """The contract of ``metrics.json``: a number, or an object with its error. Non-finite numbers become null."""
+        """The contract of ``metrics.json``: an object with value and error. Non-finite numbers become null."""
         record: dict[str, Any] = {"value": _finite(self.value), "error": _finite(self.error)}
         if self.interval is not None:
             record["interval"] = [_finite(end) for end in self.interval]
@@ -81,19 +100,20 @@ class Measurement:
 
     @classmethod
     def from_json(cls, record: Any) -> Measurement:
-        """Inverse of `to_json`. Accepts a bare number (exact). Raises ValueError on any other shape."""
-        if record is None or (isinstance(record, (int, float)) and not isinstance(record, bool)):
-            return cls(_number(record), 0.0)
-        if not isinstance(record, Mapping) or "value" not in record:
-            raise ValueError(f"a metric is a number or an object with a 'value', not {record!r}")
+        """Inverse of `to_json`. Raises ValueError on anything that it does not write."""
+        if not isinstance(record, Mapping) or not {"value", "error"} <= record.keys() <= {"value", "error", "interval", "n"}:
+            raise ValueError(f"a metric has a 'value' and an 'error', perhaps an 'interval' and an 'n', and this is {record!r}")
         interval, n = record.get("interval"), record.get("n")
-        if n is not None and (not isinstance(n, int) or isinstance(n, bool)):
+        if "n" in record and (not isinstance(n, int) or isinstance(n, bool)):
             raise ValueError(f"the 'n' of a metric is a whole number, not {n!r}")
+        if "interval" in record and not (isinstance(interval, list) and len(interval) == 2):
+            raise ValueError(f"the 'interval' of a metric has two ends, and this is {interval!r}")
         return cls(
             value=_number(record["value"]),
-            error=_number(record.get("error", 0.0)),
+            error=_number(record["error"]),
             interval=None if interval is None else (_number(interval[0]), _number(interval[1])),
             n=n,
+            is_exact=record["error"] == 0,
         )
 
 
@@ -147,10 +167,8 @@ class Evidence:
         interval: tuple[float, float] | None = None,
         n: int | None = None,
     ) -> None:
-        """Record one number. The error is not optional: 0.0 is for counts. Raises ValueError if the name is taken."""
-        if name in self.metrics or name == PROVENANCE:
-            raise ValueError(f"metric {name!r} is recorded twice")
-        self.metrics[name] = Measurement(float(value), float(error), interval, None if n is None else int(n))
+        """Record one measured number with its error, which is above 0. Raises ValueError if the name is taken."""
+        self.record(name, Measurement(value, error, interval, n))
 
     def record(self, name: str, measurement: Measurement) -> None:
         """Record one number. Raises ValueError if the name is taken."""
@@ -196,7 +214,7 @@ class Evidence:
             import pandas as pd
 
             runs = pd.read_parquet(io.BytesIO(table.tobytes()))
-        return cls({name: Measurement.from_json(record) for name, record in metrics.items()}, arrays, runs, provenance)
+        return cls(_measurements(metrics, path), arrays, runs, provenance)
 
     def save(self, folder: Path) -> None:
         """Write the three files into `folder`, ``metrics.json`` last."""
@@ -213,7 +231,7 @@ class Evidence:
         """The measured hypothesis, and NaN for every other promised number: claims on it become `hypothesis-not-met`."""
         evidence = cls(provenance={UNMET: str(unmet)})
         for name in sorted({*promised, unmet.metric}):
-            evidence.measure(name, unmet.measured if name == unmet.metric else math.nan, error=0.0)
+            evidence.record(name, Measurement.exact(unmet.measured if name == unmet.metric else math.nan))
         return evidence
 
     @classmethod
@@ -228,7 +246,18 @@ def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """Metrics and provenance of a ``metrics.json``. Raises FileNotFoundError or ValueError (malformed)."""
     flat = json.loads(path.read_text(encoding="utf-8"))
     provenance = flat.pop(PROVENANCE, {})
-    return {name: Measurement.from_json(record) for name, record in flat.items()}, provenance
+    return _measurements(flat, path), provenance
+
+
+def _measurements(flat: Mapping[str, Any], path: Path) -> dict[str, Measurement]:
+    """The metrics of a file. Raises ValueError, with file and metric, on what `Measurement.to_json` does not write."""
+    found = {}
+    for name, record in flat.items():
+        try:
+            found[name] = Measurement.from_json(record)
+        except ValueError as error:
+            raise ValueError(f"{path}: metric {name!r}: {error}") from None
+    return found
 
 
 @contextlib.contextmanager
@@ -277,4 +306,11 @@ def _finite(number: float) -> float | None:
 
 
 def _number(record: Any) -> float:
-    return math.nan if record is None else float(record)
+    if record is None:
+        return math.nan
+    if not isinstance(record, (int, float)) or isinstance(record, bool):
+        raise ValueError(f"a number or null is expected, not {record!r}")
+    try:
+        return float(record)
+    except OverflowError:
+        raise ValueError("a number of more digits than a double holds") from None

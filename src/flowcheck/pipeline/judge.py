@@ -159,12 +159,12 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
         return "missing", f"metric {condition.metric} was not measured", None
     if measurement.n is not None and measurement.n <= 0:
         return "missing", f"{text}: measured on an empty set", None
-    if not math.isfinite(measurement.value) or not math.isfinite(measurement.error) or measurement.error < 0:
+    if not math.isfinite(measurement.value) or not math.isfinite(measurement.error):
         return "undecided", f"{text}: the measurement is not a finite number with a finite error", None
     margin = _margin(condition, measurement.value)
     if measurement.interval is not None:
-        if not _all_finite(measurement.interval) or measurement.interval[0] > measurement.interval[1]:
-            return "undecided", f"{text}: the confidence interval is not an interval", margin
+        if not _all_finite(measurement.interval):
+            return "undecided", f"{text}: an end of the confidence interval is not a finite number", margin
         low, high = measurement.interval
         sides = {_holds(condition, low), _holds(condition, high), _holds(condition, measurement.value)}
         if len(sides) > 1:

@@ -72,9 +72,9 @@ def test_a_quantile_lies_above_its_share_of_those_that_speak():
 
 def test_a_fraction_has_the_interval_of_clopper_and_pearson():
     hits = np.array([True, True, False])
-    assert readings.fraction(hits) == Measurement(2 / 3, 0.0, clopper_pearson(2, 3), 3)
+    assert readings.fraction(hits) == Measurement.exact(2 / 3, 3, clopper_pearson(2, 3))
     assert readings.fraction(np.zeros(0, dtype=bool)).n == 0
-    assert readings.count(hits) == Measurement(2, 0.0, n=3)
+    assert readings.count(hits) == Measurement.exact(2, n=3)
 
 
 def test_a_rate_is_the_slope_of_what_the_rule_keeps():
@@ -152,10 +152,10 @@ def test_cells_together_have_the_extreme_of_their_extremes_and_all_their_runs():
 
 @pytest.mark.parametrize("together", [readings.largest_of, readings.smallest_of])
 def test_a_cell_without_a_number_leaves_none_for_all(together):
-    assert math.isnan(together([*PARTS, Measurement(math.nan, 0.0, n=1)]).value)
+    assert math.isnan(together([*PARTS, Measurement.exact(math.nan, n=1)]).value)
 
 
 def test_counts_of_cells_add_up_and_nothing_else_does():
-    assert readings.total([Measurement.count(2, 5), Measurement.count(0, 5)]) == Measurement(2, 0.0, n=10)
+    assert readings.total([Measurement.count(2, 5), Measurement.count(0, 5)]) == Measurement.exact(2, n=10)
     with pytest.raises(ValueError, match="only counts"):
         readings.total(PARTS)

@@ -11,7 +11,7 @@ from flowcheck.pipeline.evidence import Measurement
 RUNS = Table.of(
     [
         {"kind": "a", "size": Measurement(1.0, 0.1), "late": Measurement(4.0, 0.2)},
-        {"kind": "b", "size": Measurement(3.0, 0.3), "only": Measurement(7.0, 0.0)},
+        {"kind": "b", "size": Measurement(3.0, 0.3), "only": Measurement.exact(7.0)},
         {"kind": "a", "size": Measurement(2.0, 0.2), "late": Measurement(math.nan, math.nan)},
     ]
 )
@@ -43,7 +43,7 @@ def test_the_slope_is_that_of_a_power_law_and_its_error_that_of_the_worst_point(
 
 
 def test_points_that_have_no_logarithm_leave_a_slope():
-    rows = [{"y_0": Measurement(0.0, 0.0), **{f"y_{k}": Measurement(10.0**-k, 0.0) for k in (1, 2, 3)}}]
+    rows = [{f"y_{k}": Measurement(10.0**-k if k else 0.0, 1e-12) for k in range(4)}]
     slope = Table.of(rows).log_slope(["y_0", "y_1", "y_2", "y_3"], np.array([1.0, 0.1, 0.01, 0.001]))
     assert (slope.value, slope.n) == (pytest.approx(1.0), 3)
 

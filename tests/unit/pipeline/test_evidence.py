@@ -22,12 +22,12 @@ from flowcheck.pipeline.evidence import Evidence, Measurement, atomic_file, load
 @pytest.fixture
 def evidence():
     made = Evidence(
-        arrays={"t": np.linspace(0, 1, 5), "names": np.array(["a", "ß"]), "count": np.array(3), "empty": np.zeros((0, 2))},
+        arrays={"t": np.linspace(0, 1, 5), "names": np.array(["a", "ß"]), "size": np.array(3), "empty": np.zeros((0, 2))},
         runs=pd.DataFrame({"seed": [1, 2], "loss": [0.5, math.nan], "status": ["ok", "dead"]}),
         provenance={"seed": 1, "commit": "unknown"},
     )
     made.measure("slope", 1.25, error=1e-12, interval=(1.0, 1.5), n=32)
-    made.measure("count", 7, error=0.0)
+    made.record("count", Measurement.count(7))
     return made
 
 
@@ -63,15 +63,18 @@ def test_metrics_json_is_flat_sorted_and_holds_one_provenance_object(evidence, t
     assert flat["provenance"] == {"seed": 1, "commit": "unknown"}
 
 
-@given(
-    st.builds(
-        Measurement,
-        value=st.floats(),
-        error=st.floats(),
-        interval=st.none() | st.tuples(st.floats(), st.floats()),
-        n=st.none() | st.integers(0, 10**9),
-    )
-)
+@st.composite
+def measurements(draw):
+    value, n = draw(st.floats()), draw(st.none() | st.integers(0, 10**9))
+    interval = draw(st.none() | st.tuples(st.floats(), st.floats()))
+    if interval is not None and all(map(math.isfinite, (value, *interval))):
+        interval = min(value, *interval), max(value, *interval)
+    if draw(st.booleans()):
+        return Measurement.exact(value, n, interval)
+    return Measurement(value, draw(st.floats(0, exclude_min=True) | st.just(math.nan)), interval, n)
+
+
+@given(measurements())
 def test_a_measurement_survives_json_and_what_is_not_finite_becomes_nan(measurement):
     text = json.dumps(measurement.to_json(), allow_nan=False)
     read = Measurement.from_json(json.loads(text))
@@ -98,17 +101,17 @@ def test_numbers_that_are_not_finite_are_null_in_metrics_json(tmp_path):
 def test_numpy_numbers_are_recorded_as_plain_ones(tmp_path):
     evidence = Evidence()
     half = np.float32(0.5)
-    evidence.measure("mean", half, error=np.float64(0), interval=(half, np.float64(1)), n=np.int64(5))
-    evidence.measure("hits", np.int32(4), error=0.0, n=np.array([1, 2]).size)
+    evidence.measure("mean", half, error=np.float64(0.25), interval=(half, np.float64(1)), n=np.int64(5))
+    evidence.record("hits", Measurement.count(np.int32(4), np.array([1, 2]).size))
     evidence.save(tmp_path)
-    assert load_metrics(tmp_path / "metrics.json")[0]["mean"] == Measurement(0.5, 0.0, (0.5, 1.0), 5)
+    assert load_metrics(tmp_path / "metrics.json")[0]["mean"] == Measurement(0.5, 0.25, (0.5, 1.0), 5)
 
 
 def test_measuring_twice_under_one_name_raises(evidence):
     with pytest.raises(ValueError, match="'slope' is recorded twice"):
-        evidence.measure("slope", 1.0, error=0.0)
+        evidence.measure("slope", 1.0, error=0.1)
     with pytest.raises(ValueError, match="'provenance' is recorded twice"):
-        evidence.measure("provenance", 1.0, error=0.0)
+        evidence.measure("provenance", 1.0, error=0.1)
 
 
 def test_the_error_of_a_measurement_is_not_optional(evidence):
@@ -116,16 +119,66 @@ def test_the_error_of_a_measurement_is_not_optional(evidence):
         evidence.measure("other", 1.0)
 
 
-@pytest.mark.parametrize("record", [1, 1.5, 0, {"value": 2}, {"value": 2, "error": 0.5, "n": 3}], ids=str)
-def test_a_metric_may_be_a_number_or_an_object(record):
-    measurement = Measurement.from_json(record)
-    assert measurement.value == (record["value"] if isinstance(record, dict) else record)
+@pytest.mark.parametrize(
+    ("value", "error"), [(0.5, 0.0), (0.5, -0.0), (0.5, -1e-9), (1.0, np.float64(0)), (0.0, -math.inf)], ids=str
+)
+def test_a_measured_number_has_an_error_above_zero(value, error):
+    with pytest.raises(ValueError, match="a measured number has an error above 0"):
+        Measurement(value, error)
 
 
-@pytest.mark.parametrize("record", [True, "1", [1], {}, {"error": 1}, {"value": 1, "n": "3"}, {"value": 1, "n": 2.5}], ids=str)
-def test_any_other_metric_is_refused(record):
-    with pytest.raises(ValueError, match="metric"):
-        Measurement.from_json(record)
+@pytest.mark.parametrize("interval", [(0.6, 0.7), (0.3, 0.4), (0.6, 0.4)], ids=str)
+def test_an_interval_holds_its_value(interval):
+    with pytest.raises(ValueError, match="does not hold its value"):
+        Measurement(0.5, 0.1, interval)
+
+
+def test_there_are_no_fewer_than_no_runs():
+    with pytest.raises(ValueError, match="of -1 runs"):
+        Measurement(0.5, 0.1, n=-1)
+
+
+def test_exactness_survives_json():
+    for measurement in (Measurement.count(3, 5), Measurement(3.0, 1e-300)):
+        assert Measurement.from_json(json.loads(json.dumps(measurement.to_json()))) == measurement
+
+
+WHOLE = {"value": 0.5, "error": 0.1, "interval": [0.4, 0.6], "n": 3}
+NOT_WRITTEN = {
+    "a bare number": 1.5,
+    "a truth": True,
+    "a string": "1",
+    "a list": [1],
+    "nothing": {},
+    "no value": {"error": 1.0},
+    "no error": {"value": 1.0},
+    "a misspelt key": {"value": 1.0, "eror": 1.0},
+    "one key more": WHOLE | {"unit": "s"},
+    "value a string": WHOLE | {"value": "0.5"},
+    "value a truth": WHOLE | {"value": True, "interval": [0, 1]},
+    "value of too many digits": {"value": 10**400, "error": 0.1},
+    "error a string": WHOLE | {"error": "0.1"},
+    "error negative": WHOLE | {"error": -0.1},
+    "n a string": WHOLE | {"n": "3"},
+    "n a fraction": WHOLE | {"n": 2.5},
+    "n null": WHOLE | {"n": None},
+    "n negative": WHOLE | {"n": -1},
+    "interval null": WHOLE | {"interval": None},
+    "interval of one end": WHOLE | {"interval": [0.4]},
+    "interval of three ends": WHOLE | {"interval": [0.4, 0.6, 9.0]},
+    "interval a string": WHOLE | {"interval": "00"},
+    "interval reversed": WHOLE | {"interval": [0.6, 0.4]},
+    "interval elsewhere": WHOLE | {"interval": [0.6, 0.7]},
+}
+
+
+@pytest.mark.parametrize("record", NOT_WRITTEN.values(), ids=NOT_WRITTEN)
+def test_what_is_not_written_is_not_read_and_the_file_and_the_metric_are_named(tmp_path, record):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({"slope": record}))
+    with pytest.raises(ValueError, match="metric 'slope'") as caught:
+        load_metrics(path)
+    assert str(path) in str(caught.value)
 
 
 # ----------------------------------------------------------------------------------------------------------- no pickles
@@ -275,7 +328,7 @@ def test_json_keeps_the_letters_of_the_field(tmp_path):
 
 def test_a_cell_is_read_back_as_it_was_written(tmp_path):
     written = Evidence(
-        {"a": Measurement(1 / 3, 1e-9, (0.0, 1.0), 4), "undefined": Measurement(math.nan, 0.0), "count": Measurement.count(3)},
+        {"a": Measurement(1 / 3, 1e-9, (0.0, 1.0), 4), "undefined": Measurement.exact(math.nan), "count": Measurement.count(3)},
         {"curve": np.linspace(0, 1, 5), "names": np.array(["x", "é"])},
         pd.DataFrame({"run": [1, 2]}),
         {"stamp": "abc"},
@@ -311,7 +364,7 @@ def test_parts_of_a_study_do_not_overwrite_each_other(first, second):
 def test_parts_of_a_study_are_put_together():
     evidence = Evidence.of([{"x": np.zeros(1)}, {"k": Measurement.count(2, 3)}])
     assert list(evidence.arrays) == ["x"]
-    assert evidence.metrics == {"k": Measurement(2, 0.0, n=3)}
+    assert evidence.metrics == {"k": Measurement.exact(2, n=3)}
 
 
 def test_a_count_is_a_whole_number():

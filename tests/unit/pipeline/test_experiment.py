@@ -56,7 +56,7 @@ class Study:
     def gather(self, parameters, cells, context):
         """Sum over the cells."""
         evidence = Evidence()
-        evidence.measure("total", sum(float(cell.arrays["x"]) for cell in cells.values()), error=0.0)
+        evidence.measure("total", sum(float(cell.arrays["x"]) for cell in cells.values()), error=1e-12)
         return evidence
 
     @property
@@ -242,13 +242,13 @@ def test_another_root_seed_on_the_command_line_is_another_run(study):
 def test_cached_cells_count_only_for_the_upstream_evidence_that_they_read(study):
     upstream = study.folder / "upstream"
     evidence = Evidence()
-    evidence.measure("x", 1.0, error=0.0)
+    evidence.measure("x", 1.0, error=1e-12)
     evidence.save(upstream)
     option = ("--upstream", f"decay={upstream}")
     assert study.run(*option) == [0.1, 0.05]
     assert study.run(*option) == []
     evidence.metrics.clear()
-    evidence.measure("x", 2.0, error=0.0)
+    evidence.measure("x", 2.0, error=1e-12)
     evidence.save(upstream)
     assert study.run(*option) == [0.1, 0.05]
 
@@ -295,7 +295,7 @@ def cell(parameters, context):
 
 def gather(parameters, cells, context):
     evidence = Evidence()
-    evidence.measure("total", sum(float(c.arrays["x"]) for c in cells.values()), error=0.0)
+    evidence.measure("total", sum(float(c.arrays["x"]) for c in cells.values()), error=1e-12)
     return evidence
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The judge: six verdicts, their order, and everything that must never be called supported."""
 
+import dataclasses
 import json
 import math
 import sys
@@ -45,7 +46,7 @@ def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
 
 def metrics(error=0.5, broken=3.0, **rest):
     values = {"error": error, "broken": broken, **rest}
-    return {name: v if isinstance(v, Measurement) else Measurement(v, 0.0) for name, v in values.items() if v is not None}
+    return {name: v if isinstance(v, Measurement) else Measurement.exact(v) for name, v in values.items() if v is not None}
 
 
 def verdict(the_claim=None, **measured):
@@ -168,25 +169,23 @@ def test_slack_is_the_smallest_margin_and_carries_its_own_error_and_count():
 def test_slack_passes_over_a_count_that_meets_its_limit_exactly():
     count = {"metric": "violations", "is": "<=", "value": 0.0, "why": "none among n"}
     both = claim([ERROR, count], [BROKEN | {"against": "error"}])
-    ruling = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, 0.0, n=50)))
+    ruling = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement.exact(0.0, n=50)))
     assert (ruling.verdict, ruling.slack) == (Verdict.SUPPORTED, pytest.approx(0.6))
-    failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement(2.0, 0.0, n=50)))
+    failed = judge(both, metrics(error=Measurement(0.4, 0.01), violations=Measurement.exact(2.0, n=50)))
     assert (failed.verdict, failed.slack) == (Verdict.CONTRADICTED, -2.0)
     strict = claim([ERROR, count | {"is": "<"}], [BROKEN | {"against": "error"}])
-    missed = judge(strict, metrics(error=Measurement(0.4, 0.01), violations=Measurement(0.0, 0.0, n=50)))
+    missed = judge(strict, metrics(error=Measurement(0.4, 0.01), violations=Measurement.exact(0.0, n=50)))
     assert (missed.verdict, missed.slack) == (Verdict.CONTRADICTED, 0.0)
 
 
 # ------------------------------------------------------------------------------------------- numbers that are no numbers
 
 NOT_NUMBERS = {
-    "value NaN": Measurement(NAN, 0.0),
-    "value +inf": Measurement(INF, 0.0),
-    "value -inf, an infinite slack": Measurement(-INF, 0.0),
+    "value NaN": Measurement.exact(NAN),
+    "value +inf": Measurement.exact(INF),
+    "value -inf, an infinite slack": Measurement.exact(-INF),
     "error NaN": Measurement(0.5, NAN),
     "error inf": Measurement(0.5, INF),
-    "error negative": Measurement(0.5, -1e-9),
-    "error -inf": Measurement(0.5, -INF),
 }
 
 
@@ -211,7 +210,7 @@ def test_judge_calls_a_hypothesis_that_is_no_number_not_met(measurement):
 def test_judge_calls_an_undecided_hypothesis_not_met():
     assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.02)) == Verdict.HYPOTHESIS_NOT_MET
     assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.005)) == Verdict.SUPPORTED
-    assert verdict(with_hypothesis(), defect=Measurement(0.4, 0.0, interval=(0.3, 0.6))) == Verdict.HYPOTHESIS_NOT_MET
+    assert verdict(with_hypothesis(), defect=Measurement.exact(0.4, interval=(0.3, 0.6))) == Verdict.HYPOTHESIS_NOT_MET
 
 
 def test_a_margin_that_overflows_stays_a_number_that_json_can_hold():
@@ -246,22 +245,21 @@ def test_judge_is_inconclusive_when_one_of_two_controls_passes():
     assert verdict(two, broken=0.5, second=3.0) == Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("n", [0, -1])
 @pytest.mark.parametrize("value", [0.5, 1.5, NAN], ids=["holds", "fails", "mean of nothing"])
-def test_judge_says_not_run_for_a_predicate_measured_on_an_empty_set(value, n):
-    assert verdict(error=Measurement(value, 0.0, n=n)) == Verdict.NOT_RUN
+def test_judge_says_not_run_for_a_predicate_measured_on_an_empty_set(value):
+    assert verdict(error=Measurement.exact(value, n=0)) == Verdict.NOT_RUN
 
 
 def test_judge_says_not_run_for_a_hypothesis_measured_on_an_empty_set():
-    assert verdict(with_hypothesis(), defect=Measurement(0.1, 0.0, n=0)) == Verdict.NOT_RUN
+    assert verdict(with_hypothesis(), defect=Measurement.exact(0.1, n=0)) == Verdict.NOT_RUN
 
 
 def test_judge_is_inconclusive_when_a_control_was_measured_on_an_empty_set():
-    assert verdict(broken=Measurement(3.0, 0.0, n=0)) == Verdict.INCONCLUSIVE
+    assert verdict(broken=Measurement.exact(3.0, n=0)) == Verdict.INCONCLUSIVE
 
 
 def test_judge_accepts_a_measurement_of_one():
-    assert verdict(error=Measurement(0.5, 0.0, n=1), broken=Measurement(3.0, 0.0, n=1)) == Verdict.SUPPORTED
+    assert verdict(error=Measurement.exact(0.5, n=1), broken=Measurement.exact(3.0, n=1)) == Verdict.SUPPORTED
 
 
 # --------------------------------------------------------------------------------------------------- control, not resolved
@@ -277,8 +275,8 @@ def test_judge_is_inconclusive_when_the_miss_of_a_control_is_within_its_error():
 
 
 def test_judge_is_inconclusive_when_the_interval_of_a_control_straddles_its_threshold():
-    assert verdict(broken=Measurement(3.0, 0.0, interval=(1.9, 4.0))) == Verdict.INCONCLUSIVE
-    assert verdict(broken=Measurement(3.0, 0.0, interval=(2.1, 4.0))) == Verdict.SUPPORTED
+    assert verdict(broken=Measurement.exact(3.0, interval=(1.9, 4.0))) == Verdict.INCONCLUSIVE
+    assert verdict(broken=Measurement.exact(3.0, interval=(2.1, 4.0))) == Verdict.SUPPORTED
 
 
 # ------------------------------------------------------------------------------------------------------ error and interval
@@ -307,29 +305,23 @@ INTERVALS = {
     "beyond": ((1.1, 1.6), 1.5, Verdict.CONTRADICTED),
     "begins on the threshold": ((1.0, 1.6), 1.5, Verdict.INCONCLUSIVE),
     "a point": ((0.5, 0.5), 0.5, Verdict.SUPPORTED),
-    "inverted": ((0.6, 0.4), 0.5, Verdict.INCONCLUSIVE),
     "NaN below": ((NAN, 0.6), 0.5, Verdict.INCONCLUSIVE),
     "NaN above": ((0.4, NAN), 0.5, Verdict.INCONCLUSIVE),
     "all the line": ((-INF, INF), 0.5, Verdict.INCONCLUSIVE),
     "half the line, on the good side": ((-INF, 0.6), 0.5, Verdict.INCONCLUSIVE),
-    "value outside, other side": ((0.4, 0.6), 1.5, Verdict.INCONCLUSIVE),
 }
 
 
 @pytest.mark.parametrize(("interval", "value", "verdict_"), INTERVALS.values(), ids=INTERVALS)
 def test_judge_wants_the_whole_interval_on_one_side(interval, value, verdict_):
-    assert verdict(error=Measurement(value, 0.0, interval=interval)) == verdict_
+    assert verdict(error=Measurement.exact(value, interval=interval)) == verdict_
 
 
 def test_the_numerical_error_is_held_against_the_nearer_end_of_the_interval():
     assert verdict(error=Measurement(0.5, 0.02, interval=(0.4, 0.6))) == Verdict.SUPPORTED
     assert verdict(error=Measurement(0.5, 0.02, interval=(0.4, 0.9))) == Verdict.INCONCLUSIVE
     assert verdict(error=Measurement(1.5, 0.02, interval=(1.1, 1.6))) == Verdict.INCONCLUSIVE
-    assert judge(claim(), metrics(error=Measurement(0.5, 0.0, interval=(0.4, 0.9)))).slack == pytest.approx(0.1)
-
-
-def test_a_value_outside_its_interval_and_nearer_to_the_threshold_decides_the_slack():
-    assert judge(claim(), metrics(error=Measurement(0.9, 0.0, interval=(0.4, 0.6)))).slack == pytest.approx(0.1)
+    assert judge(claim(), metrics(error=Measurement.exact(0.5, interval=(0.4, 0.9)))).slack == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -432,13 +424,19 @@ def test_the_control_of_a_claim_with_several_metrics_says_which_one_it_tests():
 floats = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 2.0, NAN, INF, -INF, HUGE, -HUGE, 5e-324, 1e-300])
 finite = st.floats(allow_nan=False, allow_infinity=False)
 comparisons = st.sampled_from(["<=", ">=", "<", ">"])
-measurements = st.builds(
-    Measurement,
-    value=floats,
-    error=st.just(0.0) | floats,
-    interval=st.none() | st.tuples(floats, floats),
-    n=st.none() | st.integers(-2, 5),
-)
+
+
+@st.composite
+def measurements(draw, values=floats, errors=floats, most=5):
+    """Numbers with an error, or exact, with or without an interval, which holds the value where all three are finite."""
+    value, n = draw(values), draw(st.none() | st.integers(0, most))
+    interval = draw(st.none() | st.tuples(values, values))
+    if interval is not None and all(map(math.isfinite, (value, *interval))):
+        interval = min(value, *interval), max(value, *interval)
+    error = abs(draw(st.just(0.0) | errors))
+    return Measurement.exact(value, n, interval) if error == 0 else Measurement(value, error, interval, n)
+
+
 OPPOSITE = {"<=": ">", "<": ">=", ">=": "<", ">": "<="}
 
 
@@ -456,14 +454,14 @@ def claims(draw, thresholds=finite):
     return claim(predicates, controls, hypotheses, vacuous_above=vacuous)
 
 
-def measured_for(the_claim, draw, values=measurements):
+def measured_for(the_claim, draw, values):
     return {name: draw(values) for name in sorted(the_claim.metrics()) if draw(st.integers(0, 9))}
 
 
 @st.composite
 def cases(draw):
     the_claim = draw(claims())
-    return the_claim, measured_for(the_claim, draw)
+    return the_claim, measured_for(the_claim, draw, measurements())
 
 
 def satisfies(condition, value):
@@ -522,19 +520,13 @@ moderate = st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3) | st.just(0.0) | st.int
 
 def scaled(measurement, factor):
     interval = measurement.interval and (measurement.interval[0] * factor, measurement.interval[1] * factor)
-    return Measurement(measurement.value * factor, measurement.error * factor, interval, measurement.n)
+    return dataclasses.replace(measurement, value=measurement.value * factor, error=measurement.error * factor, interval=interval)
 
 
 @st.composite
 def moderate_cases(draw):
     the_claim = draw(claims(moderate))
-    values = st.builds(
-        Measurement,
-        value=moderate,
-        error=st.just(0.0) | st.floats(1e-6, 1.0),
-        interval=st.none() | st.tuples(moderate, moderate),
-        n=st.none() | st.integers(0, 5),
-    )
+    values = measurements(moderate, st.floats(1e-6, 1.0))
     return the_claim, measured_for(the_claim, draw, values), draw(st.integers(-30, 30))
 
 
@@ -559,6 +551,7 @@ def test_the_verdict_does_not_depend_on_the_unit(case):
 @example(value=1.0, better=0.0, error=0.0, comparison="<=")
 def test_a_better_value_never_turns_support_into_contradiction(value, better, error, comparison):
     the_claim = claim([ERROR | {"is": comparison}], controls=())
-    if verdict(the_claim, error=Measurement(value, error)) == Verdict.SUPPORTED:
+    first = Measurement(value, error) if error else Measurement.exact(value)
+    if verdict(the_claim, error=first) == Verdict.SUPPORTED:
         improved = value - better if comparison in ("<=", "<") else value + better
-        assert verdict(the_claim, error=Measurement(improved, error)) == Verdict.SUPPORTED
+        assert verdict(the_claim, error=dataclasses.replace(first, value=improved)) == Verdict.SUPPORTED

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.ledger import (
     CSV_COLUMNS,
     as_markdown,
@@ -34,7 +34,7 @@ def project(checkout):
     for experiment, numbers in MEASURED.items():
         evidence = Evidence(provenance={"commit": "abc", "wall_time_s": 1.5})
         for name, value in numbers.items():
-            evidence.measure(name, value, error=0.0, n=3)
+            evidence.record(name, Measurement.exact(value, n=3))
         folder = checkout.root / "results/smoke/toy" / experiment
         evidence.save(folder)
         judge_experiment(made, "smoke", "toy", experiment, folder / "metrics.json")

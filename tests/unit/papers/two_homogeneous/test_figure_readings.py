@@ -57,7 +57,7 @@ def test_readings_have_the_largest_error_of_all_runs():
     assert TABLE.largest("loss_ratio") == Measurement(0.75, 0.0625, n=3)
     assert TABLE.median("loss_ratio") == Measurement(0.5, 0.0625, n=3)
     assert TABLE.where(np.array([True, False, True])).largest("loss_ratio") == Measurement(0.5, ROUNDING * 0.5, n=2)
-    assert (TABLE.fraction("kept").value, TABLE.count("kept")) == (2 / 3, Measurement(2, 0.0, n=3))
+    assert (TABLE.fraction("kept").value, TABLE.count("kept")) == (2 / 3, Measurement.exact(2, n=3))
 
 
 def made(**columns):
@@ -67,7 +67,7 @@ def made(**columns):
 
 def test_a_number_of_neurons_is_a_count():
     table = made(neurons_near=[19.0, 20.0], moved=[0.5, 0.25])
-    assert table.one("neurons_near", 1) == Measurement(20, 0.0, n=1)
+    assert table.one("neurons_near", 1) == Measurement.exact(20, n=1)
     assert table.one("moved", 1) == Measurement(0.25, 0.125, n=1)
 
 
@@ -81,7 +81,7 @@ def test_a_normalisation_is_asked_for_medians_extremes_and_criteria(start, size)
     assert (found[f"{start}_loss_ratio_median"].value, found[f"{start}_loss_ratio_max"].value) == (0.8, 0.9)
     assert (found[f"{start}_{size}_median"].value, found[f"{start}_gap_to_maximum_median"].value) == (2.0, 0.2)
     assert found[f"{start}_escape_time_median"] == Measurement(10.0, 0.5, n=3)
-    assert found[f"{start}_settled"] == Measurement(2, 0.0, n=3)
+    assert found[f"{start}_settled"] == Measurement.exact(2, n=3)
     assert all(found[f"{start}_{name}_fraction"].value == 2 / 3 for name in asked)
 
 
@@ -118,7 +118,7 @@ def test_every_data_set_is_asked_from_both_starts():
     assert found["origin_basin_rule_fraction"].value == 2 / 3
     assert (found["origin_ncf_drop_max"].value, found["origin_kkt_residual_median"].value) == (5.0, 1.0)
     assert (found["saddle_last_growth_min"].value, found["saddle_fitted_growth_max"].value) == (0.0, 5.0)
-    assert found["saddle_flat_neurons"] == Measurement(6, 0.0, n=3)
+    assert found["saddle_flat_neurons"] == Measurement.exact(6, n=3)
 
 
 def test_ncfs_are_read_on_the_circle():

@@ -71,7 +71,7 @@ def test_depths_differ_without_colour():
 
 
 def test_metrics_are_shown_with_error_interval_and_number():
-    evidence = Evidence({"share": Measurement(0.5, 0.0, (0.25, 0.75), 16), "gap": Measurement(2.0, 1e-9)})
+    evidence = Evidence({"share": Measurement.exact(0.5, 16, (0.25, 0.75)), "gap": Measurement(2.0, 1e-9)})
     shown = display.show_metrics(evidence, ["share"]).data
     assert "0 (exact)" in shown
     assert "[0.25, 0.75]" in shown
