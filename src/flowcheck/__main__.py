@@ -102,7 +102,16 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _expected(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import changes, evidence_that_is_gone, load_expected, read_ledger, record_expected, tally
+    from flowcheck.pipeline.ledger import (
+        changes,
+        evidence_that_is_gone,
+        fewer_runs,
+        load_expected,
+        load_runs,
+        read_ledger,
+        record_expected,
+        tally,
+    )
     from flowcheck.pipeline.project import Project
 
     project = Project()
@@ -115,6 +124,7 @@ def _expected(arguments: argparse.Namespace) -> int:
         print(f"recorded in {record_expected(project, ledger)}")
         return 0
     differences = changes(ledger, load_expected(project, arguments.scale))
+    differences += fewer_runs(ledger, load_runs(project, arguments.scale))
     print("\n".join(differences) or "no verdict changed")
     return 1 if differences else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +53,19 @@ class Table:
         return self.values[label].to_numpy()
 
     def largest(self, column: str) -> Measurement:
-        """The largest number of a column, with its error."""
-        return readings.largest(self[column], self.errors[column].to_numpy())
+        """The largest number of a column, with its error; exact if all of them are."""
+        return self._extreme(column, readings.largest)
 
     def smallest(self, column: str) -> Measurement:
-        """The smallest number of a column, with its error."""
-        return readings.smallest(self[column], self.errors[column].to_numpy())
+        """The smallest number of a column, with its error; exact if all of them are."""
+        return self._extreme(column, readings.smallest)
+
+    def _extreme(self, column: str, read: Callable[[np.ndarray, np.ndarray], Measurement]) -> Measurement:
+        values, errors = self[column], self.errors[column].to_numpy()
+        if np.nan_to_num(errors).any():
+            return read(values, errors)
+        found = read(values, np.ones(errors.shape))
+        return Measurement.exact(found.value, found.n)
 
     def log_slope(self, columns: list[str], x: Float[np.ndarray, " p"]) -> Measurement:
         """One slope of the logarithms of these columns on those of x, with an offset for each row."""

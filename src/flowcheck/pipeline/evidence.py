@@ -8,6 +8,7 @@ rest is complete. What one cell measured is evidence already; until it is gather
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import io
 import json
 import math
@@ -186,6 +187,20 @@ class Evidence:
                 self.metrics[name] = item
             else:
                 self.arrays[name] = item
+
+    def undeclared(self, silent: Iterable[str]) -> str | None:
+        """What holds NaN although its name matches none of `silent`, in words; None if nothing does."""
+        patterns = list(silent)
+        columns = {} if self._runs is None else {str(name): self.runs[name].to_numpy() for name in self.runs}
+        for kind, name, numbers in [
+            *(("array", name, np.asarray(array)) for name, array in self.arrays.items()),
+            *(("column", name, column) for name, column in columns.items()),
+        ]:
+            if numbers.dtype.kind not in "fc" or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                continue
+            if count := int(np.isnan(numbers).sum()):
+                return f"{kind} {name!r} is NaN in {count} of {numbers.size} places"
+        return None
 
     def save_cell(self, path: Path) -> None:
         """Write all of it into one file, atomically.

@@ -171,6 +171,7 @@ class _Run:
             print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
             evidence = Evidence(provenance={UNMET: [unmet.metric, unmet.sentence], MEASURED: unmet.measured})
         seconds = time.perf_counter() - started
+        self._check_silence(evidence, f"cell {name}")
         evidence.provenance |= {STAMP: stamp, SECONDS: seconds, DEVICE: context.device_used}
         evidence.save_cell(self.cell_file(name))
         print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
@@ -181,6 +182,8 @@ class _Run:
             raise SystemExit(f"{self.script}: nothing to gather, unfinished or outdated cells: {', '.join(unfinished)}")
         context = self.context(f"{self.settings.experiment} gather")
         cells = {name: Evidence.load_cell(self.cell_file(name)) for name in self.settings.cells()}
+        for name, one in cells.items():
+            self._check_silence(one, f"cell {name}")
         made = [cell.provenance for cell in cells.values()]
         for cell in cells.values():
             cell.provenance = {}  # how a cell was made is no part of what it measured
@@ -193,6 +196,7 @@ class _Run:
         except HypothesisError as unmet:
             evidence = Evidence.of_unmet_hypothesis(unmet, self.settings.metrics or ())
         self._check_promise(evidence)
+        self._check_silence(evidence, "evidence")
         devices = sorted({how[DEVICE] for how in made})
         evidence.provenance |= provenance(self.settings, devices) | {
             "script": _relative(self.script),
@@ -200,6 +204,11 @@ class _Run:
             "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
         evidence.save(self.folder)
+
+    def _check_silence(self, evidence: Evidence, what: str) -> None:
+        """A run that went wrong must not leave its population unseen: NaN is declared or it stops the experiment."""
+        if self.settings.silent is not None and (said := evidence.undeclared(self.settings.silent)):
+            raise SystemExit(f"{self.script}: {what}: {said}, which 'silent' in the experiment's configuration does not declare")
 
     def _check_promise(self, evidence: Evidence) -> None:
         promised = self.settings.metrics

@@ -27,6 +27,8 @@ CSV_COLUMNS = (
     *("id", "label", "kind", "class", "priority", "variant", "origin"),
     *("verdict", "slack", "error", "n", "strength", "reason"),
 )
+KEPT = 0.9
+"""Share of the recorded runs that a predicate must rest on: a run near a limit may fall beyond it on another processor."""
 MARKDOWN_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
 
 
@@ -151,7 +153,35 @@ def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
     path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
     known = load_expected(project, ledger["scale"])
     save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in ledger["claims"]}).items())))
+    runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in ledger["claims"]}
+    save_json(_runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
     return path
+
+
+def load_runs(project: Project, scale: str) -> dict[str, dict[str, int]]:
+    """How many runs stood behind each predicate when verdicts were recorded: claim id, metric, n. Empty if none were."""
+    path = _runs_file(project, scale)
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _runs_file(project: Project, scale: str) -> Path:
+    return project.root / "config" / "expected" / "runs" / f"{scale}.json"
+
+
+def runs_behind(claim: Mapping[str, Any]) -> dict[str, int]:
+    """How many runs, seeds or samples each predicate of a judged claim rests on, where the evidence says so."""
+    return {finding["metric"]: finding["n"] for finding in claim["predicates"] if finding["n"] is not None}
+
+
+def fewer_runs(ledger: Mapping[str, Any], recorded: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """One sentence per predicate that rests on fewer runs than `KEPT` of the recorded ones: the others have left unseen."""
+    sentences = []
+    for claim in ledger["claims"]:
+        now = runs_behind(claim)
+        for metric, n in recorded.get(claim["id"], {}).items():
+            if now.get(metric, 0) < KEPT * n:
+                sentences.append(f"{claim['id']}: {metric} rests on {now.get(metric, 0)} runs, recorded were {n}")
+    return sentences
 
 
 def changes(ledger: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:

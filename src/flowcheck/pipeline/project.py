@@ -112,6 +112,7 @@ class Project:
             grid=entry.grid | changes.grid,
             parameters=entry.parameters | changes.parameters,
             metrics=sorted(entry.promised_metrics),
+            silent=entry.silent_names,
         )
 
     def check_target(self, target: str) -> None:

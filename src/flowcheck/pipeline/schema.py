@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from flowcheck.pipeline.claims import ClaimsFile, Deviation
+from flowcheck.pipeline.claims import ClaimsFile, Deviation, Sentence
 from flowcheck.pipeline.names import Identifier, Label, Whole, check_metric
 from flowcheck.pipeline.settings import Scalar
 
@@ -52,6 +52,7 @@ class Experiment(BaseModel):
     scales: dict[Literal["smoke", "laptop", "paper"], Overrides] = {}
     upstream: list[str] = []
     metrics: dict[str, str] = Field(min_length=1)
+    silent: dict[str, Sentence] = Field(default={}, description="arrays and columns that may hold NaN, each with the reason")
     figures: dict[Label, str] = Field(min_length=1)
     resources: Resources = Resources()
 
@@ -69,6 +70,11 @@ class Experiment(BaseModel):
     def promised_metrics(self) -> dict[str, str]:
         """Every metric name with its description; ``name_{1,2}`` in the file stands for ``name_1`` and ``name_2``."""
         return {name: text for pattern, text in self.metrics.items() for name in expand_braces(pattern)}
+
+    @property
+    def silent_names(self) -> list[str]:
+        """The names under `silent`, with ``*`` for any letters."""
+        return sorted(name for pattern in self.silent for name in expand_braces(pattern))
 
 
 class Paper(BaseModel):

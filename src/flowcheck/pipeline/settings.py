@@ -20,7 +20,10 @@ LONGEST_CELL = 200
 
 
 class Settings(BaseModel):
-    """What a script gets: root seed, grid of cells, parameters, and the metrics it has promised to write."""
+    """What a script gets: root seed, grid of cells, parameters, the metrics it has promised to write, and what may be NaN.
+
+    `silent` are names of arrays and columns, with ``*`` for any letters; None, in a file somebody wrote, asks for nothing.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,6 +34,7 @@ class Settings(BaseModel):
     grid: dict[str, list[Scalar]]
     parameters: dict[str, Any]
     metrics: list[str] | None = None
+    silent: list[str] | None = None
 
     def cells(self) -> dict[str, dict[str, Scalar]]:
         """Cell name -> grid point. An experiment without a grid has one cell, ``all``.

@@ -54,3 +54,10 @@ def test_two_tolerances_give_both_numbers_with_their_distance_and_what_comes_on_
     assert found["a"] == Measurement(1.0, 0.75)
     assert found["a_coarse"] == Measurement(1.5, 0.75)
     assert 0 < found["b"].error < 1e-14
+
+
+def test_extremes_of_exact_numbers_are_exact_and_of_measured_ones_are_not():
+    table = Table.of([{"radius": Measurement.exact(0.5), "size": Measurement(2.0, 0.1)}, {"radius": Measurement.exact(0.25)}])
+    assert table.smallest("radius") == Measurement.exact(0.25, n=2)
+    assert table.largest("radius") == Measurement.exact(0.5, n=2)
+    assert table.largest("size") == Measurement(2.0, 0.1, n=1)

@@ -181,6 +181,17 @@ def test_what_is_not_written_is_not_read_and_the_file_and_the_metric_are_named(t
     assert str(path) in str(caught.value)
 
 
+def test_nan_in_an_array_or_a_column_is_named_unless_it_is_declared():
+    made = Evidence(
+        arrays={"t": np.array([0.0, math.nan, math.nan]), "names": np.array(["a"]), "k": np.array([1, 2])},
+        runs=pd.DataFrame({"seed": [1, 2], "loss": [0.5, math.nan], "status": ["ok", None]}),
+    )
+    assert made.undeclared([]) == "array 't' is NaN in 2 of 3 places"
+    assert made.undeclared(["t"]) == "column 'loss' is NaN in 1 of 2 places"
+    assert made.undeclared(["t", "lo*"]) is None
+    assert Evidence(arrays={"inf": np.array([math.inf])}).undeclared([]) is None
+
+
 # ----------------------------------------------------------------------------------------------------------- no pickles
 
 

@@ -85,6 +85,52 @@ def study(tmp_path, monkeypatch):
     return made
 
 
+# ---------------------------------------------------------------------------------------------- runs that say nothing
+
+
+class SilentStudy(Study):
+    """A study one of whose cells goes wrong in one of its runs."""
+
+    def cell(self, parameters, context):
+        evidence = super().cell(parameters, context)
+        evidence.arrays["random"][1] = np.nan if parameters.step_size == 0.05 else 0.5
+        return evidence
+
+
+@pytest.fixture
+def silent(tmp_path, monkeypatch):
+    made = SilentStudy(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(made.script)])
+    return made
+
+
+def test_nan_that_is_not_declared_stops_the_cell_that_made_it(silent):
+    silent.settings["silent"] = []
+    with pytest.raises(SystemExit, match=r"cell step_size-0.05: array 'random' is NaN in 1 of 3 places, which 'silent'"):
+        silent.run()
+    assert not (silent.output / "metrics.json").exists()
+    assert [path.name for path in (silent.output / "cells").iterdir()] == ["step_size-0.1.npz"]
+
+
+@pytest.mark.parametrize("declared", [None, ["rand*"], ["random", "x"]], ids=str)
+def test_nan_that_is_declared_or_about_which_nothing_is_said_stops_nothing(silent, declared):
+    silent.settings["silent"] = declared
+    silent.run()
+    assert silent.metrics()["total"]["value"] == pytest.approx(0.15)
+
+
+def test_nan_in_what_is_gathered_stops_the_experiment(study):
+    def gather(parameters, cells, context):
+        evidence = Study.gather(study, parameters, cells, context)
+        evidence.runs = pd.DataFrame({"x": [1.0, np.nan]})
+        return evidence
+
+    study.settings["silent"], study.gather = [], gather
+    with pytest.raises(SystemExit, match="evidence: column 'x' is NaN in 1 of 2 places"):
+        study.run()
+    assert not (study.output / "metrics.json").exists()
+
+
 # ---------------------------------------------------------------------------------------------------------- bad input
 
 

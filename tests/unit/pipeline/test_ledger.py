@@ -12,7 +12,9 @@ from flowcheck.pipeline.ledger import (
     as_markdown,
     build_ledger,
     changes,
+    fewer_runs,
     judge_experiment,
+    load_runs,
     read_ledger,
     record_expected,
     tally,
@@ -113,6 +115,27 @@ def test_recording_keeps_the_verdicts_of_papers_that_were_not_run(project, ledge
     path.write_text(json.dumps({"other/lemma-1": "supported", "toy/theorem-1": "vacuous"}))
     assert record_expected(project, ledger) == path
     assert json.loads(path.read_text()) == VERDICTS | {"other/lemma-1": "supported"}
+
+
+def test_the_runs_behind_a_verdict_are_recorded_and_missed_where_they_are_fewer(project, ledger):
+    record_expected(project, ledger)
+    recorded = load_runs(project, "smoke")
+    claim = next(claim for claim in ledger["claims"] if claim["id"] == "toy/theorem-1")
+    (metric,) = {finding["metric"] for finding in claim["predicates"]}
+    assert recorded["toy/theorem-1"] == {metric: 3}
+    assert fewer_runs(ledger, recorded) == []
+    claim["predicates"][0]["n"] = 2
+    assert fewer_runs(ledger, recorded) == [f"toy/theorem-1: {metric} rests on 2 runs, recorded were 3"]
+    claim["predicates"][0]["n"] = None
+    assert fewer_runs(ledger, recorded) == [f"toy/theorem-1: {metric} rests on 0 runs, recorded were 3"]
+
+
+def test_one_run_in_ten_may_differ_between_processors(ledger):
+    claim = next(claim for claim in ledger["claims"] if claim["id"] == "toy/theorem-1")
+    claim["predicates"][0]["n"] = 90
+    metric = claim["predicates"][0]["metric"]
+    assert fewer_runs(ledger, {"toy/theorem-1": {metric: 100}}) == []
+    assert len(fewer_runs(ledger, {"toy/theorem-1": {metric: 101}})) == 1
 
 
 def test_a_changed_verdict_is_marked_in_the_ledger(project, ledger):

@@ -86,7 +86,7 @@ BAD = {
         "experiments",
         entry(sede=1),
         EXPERIMENTS + "key 'sede': unknown key; allowed: 'title', 'summary', 'seed', 'grid', 'parameters', "
-        "'scales', 'upstream', 'metrics', 'figures', 'resources'",
+        "'scales', 'upstream', 'metrics', 'silent', 'figures', 'resources'",
     ),
     "experiment: unknown key in resources": (
         "experiments",

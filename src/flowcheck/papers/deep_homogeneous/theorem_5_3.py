@@ -90,7 +90,7 @@ def run(
     row: Row = {
         "degree": saddle.degree,
         "gamma": Measurement.exact(gamma),  # a radius of the grid, chosen
-        "eta": Measurement(constants.eta, abs(constants.eta - coarser.eta)),
+        "eta": Measurement(constants.eta, float(change(constants.eta, coarser.eta))),
         "collapses": u.target is None,
         "log10_sufficient": Measurement(sufficient[0], float(change(*map(np.array, sufficient)))),
     }

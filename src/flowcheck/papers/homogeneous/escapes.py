@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flowcheck.alignment.study import Escapes
-from flowcheck.measures.readings import count, largest_of_all
+from flowcheck.measures.readings import count
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.homogeneous.early_alignment import refined
 from flowcheck.pipeline.evidence import Measurement
@@ -27,10 +27,10 @@ def missing(parts: Sequence[Escapes]) -> Measurement:
 
 
 def evaluations_growth(parts: Sequence[Escapes], deltas: Sequence[float]) -> Measurement:
-    """Right-hand sides from delta = 1e-6 over those from 1e-2, the largest quotient of any trajectory."""
+    """Right-hand sides from delta = 1e-6 over those from 1e-2, the largest of any trajectory: a quotient of two counts."""
     counted = [found.evaluations.cpu().numpy() for found in parts]
     growth = np.concatenate([each[:, deltas.index(FINE)] / each[:, deltas.index(COARSE)] for each in counted])
-    return largest_of_all(growth, 0.0)
+    return Measurement.exact(float(growth.max()), n=len(growth))
 
 
 def time_growth(time: Refined, deltas: Sequence[float]) -> Refined:

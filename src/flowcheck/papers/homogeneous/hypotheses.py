@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcheck.measures.readings import largest, smallest
+from flowcheck.measures.readings import largest_of, smallest_of
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.networks.network import Network
 from flowcheck.pipeline.evidence import Measurement
@@ -48,10 +47,6 @@ def measure(problems: Iterable[Presupposed], scales: Sequence[float] = ()) -> di
 
 def worst(cells: Iterable[Mapping[str, Measurement]]) -> dict[str, Measurement]:
     """What several cells presuppose, together: each of the three numbers where it is worst, counted over all cells."""
-    found, measured = {}, list(cells)
-    for name, choose in (("scale_min", smallest), ("degree_defect", largest), ("signal", smallest)):
-        numbers = [cell[name] for cell in measured]
-        chosen = choose(np.array([number.value for number in numbers]), np.array([number.error for number in numbers]))
-        counts = [number.n for number in numbers if number.n is not None]
-        found[name] = replace(chosen, n=sum(counts) if counts else None)
-    return found
+    measured = list(cells)
+    chosen = {"scale_min": smallest_of, "degree_defect": largest_of, "signal": smallest_of}
+    return {name: choose(cell[name] for cell in measured) for name, choose in chosen.items()}

@@ -136,10 +136,11 @@ def of_correlations(ncf: Sequence[Correlations], near_flat: float) -> Found:
     nearly = (scanned <= near_flat * np.array([[z.maximum] for z in residual])).mean(axis=1)
     exactly = np.array([np.ptp(z.critical.flat, axis=1).sum() / (2.0 * np.pi) for z in residual])
     least = scanned.min(axis=1)
+    rounded = readings.smallest(least, ROUNDING * np.abs(least)) if least.min() else Measurement.exact(0.0, len(least))
     return {
         "two_maxima_fraction": readings.fraction((kinds == 2).all(axis=1)),
         "kkt_value_min": readings.smallest(lowest, FLAT * sizes),
-        "residual_ncf_min": readings.smallest(least, ROUNDING * np.abs(least)),
+        "residual_ncf_min": rounded,
         "nearly_flat_share_median": readings.median(nearly, 1.0 / SCAN),
         "flat_share_median": readings.median(exactly, RESOLUTION),
     }
