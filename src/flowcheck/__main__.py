@@ -8,8 +8,14 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowcheck.errors import ConfigError
+from flowcheck.pipeline.settings import SCALES
+from flowcheck.pipeline.strict_yaml import known
+
+if TYPE_CHECKING:
+    from flowcheck.pipeline.project import Project
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # formulas go into logs whatever the locale
     try:
+        if "scale" in arguments:
+            known("--scale", "scale", arguments.scale, SCALES)
         return _COMMANDS[arguments.command](arguments)
     except ConfigError as error:
         print(f"flowcheck: {error}", file=sys.stderr)
@@ -74,7 +82,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
 
     project = Project()
-    ledger = build_ledger(project, arguments.scale, arguments.papers.split(","))
+    ledger = build_ledger(project, arguments.scale, _papers(project, arguments))
     write_ledger(Path("results") / arguments.scale, ledger)
     print(tally(ledger["claims"]))
     print("\n".join(changes(ledger, load_expected(project, arguments.scale))))
@@ -85,8 +93,16 @@ def _report(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.report.write import write_report
 
-    write_report(Project(), arguments.scale, arguments.papers.split(","))
+    project = Project()
+    write_report(project, arguments.scale, _papers(project, arguments))
     return 0
+
+
+def _papers(project: Project, arguments: argparse.Namespace) -> list[str]:
+    papers: list[str] = arguments.papers.split(",")
+    for paper in papers:
+        known("--papers", "paper", paper, project.papers)
+    return papers
 
 
 def _notebook(arguments: argparse.Namespace) -> int:

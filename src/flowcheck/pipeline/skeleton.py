@@ -25,8 +25,8 @@ def write_skeleton(root: Path, paper: str, experiment: str) -> list[Path]:
     Raises ConfigError, and leaves everything as it was, if a name cannot be used, if any of it is there already, or if the
     project would not validate with it.
     """
-    check_paper(f"paper {paper!r}", paper)
-    check_experiment(f"experiment {experiment!r}", experiment)
+    check_paper(f"new {paper!r} {experiment!r}", paper)
+    check_experiment(f"new {paper!r} {experiment!r}", experiment)
     texts = _texts(root, paper, experiment)
     try:
         for path, text in texts.items():

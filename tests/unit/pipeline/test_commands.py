@@ -1,0 +1,34 @@
+"""The pipeline's own commands: a name that does not exist is one sentence, status 2, and nothing is written."""
+
+import pytest
+
+from flowcheck.__main__ import main
+
+JUDGE = ("judge", "--paper", "toy", "--experiment", "decay", "--metrics", "metrics.json", "--scale")
+UNKNOWN = {
+    "scale of a judge": ((*JUDGE, "huge"), "--scale: unknown scale: 'huge'; closest: "),
+    "scale that leads elsewhere": ((*JUDGE, "../../x"), "--scale: unknown scale: '../../x'; closest: "),
+    "scale of a ledger": (("ledger", "--papers", "toy", "--scale", "tiny"), "--scale: unknown scale: 'tiny'; closest: "),
+    "scale of a report": (("report", "--papers", "toy", "--scale", ""), "--scale: unknown scale: ''; closest: "),
+    "scale of the record": (("expected", "--scale", "../expected"), "--scale: unknown scale: '../expected'; closest: "),
+    "paper of a ledger": (
+        ("ledger", "--papers", "toy,toi", "--scale", "smoke"),
+        "--papers: unknown paper: 'toi'; closest: 'toy'",
+    ),
+    "paper of a report": (("report", "--papers", "", "--scale", "smoke"), "--papers: unknown paper: ''; closest: 'toy'"),
+    "metrics that are a folder": ((*JUDGE[:-2], "config", "--scale", "smoke"), "config: "),
+    "results of a notebook": (
+        ("notebook", "n.ipynb", "--folder", "r", "--log", "l"),
+        "r/metrics.json: No such file",
+    ),
+}
+
+
+@pytest.mark.parametrize(("command", "expected"), UNKNOWN.values(), ids=UNKNOWN)
+def test_a_name_that_does_not_exist_is_one_sentence_and_writes_nothing(checkout, command, expected, monkeypatch, capsys):
+    monkeypatch.chdir(checkout.root)
+    before = sorted(checkout.root.rglob("*"))
+    assert main(list(command)) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"flowcheck: {expected}")
+    assert sorted(checkout.root.rglob("*")) == before
