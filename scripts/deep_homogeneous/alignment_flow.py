@@ -6,9 +6,10 @@ the flow as it stands, in plain time.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from flowcheck.alignment.study import Study
 from flowcheck.networks.sums import Mixture
@@ -32,6 +33,7 @@ from flowcheck.papers.homogeneous.hypotheses import Presupposed
 from flowcheck.papers.homogeneous.theorem_5_1 import Dichotomy, decades, endings, over_sweeps
 from flowcheck.pipeline.evidence import Evidence, Found
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import keyed_by
 
 CONTROL = "L3"
 """The network of the controls and of the figure of curves."""
@@ -40,18 +42,18 @@ RESCALED = ("linear", "L4")
 
 
 class Parameters(ParametersModel):
-    degrees: dict[str, float]
+    degrees: Annotated[dict[str, float], keyed_by(NETWORKS)]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
-    epsilons: list[float]
-    sweep: list[float]
-    large_delta: float
+    epsilons: list[PositiveFloat]
+    sweep: list[PositiveFloat]
+    large_delta: PositiveFloat
     fit_decades: int = Field(ge=4)
-    escape_deltas: list[float]
-    curve_deltas: list[float]
-    rescaled_deltas: list[float]
-    descent_steps: int
+    escape_deltas: list[PositiveFloat]
+    curve_deltas: list[PositiveFloat]
+    rescaled_deltas: list[PositiveFloat]
+    descent_steps: int = Field(ge=1)
     rtol: float = Field(gt=0)
 
 

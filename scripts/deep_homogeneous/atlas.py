@@ -8,12 +8,12 @@ gradient of the NCF is read, as in Figure 1(b).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
@@ -25,6 +25,7 @@ from flowcheck.papers.deep_homogeneous.escape_alignment import misalignment
 from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import keyed_by
 
 NETWORKS: dict[str, dict[str, Network]] = {
     "smooth": {f"power_{power:g}": power_net(4, 3, power) for power in (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)},
@@ -35,12 +36,12 @@ NETWORKS: dict[str, dict[str, Network]] = {
 
 
 class Parameters(ParametersModel):
-    degrees: dict[str, float]
+    degrees: Annotated[dict[str, float], keyed_by(name for networks in NETWORKS.values() for name in networks)]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
-    deltas: list[float]
-    small_delta: float
+    deltas: list[PositiveFloat]
+    small_delta: PositiveFloat
     aligned: float = Field(gt=0, lt=1)
     arc: float = Field(gt=0)
     rtol: float = Field(gt=0)

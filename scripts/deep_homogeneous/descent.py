@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from flowcheck.errors import HypothesisError
 from flowcheck.measures.readings import fraction
@@ -38,12 +38,12 @@ class Parameters(ParametersModel):
     draw_window: Range
     start_window: Range
     loss_ratio: Annotated[float, Field(gt=0, lt=1)]
-    loss_rise: float
+    loss_rise: PositiveFloat
     strong_share: Annotated[float, Field(gt=0, lt=1)]
-    control_delta: float
+    control_delta: PositiveFloat
     control_seeds: int = Field(ge=2)
     control_steps: int = Field(ge=1)
-    deltas: list[float]
+    deltas: list[PositiveFloat]
     recipes: dict[str, Recipe]
     efforts: dict[str, Effort]
     criteria: dict[str, Criteria]

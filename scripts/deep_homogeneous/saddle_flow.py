@@ -8,7 +8,7 @@ import dataclasses
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.measures.readings import smallest_of
@@ -27,15 +27,15 @@ DEGREES = (3, 4)
 
 class Parameters(ParametersModel):
     draws: Annotated[int, Field(ge=1)]
-    epsilons: list[float]
-    scales: list[float]
-    fitted_scales: tuple[float, float]
-    escape_scales: list[float]
-    escape_share: float
-    largest_growth: float
-    displacement: float
+    epsilons: list[PositiveFloat]
+    scales: list[PositiveFloat]
+    fitted_scales: tuple[PositiveFloat, PositiveFloat]
+    escape_scales: list[PositiveFloat]
+    escape_share: PositiveFloat
+    largest_growth: PositiveFloat
+    displacement: float = Field(ge=0)
     directions: Annotated[int, Field(ge=100)]
-    unstable_scales: list[float]
+    unstable_scales: list[PositiveFloat]
 
 
 class Drawn(NamedTuple):

@@ -16,9 +16,10 @@ from flowcheck.measures import readings
 from flowcheck.measures.refinement import refined
 from flowcheck.papers.spherical_data import descent_runs, equation_8, lemma_5, lemma_12, remark_3, step_sums, theorem_2
 from flowcheck.papers.spherical_data.descent import population_descent
-from flowcheck.papers.spherical_data.population import COARSE_PANELS, PANELS, SphericalLaw, law
+from flowcheck.papers.spherical_data.population import COARSE_PANELS, LAWS, PANELS, SphericalLaw, law
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import one_of
 
 Positive = Annotated[float, Field(gt=0)]
 COUNTS = (
@@ -31,7 +32,7 @@ SMALLEST = ("huge_step_over_smoothness_limit", "summable_final_gap", "summable_r
 
 
 class Parameters(ParametersModel):
-    law: str
+    law: Annotated[str, one_of(LAWS)]
     constant_steps: list[Positive] = Field(min_length=2)
     power_steps: list[float]
     random_range: tuple[Positive, Positive]

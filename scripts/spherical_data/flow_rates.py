@@ -31,12 +31,13 @@ from flowcheck.papers.spherical_data import (
 from flowcheck.papers.spherical_data.flow_table import table
 from flowcheck.papers.spherical_data.full_weights import Accuracy, FullFlow
 from flowcheck.papers.spherical_data.phases import over_runs
-from flowcheck.papers.spherical_data.population import SphericalLaw, law
+from flowcheck.papers.spherical_data.population import LAWS, SphericalLaw, law
 from flowcheck.papers.spherical_data.proposition_2 import late_slope
 from flowcheck.papers.spherical_data.reduced_flow import COARSE_RTOL, RTOL
 from flowcheck.papers.spherical_data.reference_run import CLOCK
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import one_of
 
 Positive = Annotated[float, Field(gt=0)]
 Angle = Annotated[float, Field(gt=0, lt=math.pi)]
@@ -50,13 +51,13 @@ TURNS_READ, ANGLES_READ = (1, 2, 4), {1: 10, 4: 20}
 
 class Parameters(ParametersModel):
     depth: int = Field(ge=1)
-    laws: list[str] = Field(min_length=1)
+    laws: list[Annotated[str, one_of(LAWS)]] = Field(min_length=1)
     norms: list[Positive] = Field(min_length=1)
     angles: list[Angle] = Field(min_length=1)
     clock_advance: Positive
     clock_points: int = Field(ge=50)
     resolved_from: Positive
-    full_dimension_law: str
+    full_dimension_law: Annotated[str, one_of(LAWS)]
     full_horizon: Positive
     width: int = Field(ge=1)
 

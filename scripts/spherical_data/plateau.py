@@ -15,15 +15,16 @@ from flowcheck.measures.readings import largest
 from flowcheck.measures.refinement import Refined
 from flowcheck.measures.statistics import slope_interval
 from flowcheck.papers.spherical_data import reduced_flow
-from flowcheck.papers.spherical_data.population import law
+from flowcheck.papers.spherical_data.population import LAWS, law
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import one_of
 
 DEPTHS = (2, 3, 4, 5, 6)
 
 
 class Parameters(ParametersModel):
-    law: str
+    law: Annotated[str, one_of(LAWS)]
     norm: Annotated[float, Field(gt=0)]
     largest_gap: Annotated[float, Field(gt=0, lt=math.pi)]
     smallest_gap: Annotated[float, Field(gt=0, lt=math.pi)]

@@ -15,9 +15,10 @@ from pydantic import Field
 
 from flowcheck.measures.readings import largest_of, smallest_of
 from flowcheck.papers.spherical_data import assumption_1, broken_data, equation_14, pointwise, proposition_1, proposition_3
-from flowcheck.papers.spherical_data.population import law
+from flowcheck.papers.spherical_data.population import LAWS, law
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import one_of
 
 RADII = np.geomspace(1e-2, 1e2, 200)
 """Norms at which κ is drawn."""
@@ -28,12 +29,12 @@ SMALLEST = ("equation14_residual_unbalanced", "equation14_residual_printed13")
 
 
 class Parameters(ParametersModel):
-    law: str
+    law: Annotated[str, one_of(LAWS)]
     radii: list[Annotated[float, Field(gt=0)]] = Field(min_length=2)
     angles: int = Field(ge=5)
     random_points: int = Field(ge=20)
     samples: int = Field(ge=1000)
-    depths: list[int]
+    depths: list[Annotated[int, Field(ge=1)]]
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

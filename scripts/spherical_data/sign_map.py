@@ -6,7 +6,7 @@ curve cos θ = π κ(r) / c0.
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from flowcheck.papers.spherical_data import lemma_3
 from flowcheck.papers.spherical_data.growth_map import disagreement, exact_growth, sampled_growth
@@ -15,7 +15,7 @@ from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 
 class Parameters(ParametersModel):
-    half_widths: list[float] = Field(min_length=1)
+    half_widths: list[PositiveFloat] = Field(min_length=1)
     points: int = Field(ge=11)
     samples: int = Field(ge=100)
 

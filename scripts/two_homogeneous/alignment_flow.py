@@ -6,9 +6,10 @@ exp(4 beta beta~ T): beyond float64, and kept as a logarithm, as is delta = C^(-
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
@@ -24,6 +25,7 @@ from flowcheck.papers.two_homogeneous.escape_time import Escaped
 from flowcheck.papers.two_homogeneous.theorem_5_1 import Constants, branching, compare, dichotomy, usable
 from flowcheck.pipeline.evidence import Evidence, Found
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import keyed_by
 
 CONTROL = "SQ"
 """The network of the controls."""
@@ -32,25 +34,25 @@ RESOLUTION = 1000.0
 
 
 class Parameters(ParametersModel):
-    degrees: dict[str, float]
+    degrees: Annotated[dict[str, float], keyed_by(NETWORKS)]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
     label_scale: float = Field(ge=0)
-    epsilons: list[float]
-    fit_deltas: list[float] = Field(min_length=4)
-    sweep: list[float]
-    large_delta: float
-    block_epsilons: list[float]
-    block_deltas: list[float]
-    large_block_delta: float
-    escape_deltas: list[float]
-    escape_aligned: float
-    control_deltas: list[float] = Field(min_length=3)
-    turning_time: float
-    turning_deltas: list[float]
+    epsilons: list[PositiveFloat]
+    fit_deltas: list[PositiveFloat] = Field(min_length=4)
+    sweep: list[PositiveFloat]
+    large_delta: PositiveFloat
+    block_epsilons: list[PositiveFloat]
+    block_deltas: list[PositiveFloat]
+    large_block_delta: PositiveFloat
+    escape_deltas: list[PositiveFloat]
+    escape_aligned: PositiveFloat
+    control_deltas: list[PositiveFloat] = Field(min_length=3)
+    turning_time: PositiveFloat
+    turning_deltas: list[PositiveFloat]
     single_label: float
-    curve_deltas: list[float]
+    curve_deltas: list[PositiveFloat]
     rtol: float = Field(gt=0)
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.measures.table import Table
@@ -28,15 +28,15 @@ CONTROLS = ("figure_4", "partly_fitted", "orthogonal_relu")
 class Parameters(ParametersModel):
     datasets: Annotated[int, Field(ge=1)]
     starts: Annotated[int, Field(ge=1)]
-    epsilons: list[float]
-    scales: list[float]
-    fitted_scales: tuple[float, float]
-    largest_growth: float
-    displacement: float
+    epsilons: list[PositiveFloat]
+    scales: list[PositiveFloat]
+    fitted_scales: tuple[PositiveFloat, PositiveFloat]
+    largest_growth: PositiveFloat
+    displacement: float = Field(ge=0)
     counterexample_label: float
-    counterexample_scale: float
+    counterexample_scale: PositiveFloat
     counterexample_constants: list[float]
-    departure_scales: list[float]
+    departure_scales: list[PositiveFloat]
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import reprlib
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from flowcheck.errors import ConfigError
 
@@ -81,3 +82,27 @@ def check_metric(name: str) -> None:
         )
     if name == PROVENANCE:
         raise ValueError(f"{name!r} is no name of a metric: metrics.json says there where its numbers come from")
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """For `Annotated`: a parameter that is one of these names."""
+    allowed = list(names)
+
+    def check(name: str) -> str:
+        if name not in allowed:
+            raise ValueError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def keyed_by(names: Iterable[str]) -> AfterValidator:
+    """For `Annotated`: a parameter that has a value for each of these names, and no other."""
+    allowed = list(names)
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        if set(values) != set(allowed):
+            raise ValueError(f"keys {', '.join(values) or 'none'}; there must be one for each of: {', '.join(allowed)}")
+        return values
+
+    return AfterValidator(check)

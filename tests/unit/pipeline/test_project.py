@@ -1,6 +1,7 @@
 """The configuration: every kind of bad input is one sentence that names file, key and what is allowed."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -1080,3 +1081,40 @@ def test_braces_stand_for_every_combination(pattern, names):
 def test_promised_metrics_carry_the_description_of_their_pattern(checkout):
     promised = Project(checkout.root).experiment("toy", "decay").promised_metrics
     assert promised["error_fine"] == promised["error_coarse"] == "largest error at the coarsest and finest step size"
+
+
+# ------------------------------------------------------------------------------------------------- parameters of the papers
+
+ROOT = TOY.parents[1]
+SIZE = re.compile(r"(?:^|_)(?:deltas?|epsilons?|scales|sweep|(?<!power_)steps?|rtol|norms|radii)$")
+NONSENSE = {
+    "law": ("spherical_data", "plateau", "law", "cirkle"),
+    "laws": ("spherical_data", "flow_rates", "laws", ["circle", "cirkle"]),
+    "cases": ("deep_homogeneous", "alignment_flow", "degrees", {"SQ": 2.0}),
+    "cases of an atlas": ("deep_homogeneous", "atlas", "degrees", {"SQ": 2.0}),
+    "families": ("two_homogeneous", "correlation_flow", "drawn", ["leeky"]),
+}
+
+
+@pytest.mark.parametrize(("paper", "experiment", "key", "value"), NONSENSE.values(), ids=NONSENSE)
+def test_a_name_that_an_experiment_does_not_know_is_refused_with_those_that_it_knows(paper, experiment, key, value):
+    project = Project(ROOT)
+    settings = project.settings(paper, experiment, "smoke")
+    point = next(iter(settings.cells().values()))
+    model = load_script(project.script(paper, experiment)).Parameters
+    model.model_validate(settings.parameters | point)
+    with pytest.raises(ValueError, match=r"allowed: |there must be one for each of: "):
+        model.model_validate(settings.parameters | point | {key: value})
+
+
+@pytest.mark.parametrize(("paper", "experiment"), list(Project(ROOT)), ids=str)
+def test_a_size_is_positive(paper, experiment):
+    project = Project(ROOT)
+    settings = project.settings(paper, experiment, "smoke")
+    parameters = settings.parameters | next(iter(settings.cells().values()))
+    model = load_script(project.script(paper, experiment)).Parameters
+    for key, value in parameters.items():
+        if SIZE.search(key) and isinstance(value, (int, float, list)):
+            broken = [*value[:-1], -1] if isinstance(value, list) else -1
+            with pytest.raises(ValueError, match=re.escape(key)):
+                model.model_validate(parameters | {key: broken})

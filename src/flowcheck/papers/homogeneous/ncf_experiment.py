@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flowcheck.flows.ending import Ends
 from flowcheck.measures.readings import count
@@ -67,6 +67,12 @@ class Parameters(ParametersModel):
     escaped: float = Field(gt=0)
     rotation: float
     rotated_arc: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _draws_what_is_there(self) -> Parameters:
+        if unknown := [name for name in self.drawn if name not in self.families]:
+            raise ValueError(f"drawn: unknown family {unknown[0]!r}; allowed: {', '.join(self.families)}")
+        return self
 
     @property
     def ends(self) -> Ends:
