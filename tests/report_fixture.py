@@ -104,8 +104,9 @@ ALPHA = [
     ),
 ]
 BETA = [
-    claim("proposition-4", "Proposition 4", "An upper bound far from tight", kind="proposition", vacuous_above=10.0,
-          predicates=[predicate("bound", ">=", 0.0)], controls=[control("sign flipped", "bound_flipped", "<", -1.0)]),
+    claim("proposition-4", "Proposition 4", "An upper bound far from tight", kind="proposition",
+          predicates=[predicate("bound", ">=", 0.0) | {"vacuous_above": 10.0}],
+          controls=[control("sign flipped", "bound_flipped", "<", -1.0)]),
     claim("conjecture-a", "Observation A", "The rate survives discretisation", kind="sentence", origin="flowcheck",
           experiment="missing", strength="enclosed", figures=["nothing"], predicates=[predicate("unmeasured", "<=", 1.0)],
           controls=[control("large step", "unmeasured_large", ">", 2.0)], **{"class": "rate"}),

@@ -7,15 +7,29 @@ A claim names the experiment that measures it, the hypotheses it stands on, the 
 from __future__ import annotations
 
 import math
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flowcheck.pipeline.names import Label, Number
 
 Comparison = Literal["<=", ">=", "<", ">"]
-Sentence = Annotated[str, Field(min_length=3)]
+LARGEST = 1e30
+"""No number of a claim is larger: beyond it a condition could not fail."""
+
+
+def _said(text: str, words: int = 1) -> str:
+    if len(re.findall(r"\w*[^\W\d_]\w*", text)) < words or len(text.strip()) < 3:
+        raise ValueError(f"{'a reason of three words or more' if words > 1 else 'words'} expected, found {text!r}")
+    return text
+
+
+Sentence = Annotated[str, AfterValidator(_said)]
+Reason = Annotated[str, AfterValidator(lambda text: _said(text, words=3) if text else text)]
+"""Why there is none; empty where there is one."""
+Threshold = Annotated[Number, Field(ge=-LARGEST, le=LARGEST)]
 
 
 class Verdict(StrEnum):
@@ -36,7 +50,7 @@ class Condition(BaseModel):
 
     metric: str
     comparison: Comparison = Field(alias="is")
-    value: Number
+    value: Threshold
 
     @property
     def pass_region(self) -> tuple[float, float]:
@@ -53,9 +67,13 @@ class Condition(BaseModel):
 
 
 class Predicate(Condition):
-    """A condition the claim implies, and the reason for its threshold (the claim itself, or the numerical error)."""
+    """A condition the claim implies, and the reason for its threshold (the claim itself, or the numerical error).
+
+    With a margin above `vacuous_above`, in the metric's unit, it holds only trivially.
+    """
 
     why: Sentence
+    vacuous_above: Annotated[Number, Field(gt=0)] | None = None
 
 
 class Hypothesis(Condition):
@@ -103,8 +121,7 @@ class ClaimEntry(BaseModel):
     waives: dict[str, Sentence] = {}
     predicates: list[Predicate] = Field(min_length=1)
     controls: list[Control] = []
-    no_control: str = ""
-    vacuous_above: Annotated[Number, Field(gt=0)] | None = None
+    no_control: Reason = ""
 
     @model_validator(mode="after")
     def _has_teeth(self) -> ClaimEntry:
@@ -113,8 +130,15 @@ class ClaimEntry(BaseModel):
                 "a claim needs either 'controls' (at least one) or 'no_control' with the reason why none can exist, "
                 f"and has {'both' if self.controls else 'neither'}"
             )
+        presupposed = {hypothesis.metric for hypothesis in self.hypotheses}
         for control in self.controls:
             predicate = self.predicate_of(control)
+            if control.metric == predicate.metric or control.metric in presupposed:
+                raise ValueError(
+                    f"control {control.name!r} measures {control.metric!r}, which is "
+                    f"{'what it is to break' if control.metric == predicate.metric else 'a hypothesis'}: a control is the same "
+                    "check on a broken claim, and has a number of its own"
+                )
             if control.overlaps(predicate):
                 raise ValueError(
                     f"control {control.name!r} ({control.metric} {control.comparison} {control.value:g}) could pass the "
@@ -134,6 +158,11 @@ class ClaimEntry(BaseModel):
         if not sides:
             raise ValueError(f"control {control.name!r}: 'against' is {against!r}; allowed: " + ", ".join(map(repr, metrics)))
         return next((side for side in sides if not control.overlaps(side)), sides[0])
+
+    def unbroken(self) -> list[Predicate]:
+        """Predicates, of two-sided checks sides, that no control breaks."""
+        broken = [self.predicate_of(control) for control in self.controls]
+        return [predicate for predicate in self.predicates if predicate not in broken]
 
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""

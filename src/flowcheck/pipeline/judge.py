@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from flowcheck.pipeline.claims import Claim, Condition, Verdict
 from flowcheck.pipeline.evidence import Measurement
 
+TEETH = 0.1
+"""A control that misses its predicate by a smaller share of the slack that the claim itself has shows little."""
 ERROR_FACTOR = 10.0
 """A margin counts as resolved when it is at least this many times the number's own error (DESIGN section 4)."""
 
@@ -39,16 +41,18 @@ class Finding(BaseModel):
     interval: tuple[float, float] | None = None
     n: int | None = None
     margin: float | None = None
+    vacuous_above: float | None = None
 
 
 class Ruling(BaseModel):
-    """The verdict on one claim, with everything it rests on. `slack` is the margin of `tightest`."""
+    """The verdict on one claim, with everything it rests on. `slack` is the margin of `tightest`; `weak` says where it is."""
 
     verdict: Verdict
     reason: str
     slack: float | None
     error: float | None
     n: int | None
+    weak: list[str]
     predicates: list[Finding]
     controls: list[Finding]
     hypotheses: list[Finding]
@@ -57,10 +61,10 @@ class Ruling(BaseModel):
 def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     """Judge one claim on the metrics of its experiment; `None` or an empty mapping says that it was not run."""
     metrics = metrics or {}
-    predicates = [confront(p, metrics, "predicate", why=p.why) for p in claim.predicates]
+    predicates = [confront(p, metrics, "predicate", why=p.why, vacuous_above=p.vacuous_above) for p in claim.predicates]
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
     controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
-    verdict, reason = _decide(claim, metrics, predicates, hypotheses, controls)
+    verdict, reason = _decide(metrics, predicates, hypotheses, controls)
     nearest = tightest(predicates)
     return Ruling(
         verdict=verdict,
@@ -68,6 +72,7 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
         slack=nearest.margin if nearest else None,
         error=nearest.error if nearest else None,
         n=nearest.n if nearest else None,
+        weak=weaknesses(claim, predicates, controls),
         predicates=predicates,
         controls=controls,
         hypotheses=hypotheses,
@@ -85,8 +90,28 @@ def tightest(predicates: list[Finding]) -> Finding | None:
     return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
 
 
+def weaknesses(claim: Claim, predicates: list[Finding], controls: list[Finding]) -> list[str]:
+    """What is accepted and proves little, a sentence each: it is shown beside the verdict."""
+    found = []
+    if claim.controls and (unbroken := claim.unbroken()):
+        named = ", ".join(f"{predicate.metric} {predicate.comparison} {predicate.value:g}" for predicate in unbroken)
+        found.append(f"no control breaks {len(unbroken)} of {len(predicates)} predicates: {named}")
+    if single := [finding.metric for finding in predicates if finding.n == 1]:
+        found.append(f"one run stands behind {', '.join(dict.fromkeys(single))}")
+    asked = {finding.metric for finding in predicates}
+    for control, finding in zip(claim.controls, controls, strict=True):
+        if finding.metric in asked:
+            found.append(f"control '{finding.name}' is a predicate of the claim too: {finding.metric}")
+        target = claim.predicate_of(control)
+        own = next(f for f in predicates if (f.metric, f.comparison) == (target.metric, target.comparison))
+        if finding.value is None or not own.margin or own.margin < 0:
+            continue
+        if (share := -_margin(target, finding.value) / own.margin) < TEETH:
+            found.append(f"control '{finding.name}' misses by {share:.2g} of the slack that the claim has")
+    return found
+
+
 def _decide(
-    claim: Claim,
     metrics: Mapping[str, Measurement],
     predicates: list[Finding],
     hypotheses: list[Finding],
@@ -112,9 +137,12 @@ def _decide(
     for finding in predicates:
         if finding.outcome == "undecided":
             return Verdict.INCONCLUSIVE, finding.reason
-    nearest = tightest(predicates)
-    if claim.vacuous_above is not None and nearest and nearest.margin is not None and nearest.margin > claim.vacuous_above:
-        return Verdict.VACUOUS, f"holds only trivially: slack {nearest.margin:.3g} is above {claim.vacuous_above:g}"
+    for finding in predicates:
+        if finding.vacuous_above is not None and finding.margin is not None and finding.margin > finding.vacuous_above:
+            return Verdict.VACUOUS, (
+                f"{finding.metric} {finding.comparison} {finding.threshold:g} holds only trivially: "
+                f"its margin {finding.margin:.3g} is above {finding.vacuous_above:g}"
+            )
     return Verdict.SUPPORTED, f"all {len(predicates)} predicates hold, all {len(controls)} controls fail"
 
 
@@ -126,6 +154,7 @@ def confront(
     name: str = "",
     why: str = "",
     against: str | None = None,
+    vacuous_above: float | None = None,
 ) -> Finding:
     """Compare one condition with its measurement, taking numerical error and confidence interval into account."""
     measurement = metrics.get(condition.metric)
@@ -149,6 +178,7 @@ def confront(
         outcome=outcome,
         reason=reason,
         margin=margin,
+        vacuous_above=vacuous_above,
         **known,
     )
 
@@ -166,6 +196,8 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
         if not _all_finite(measurement.interval):
             return "undecided", f"{text}: an end of the confidence interval is not a finite number", margin
         low, high = measurement.interval
+        if low == high:
+            return "undecided", f"{text}: a confidence interval of no width says nothing of chance", margin
         sides = {_holds(condition, low), _holds(condition, high), _holds(condition, measurement.value)}
         if len(sides) > 1:
             return "undecided", f"{text}: the interval [{low:.4g}, {high:.4g}] straddles the threshold", margin

@@ -70,7 +70,6 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "statement": claim.statement,
         "note": claim.note,
         "no_control": claim.no_control,
-        "vacuous_above": claim.vacuous_above,
         "experiment": claim.experiment,
         "waives": claim.waives,
         "experiment_title": entry.title,

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.claims import LARGEST, Claim, Verdict
 from flowcheck.pipeline.evidence import Measurement
 from flowcheck.pipeline.judge import ERROR_FACTOR, confront, judge
 
@@ -42,6 +42,11 @@ def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
             **rest,
         }
     )
+
+
+def trivial_above(limit):
+    """The standard claim, whose predicate holds trivially with a margin above `limit`."""
+    return claim([ERROR | {"vacuous_above": limit}])
 
 
 def metrics(error=0.5, broken=3.0, **rest):
@@ -81,9 +86,9 @@ def test_judge_is_inconclusive_when_a_control_passes():
 
 
 def test_judge_calls_a_bound_that_holds_only_trivially_vacuous():
-    assert verdict(claim(vacuous_above=0.25)) == Verdict.VACUOUS
-    assert verdict(claim(vacuous_above=0.5)) == Verdict.SUPPORTED  # slack exactly at the limit
-    assert verdict(claim(vacuous_above=0.75)) == Verdict.SUPPORTED
+    assert verdict(trivial_above(0.25)) == Verdict.VACUOUS
+    assert verdict(trivial_above(0.5)) == Verdict.SUPPORTED  # slack exactly at the limit
+    assert verdict(trivial_above(0.75)) == Verdict.SUPPORTED
 
 
 def test_judge_reports_a_hypothesis_that_the_run_does_not_meet():
@@ -141,7 +146,7 @@ def expected_verdict(defect, control, error):
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_judge_asks_its_questions_in_the_order_of_the_design(defect, control, error):
     measured = metrics(error=ERRORS[error], broken=CONTROLS[control], defect=DEFECTS[defect])
-    the_claim = claim(hypotheses=[DEFECT], vacuous_above=10.0)
+    the_claim = claim([ERROR | {"vacuous_above": 10.0}], hypotheses=[DEFECT])
     assert judge(the_claim, measured).verdict == expected_verdict(defect, control, error)
 
 
@@ -161,7 +166,7 @@ def test_judge_does_not_contradict_on_a_failure_when_a_control_is_toothless():
 
 def test_slack_is_the_smallest_margin_and_carries_its_own_error_and_count():
     other = {"metric": "other", "is": ">=", "value": 0.0, "why": "second half"}
-    both = claim([ERROR, other], [BROKEN | {"against": "error"}], vacuous_above=0.3)
+    both = claim([ERROR, other], [BROKEN | {"against": "error"}])
     ruling = judge(both, metrics(error=Measurement(-9.0, 0.1, n=3), other=Measurement(0.25, 0.01, n=7)))
     assert (ruling.verdict, ruling.slack, ruling.error, ruling.n) == (Verdict.SUPPORTED, 0.25, 0.01, 7)
 
@@ -191,7 +196,7 @@ NOT_NUMBERS = {
 
 @pytest.mark.parametrize("measurement", NOT_NUMBERS.values(), ids=NOT_NUMBERS)
 def test_judge_is_inconclusive_on_a_predicate_that_is_no_number(measurement):
-    ruling = judge(claim(vacuous_above=1.0), metrics(error=measurement))
+    ruling = judge(trivial_above(1.0), metrics(error=measurement))
     assert ruling.verdict == Verdict.INCONCLUSIVE
     assert "not a finite number with a finite error" in ruling.reason
     assert ruling.slack is None
@@ -214,7 +219,7 @@ def test_judge_calls_an_undecided_hypothesis_not_met():
 
 
 def test_a_margin_that_overflows_stays_a_number_that_json_can_hold():
-    lowest = claim([ERROR | {"value": HUGE}], controls=())
+    lowest = claim([ERROR | {"value": LARGEST}], controls=())
     ruling = judge(lowest, metrics(error=-HUGE))
     assert ruling.slack == HUGE
     json.dumps(ruling.model_dump(mode="json"), allow_nan=False)
@@ -304,7 +309,7 @@ INTERVALS = {
     "straddling, value beyond": ((0.4, 1.6), 1.5, Verdict.INCONCLUSIVE),
     "beyond": ((1.1, 1.6), 1.5, Verdict.CONTRADICTED),
     "begins on the threshold": ((1.0, 1.6), 1.5, Verdict.INCONCLUSIVE),
-    "a point": ((0.5, 0.5), 0.5, Verdict.SUPPORTED),
+    "a point": ((0.5, 0.5), 0.5, Verdict.INCONCLUSIVE),
     "NaN below": ((NAN, 0.6), 0.5, Verdict.INCONCLUSIVE),
     "NaN above": ((0.4, NAN), 0.5, Verdict.INCONCLUSIVE),
     "all the line": ((-INF, INF), 0.5, Verdict.INCONCLUSIVE),
@@ -395,7 +400,7 @@ def test_a_claim_needs_controls_or_the_reason_why_there_are_none_and_not_both():
     with pytest.raises(ValidationError, match="and has neither"):
         claim(controls=(), no_control="")
     with pytest.raises(ValidationError, match="and has both"):
-        claim(no_control="a reason")
+        claim(no_control="a reason is given")
 
 
 def test_a_claim_without_predicates_is_refused():
@@ -408,7 +413,7 @@ def test_a_threshold_is_a_finite_number(threshold):
     with pytest.raises(ValidationError, match="finite"):
         claim([ERROR | {"value": threshold}])
     with pytest.raises(ValidationError):
-        claim(vacuous_above=threshold)
+        trivial_above(threshold)
 
 
 def test_the_control_of_a_claim_with_several_metrics_says_which_one_it_tests():
@@ -419,10 +424,66 @@ def test_the_control_of_a_claim_with_several_metrics_says_which_one_it_tests():
         claim([ERROR, other], [BROKEN | {"against": "nothing"}])
 
 
+# ------------------------------------------------------------------------------------------- what cannot be talked round
+
+
+def test_a_tight_predicate_of_another_unit_does_not_hide_that_a_bound_is_trivial():
+    count = {"metric": "n_runs", "is": ">=", "value": 19.5, "why": "a count"}
+    both = claim([ERROR | {"value": 1e6, "vacuous_above": 3.0}, count], [BROKEN | {"value": 2e6, "against": "error"}])
+    ruling = judge(both, metrics(error=0.5, broken=3e6, n_runs=20.0))
+    assert ruling.verdict == Verdict.VACUOUS
+    assert ruling.reason.startswith("error <= 1e+06 holds only trivially")
+
+
+@pytest.mark.parametrize("value", [1e31, -1e308, HUGE])
+@pytest.mark.parametrize("role", ["predicates", "hypotheses", "controls"])
+def test_a_condition_that_no_number_can_fail_is_refused(role, value):
+    condition = {"predicates": ERROR, "hypotheses": DEFECT, "controls": BROKEN}[role]
+    with pytest.raises(ValidationError, match="value"):
+        claim(**{role: [condition | {"value": value}]})
+
+
+@pytest.mark.parametrize("reason", [" ", "x", "   ", "...", "no control"])
+def test_a_reason_for_no_control_is_said_in_words(reason):
+    with pytest.raises(ValidationError):
+        claim(controls=(), no_control=reason)
+
+
+@pytest.mark.parametrize("why", ["", "   ", "-?!", "12"])
+def test_a_reason_for_a_threshold_is_said_in_words(why):
+    with pytest.raises(ValidationError, match="words"):
+        claim([ERROR | {"why": why}])
+
+
+def test_a_control_measures_neither_a_hypothesis_nor_what_it_is_to_break():
+    with pytest.raises(ValidationError, match="measures 'defect', which is a hypothesis"):
+        claim(controls=[BROKEN | {"metric": "defect"}], hypotheses=[DEFECT])
+    with pytest.raises(ValidationError, match="measures 'error', which is what it is to break"):
+        claim(controls=[BROKEN | {"metric": "error"}])
+
+
+def test_what_proves_little_is_said():
+    other = {"metric": "other", "is": "<=", "value": 1e9, "why": "second half"}
+    both = claim(
+        [ERROR, ERROR | {"is": ">="}, other],
+        [BROKEN | {"against": "error"}, {"name": "nearly", "metric": "other", "is": ">", "value": 1.5, "against": "error"}],
+    )
+    ruling = judge(
+        both, metrics(error=Measurement(0.5, 0.01, n=1), broken=Measurement(1.0001, 1e-9), other=Measurement(2.0, 0.1))
+    )
+    assert ruling.weak == [
+        "no control breaks 2 of 3 predicates: error >= 1, other <= 1e+09",
+        "one run stands behind error",
+        "control 'rate doubled' misses by 0.0002 of the slack that the claim has",
+        "control 'nearly' is a predicate of the claim too: other",
+    ]
+    assert judge(claim(), metrics()).weak == []
+
+
 # -------------------------------------------------------------------------------------------------------------- properties
 
 floats = st.floats() | st.sampled_from([0.0, -0.0, 1.0, 2.0, NAN, INF, -INF, HUGE, -HUGE, 5e-324, 1e-300])
-finite = st.floats(allow_nan=False, allow_infinity=False)
+finite = st.floats(-LARGEST, LARGEST)
 comparisons = st.sampled_from(["<=", ">=", "<", ">"])
 
 
@@ -445,13 +506,13 @@ def claims(draw, thresholds=finite):
     predicates, controls = [], []
     for index in range(draw(st.integers(1, 3))):
         predicate = {"metric": f"p{index}", "is": draw(comparisons), "value": draw(thresholds), "why": "because"}
+        predicate["vacuous_above"] = draw(st.none() | st.floats(1e-3, 1e3))
         predicates.append(predicate)
         if draw(st.booleans()) or index == 0:
             control = {"is": OPPOSITE[predicate["is"]], "value": predicate["value"], "against": predicate["metric"]}
             controls.append({"name": f"control {index}", "metric": f"c{index}"} | control)
     hypotheses = [{"metric": "h", "is": draw(comparisons), "value": draw(thresholds), "why": "start"}] * draw(st.integers(0, 1))
-    vacuous = draw(st.none() | st.floats(1e-3, 1e3))
-    return claim(predicates, controls, hypotheses, vacuous_above=vacuous)
+    return claim(predicates, controls, hypotheses)
 
 
 def measured_for(the_claim, draw, values):
@@ -538,8 +599,9 @@ def test_the_verdict_does_not_depend_on_the_unit(case):
     record = the_claim.model_dump(by_alias=True)
     for condition in [*record["predicates"], *record["controls"], *record["hypotheses"]]:
         condition["value"] *= factor
-    if record["vacuous_above"] is not None:
-        record["vacuous_above"] *= factor
+    for predicate in record["predicates"]:
+        if predicate["vacuous_above"] is not None:
+            predicate["vacuous_above"] *= factor
     before = judge(the_claim, measured)
     after = judge(Claim.model_validate(record), {name: scaled(m, factor) for name, m in measured.items()})
     assert after.verdict == before.verdict
