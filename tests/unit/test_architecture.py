@@ -162,3 +162,19 @@ def test_one_module_asks_scipy_to_integrate():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]:
         if path != PACKAGE / "integration" / "initial_value.py":
             assert "solve_ivp" not in path.read_text(), f"{path.relative_to(ROOT)} does not use integration.initial_value"
+
+
+LONGEST_SCRIPT = 170
+"""Lines: what a reader takes in of one experiment section."""
+
+
+def test_a_script_is_short_and_only_its_cells_and_its_gathering_take_all_parameters():
+    for path in sorted((ROOT / "scripts").glob("*/*.py")):
+        lines = path.read_text().count("\n")
+        assert lines <= LONGEST_SCRIPT, f"{path.relative_to(ROOT)} has {lines} lines; its mathematics belongs into the package"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name not in ("cell", "gather"):
+                taken = [ast.unparse(argument.annotation) for argument in node.args.args if argument.annotation]
+                assert "Parameters" not in taken, (
+                    f"{path.relative_to(ROOT)}: {node.name} takes all parameters; name those it needs"
+                )

@@ -79,6 +79,7 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
 
 
 def verdict_file(scale: str, paper: str, claim: str) -> Path:
+    """Where the verdict on a claim stands, from the top of the checkout."""
     return Path("results") / scale / "claims" / paper / f"{claim}.json"
 
 

@@ -167,6 +167,7 @@ def _problem_of_scalar(value: str, plain: bool) -> str:
 
 
 def read_list(path: Path) -> list[Any]:
+    """The entries of a YAML file that is a list. Raises ConfigError on anything else."""
     content = read_yaml(path)
     if content == {}:
         raise ConfigError(f"{path}: expected a list of entries, and the file is empty")
@@ -224,15 +225,18 @@ def _allowed_keys(adapter: TypeAdapter[Any], location: Iterable[int | str]) -> l
 
 
 def known(target: str, kind: str, name: str, names: Iterable[str]) -> None:
+    """Raise ConfigError, beginning with `target`, if `name` is none of `names`; it says the closest."""
     if name not in names:
         raise ConfigError(f"{target}: unknown {kind}: {name!r}; closest: {listing(closest(name, names))}")
 
 
 def closest(name: str, names: Iterable[str]) -> list[str]:
+    """At most five names that are spelt alike, or the first eight of all."""
     import difflib
 
     return difflib.get_close_matches(name, list(names), n=5, cutoff=0.3) or sorted(names)[:8]
 
 
 def listing(names: Any) -> str:
+    """Names for a sentence, in quotes."""
     return ", ".join(repr(name) for name in names) or "none"

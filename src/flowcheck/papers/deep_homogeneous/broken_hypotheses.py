@@ -31,6 +31,7 @@ RTOL = 1e-8
 
 
 def farther_than(distance: float) -> Callable[[np.ndarray, np.ndarray], float]:
+    """Margin for `departure.depart_until`: w_n is at this distance from the saddle."""
     return lambda a, _: float(np.linalg.norm(a)) / distance - 1
 
 

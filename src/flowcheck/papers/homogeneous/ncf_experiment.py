@@ -28,6 +28,8 @@ CURVES = 4
 
 
 class FamilySettings(ParametersModel):
+    """One family of NCF flows: network, data and labels."""
+
     kind: Kind
     degree: int = Field(ge=2)
     units: int = Field(default=3, ge=1)

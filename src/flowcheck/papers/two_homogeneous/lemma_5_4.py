@@ -49,6 +49,7 @@ class KktPoints(NamedTuple):
 
 
 def smooth_points(x: Float[Tensor, "n 3"], z: Float[Tensor, " n"]) -> KktPoints:
+    """KKT points of one neuron off its kinks, from the arrangement of its inputs; the output weight has the sign of the value."""
     found = clarke.neuron_kkt_points(x.cpu().numpy(), z.cpu().numpy(), SLOPE)
     points = torch.from_numpy(found[np.abs(x.cpu().numpy() @ found.T).min(axis=0) > 1e-6]).to(x)
     value = zoo.power_net(1, 3, 1.0, slope=SLOPE).forward(points, x) @ z

@@ -48,6 +48,7 @@ def projected(s: Float[Tensor, "*p k"], u: Float[Tensor, " k"]) -> Float[Tensor,
 
 
 def largest_norm(elements: Float[Tensor, "p k"]) -> float:
+    """Of the rows."""
     return float(elements.norm(dim=1).max())
 
 
