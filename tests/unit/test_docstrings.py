@@ -15,6 +15,7 @@ WITH_EXAMPLES = (
     "flows.events",
     "flows.flow",
     "geometry",
+    "integration.initial_value",
     "losses",
     "measures.readings",
     "measures.refinement",
