@@ -39,6 +39,7 @@ from flowcheck.errors import HypothesisError
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.settings import Settings
+from flowcheck.pipeline.strict_yaml import check_tree
 
 if TYPE_CHECKING:
     import torch
@@ -240,7 +241,9 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         parser.exit(2, f"{parser.prog}: error: {sentence}\n")
 
     try:
-        settings = Settings.model_validate(yaml.safe_load(arguments.parameters.read_text(encoding="utf-8")))
+        text = arguments.parameters.read_text(encoding="utf-8")
+        check_tree(text)
+        settings = Settings.model_validate(yaml.safe_load(text))
         if arguments.seed is not None:
             settings = Settings.model_validate(settings.model_dump() | {"seed": arguments.seed})
         cells = settings.cells()

@@ -9,8 +9,9 @@ import re
 import reprlib
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from flowcheck.pipeline.strict_yaml import write_yaml
 
 SCALES = ("smoke", "laptop", "paper")
 Scalar = int | float | str | bool
@@ -58,7 +59,7 @@ class Settings(BaseModel):
 
     def to_yaml(self) -> str:
         """The text that ``--parameters`` takes."""
-        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False, default_flow_style=None, width=120)
+        return write_yaml(json.loads(self.model_dump_json()))
 
 
 def _slug(value: Scalar) -> str:

@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> Any:
             text = stream.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ConfigError(f"{path}: longer than {LARGEST} characters")
-        _check_tree(text)
+        check_tree(text)
         content = yaml.load(text, Loader=_StrictLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
@@ -95,6 +95,20 @@ for _tag, _plain, _first in (
     _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_plain})\Z"), _first)
 
 
+class _Writer(yaml.SafeDumper):
+    """Quotes text that this reader, or another one, would take for a number or a truth value."""
+
+
+_Writer.yaml_implicit_resolvers = {first: list(known) for first, known in yaml.SafeDumper.yaml_implicit_resolvers.items()}
+for _pattern in (NUMBER, TWO_WAYS):
+    _Writer.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{_pattern.pattern})\Z"), None)
+
+
+def write_yaml(content: Any) -> str:
+    """The text that `read_yaml` reads as `content`: plain data, without aliases."""
+    return yaml.dump(content, Dumper=_Writer, sort_keys=False, default_flow_style=None, width=120)
+
+
 def _problem(text: str, where: Any) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(None, None, text, where.start_mark)
 
@@ -119,8 +133,8 @@ class _Level:
         self.items += 1
 
 
-def _check_tree(text: str) -> None:
-    """Refuse what would send the library's recursion too deep, and what can be read in two ways. Builds nothing."""
+def check_tree(text: str) -> None:
+    """Raise YAMLError for what would send the library's recursion too deep, or can be read in two ways. Builds nothing."""
     inside, named, nodes = [_Level()], dict[str, _Level](), 0
     for event in yaml.parse(text, Loader=_StrictLoader):
         found = _Level(depth=0)

@@ -146,6 +146,8 @@ def error_of(study, capsys, *options, **rest):
 
 BAD_SETTINGS = {
     "malformed": ("a: [1", "malformed YAML: while parsing a flow"),
+    "too deep": (f"parameters: {'[' * 100_000}{']' * 100_000}", "more than 20 lists and mappings within each other"),
+    "in two ways": ("seed: 0x10", "key 'seed': '0x10' can be read in two ways"),
     "empty": ("", "key '(the whole file)': Input should be a valid dictionary"),
     "a list": ("[1]", "key '(the whole file)': Input should be a valid dictionary"),
     "unknown key": ({"sede": 2}, "key 'sede': Extra inputs are not permitted, found 2"),

@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline import digest, parameters
@@ -1062,6 +1063,19 @@ def test_settings_survive_being_written_for_a_script():
     import yaml
 
     before = settings({"eta": [1e-5, 0.1, 3], "kind": ["1e-5", "yes", "null"], "flag": [True]})
+    assert Settings.model_validate(yaml.safe_load(before.to_yaml())) == before
+
+
+@pytest.mark.parametrize(
+    "text", [*TWO_WAYS, "1e5", "1E-5", ".5", "2.", "12", "-0", "null", "~", "", "true", "<<", "=", "a: b", "é", "- a"]
+)
+def test_text_that_could_be_a_number_is_written_in_quotes(tmp_path, text):
+    before = Settings(
+        paper="p", experiment="e", scale="smoke", seed=1, grid={"a": [text]}, parameters={text: [text, 1e-5, {text: 3}]}
+    )
+    path = tmp_path / "x.yaml"
+    path.write_text(before.to_yaml(), encoding="utf-8")
+    assert Settings.model_validate(read_yaml(path)) == before
     assert Settings.model_validate(yaml.safe_load(before.to_yaml())) == before
 
 
