@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 
-from flowcheck.pipeline.evidence import Measurement, save_json
+from flowcheck.pipeline.evidence import Evidence, Measurement, save_json
 from flowcheck.pipeline.ledger import build_ledger, judge_experiment, write_ledger
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.write import write_report
@@ -200,9 +200,7 @@ def make_project(root: Path) -> Project:
     project = Project(root)
     for (paper, experiment), metrics in METRICS.items():
         folder = root / "results" / SCALE / paper / experiment
-        save_json(
-            folder / "metrics.json", {n: m.to_json() for n, m in metrics.items()} | {"provenance": provenance(paper, experiment)}
-        )
+        Evidence(metrics, provenance=provenance(paper, experiment)).save(folder)
         _write(folder / "notebook.html", "<!doctype html><title>notebook</title><p>executed")
         for figure in project.experiments[paper][experiment].figures:
             draw(folder / "figures", figure)

@@ -10,12 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.settings import SCALES
 from flowcheck.pipeline.strict_yaml import known
 
 if TYPE_CHECKING:
     from flowcheck.pipeline.project import Project
+=======
+from flowcheck.errors import ConfigError, EvidenceError
+>>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         if "scale" in arguments:
             known("--scale", "scale", arguments.scale, SCALES)
         return _COMMANDS[arguments.command](arguments)
-    except ConfigError as error:
+    except (ConfigError, EvidenceError) as error:
         print(f"flowcheck: {error}", file=sys.stderr)
         return 2
     except OSError as error:

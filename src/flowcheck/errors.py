@@ -5,6 +5,10 @@ class ConfigError(ValueError):
     """Bad input, said in one sentence: file, key, what is there, what is allowed."""
 
 
+class EvidenceError(ValueError):
+    """A file of results is damaged, was changed, or belongs to another run; said in one sentence that begins with the file."""
+
+
 class HypothesisError(ValueError):
     """A hypothesis of the claims is not met by the run: `metric` is the evidence that says so, `measured` its value.
 

@@ -1,5 +1,8 @@
 """A green run means fresh, whole, own evidence: failed re-runs and deleted results, by real Snakemake processes."""
 
+import os
+import shutil
+
 import pytest
 
 pytestmark = pytest.mark.pipeline
@@ -49,6 +52,94 @@ def test_all_kinds_of_deleted_files_come_back_by_one_run(toy):
     toy.snakemake()
     assert toy.files("results/smoke") == before
     assert toy.planned() == {}
+
+
+def flip(path):
+    """One bit in the middle of the file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def edit(old, new):
+    def change(path):
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def replace_by(other):
+    def change(path):
+        path.write_bytes((path.parent / other).read_bytes())
+
+    return change
+
+
+# the file, what happens to it, and the rules that run again
+SPOILED = {
+    "parameters by hand": ("toy/spread/parameters.yaml", edit("400", "401"), {"parameters", "evidence"} | follows("spread")),
+    "a cell under the name of another": (
+        "toy/decay/cells/step_size-0.1.npz",
+        replace_by("step_size-0.05.npz"),
+        {"cell", "evidence"} | follows("decay") | follows("order"),
+    ),
+    "a bit of a cell": (
+        "toy/decay/cells/step_size-0.1.npz",
+        flip,
+        {"cell", "evidence"} | follows("decay") | follows("order"),
+    ),
+    "metrics by hand": ("toy/spread/metrics.json", edit('"n": 400', '"n": 4000'), {"evidence"} | follows("spread")),
+    "metrics of another experiment": (
+        "toy/spread/metrics.json",
+        replace_by("../order/metrics.json"),
+        {"evidence"} | follows("spread"),
+    ),
+    "all evidence of another experiment": (
+        "toy/spread/metrics.json",
+        lambda path: shutil.copytree(path.parent.parent / "decay", path.parent, dirs_exist_ok=True),
+        {"parameters", "evidence"} | follows("spread"),
+    ),
+    "cut metrics": ("toy/spread/metrics.json", cut, {"evidence"} | follows("spread")),
+    "a bit of the arrays": ("toy/spread/arrays.npz", flip, {"evidence"} | follows("spread")),
+    "a bit of the runs": ("toy/spread/runs.parquet", flip, {"evidence"} | follows("spread")),
+    "a verdict by hand": ("claims/toy/theorem-1-printed.json", edit("contradicted", "supported"), follows("decay")),
+    "a cut verdict": ("claims/toy/figure-1.json", cut, follows("spread")),
+    "a verdict on another claim": ("claims/toy/theorem-1-printed.json", replace_by("theorem-1.json"), follows("decay")),
+    "a cut figure": ("toy/spread/figures/histogram.svg", cut, {"notebook_toy_spread", "report"}),
+    "an empty notebook": ("toy/spread/notebook.ipynb", empty, {"notebook_toy_spread", "report"}),
+    "an empty page of a notebook": ("toy/spread/notebook.html", empty, {"notebook_toy_spread", "report"}),
+    "the ledger by hand": ("ledger.json", edit('"contradicted"', '"supported"'), REST),
+    "the table of the ledger by hand": ("ledger.csv", edit("contradicted", "supported"), REST),
+    "a page of the report by hand": ("report/index.html", edit("contradicted", "supported"), {"report"}),
+}
+
+
+@pytest.mark.parametrize(("file", "spoil", "rules"), SPOILED.values(), ids=SPOILED)
+def test_what_was_damaged_or_edited_is_planned_again_though_its_time_is_kept(toy, file, spoil, rules):
+    path = toy.path(f"results/smoke/{file}")
+    status = path.stat()
+    spoil(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert set(toy.planned()) == rules
+
+
+def test_what_was_damaged_heals_by_one_run(toy):
+    verdicts = toy.path("results/smoke/ledger.csv").read_text()
+    for file, spoil, _ in SPOILED.values():
+        spoil(toy.path(f"results/smoke/{file}"))
+    toy.snakemake()
+    assert toy.planned() == {}
+    assert toy.path("results/smoke/ledger.csv").read_text() == verdicts
 
 
 # experiment, the function that fails, a claim that rests on it, and what the failed run leaves of the evidence

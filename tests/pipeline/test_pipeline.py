@@ -24,6 +24,8 @@ def rejudged(*experiments):
 
 # cells and evidence of `decay`, and evidence of `order` that reads it; an experiment without a grid has no cell job
 DECAY_AGAIN = {"cell": 2, "evidence": 2} | rejudged("decay", "order")
+# the finished cells of `decay` gathered again
+GATHERED = {"evidence": 2} | rejudged("decay", "order")
 SPREAD_AGAIN = {"evidence": 1} | rejudged("spread")
 EVERYTHING = {"parameters": 3, "cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS)
 
@@ -55,7 +57,9 @@ def test_a_full_run_gives_the_verdicts_that_the_toy_paper_deserves(finished):
     assert theorem["deviations"] == ["fourth-power"]
     assert theorem["provenance"]["seed"] == 1
     assert theorem["predicates"][0]["description"] == "largest error at the coarsest and finest step size"
-    assert theorem == finished.json("results/smoke/claims/toy/theorem-1.json") | {"expected": None, "changed": False}
+    verdict = finished.json("results/smoke/claims/toy/theorem-1.json")
+    assert verdict.pop("sealed")["files"].keys() == {"../../toy/decay/metrics.json"}
+    assert theorem == verdict | {"expected": None, "changed": False}
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):
@@ -124,14 +128,15 @@ CHANGES = {
     "the text of a deviation": ("config/deviations/toy.yaml", "the first power", "the power one", {"report": 1}),
     "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
     "a report template": ("src/flowcheck/pipeline/report/templates/report.css", None, "/* new */", {"report": 1}),
-    "measured numbers": (f"{DECAY}/metrics.json", '"error": 1e-15', '"error": 2e-15', None),
+    "measured numbers": (f"{DECAY}/metrics.json", '"error": 1e-15', '"error": 2e-15', GATHERED),
+    "a new metric": (f"{ENTRY}/decay.yaml", "figures:", "  error_median: median\nfigures:", {"parameters": 1} | GATHERED),
+    "a whole number written as such": (f"{ENTRY}/decay.yaml", "horizon: 1.0", "horizon: 1", {"parameters": 1} | GATHERED),
+    "the order of a grid": (f"{ENTRY}/decay.yaml", "[0.1, 0.05]", "[0.05, 0.1]", {"parameters": 1} | GATHERED),
 }
 
 
 @pytest.mark.parametrize(("file", "old", "new", "expected"), CHANGES.values(), ids=CHANGES)
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old, new, expected):
-    if expected is None:  # evidence that changed on disk: whatever reads it, and not the job that made it
-        expected = {"evidence": 1} | rejudged("decay", "order")
     text = toy.path(file).read_text()
     toy.path(file).write_text(text + new if old is None else text.replace(old, new, 1))
     assert toy.path(file).read_text() != text
@@ -154,7 +159,7 @@ def test_a_new_grid_point_makes_its_cell(toy):
     toy.replace(
         "config/experiments/toy/decay.yaml", "step_size: [0.1, 0.05]\nparameters", "step_size: [0.1, 0.05, 0.02]\nparameters"
     )
-    assert toy.planned() == {"parameters": 1, "cell": 3, "evidence": 2} | rejudged("decay", "order")
+    assert toy.planned() == {"parameters": 1, "cell": 1, "evidence": 2} | rejudged("decay", "order")
 
 
 HARMLESS = [

@@ -38,7 +38,7 @@ for _paper, _experiment in PROJECT:
             code=module_code("pipeline/ledger"),
             paper=_paper,
             experiment=_experiment,
-            intact=PLAN.intact(*_verdicts),
+            intact=PLAN.sealed(*_verdicts),
         message:
             f"{_paper}: verdicts on the claims of {_experiment}"
         shell:

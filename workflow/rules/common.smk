@@ -3,7 +3,10 @@
 import functools
 import os
 
+from flowcheck.errors import EvidenceError
+from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest
+from flowcheck.pipeline.seal import check_archive, check_sealed, remembered_digest
 
 # priority above every notebook: a long job left for the end would run alone
 EVIDENCE_FIRST = 100
@@ -67,8 +70,35 @@ def step_of_evidence(wildcards):
 
 
 def upstream_of(wildcards):
-    entry = PROJECT.experiment(wildcards.paper, wildcards.experiment)
-    return [f"results/{wildcards.scale}/{wildcards.paper}/{name}/metrics.json" for name in entry.upstream]
+    return [f"{folder}/metrics.json" for folder in upstream_folders(wildcards).values()]
+
+
+def upstream_folders(wildcards):
+    names = PROJECT.experiment(wildcards.paper, wildcards.experiment).upstream
+    return {name: Path("results", wildcards.scale, wildcards.paper, name) for name in names}
+
+
+def settings_of_cell(wildcards):
+    """What a cell gets of the settings; 1 and 1.0 are the same text."""
+    resolved = settings(*wildcards_of(wildcards)).at(wildcards.cell)
+    return resolved.model_copy(update={"parameters": stamp.plain(resolved.parameters)}).to_yaml()
+
+
+def check_cell(wildcards):
+    """Raise EvidenceError if a finished cell is damaged, or was made with anything else than it would be made with now."""
+    path = Path("results", *wildcards_of(wildcards), "cells", f"{wildcards.cell}.npz")
+    resolved = settings(*wildcards_of(wildcards))
+    made_with = check_archive(path, path.read_bytes())
+    expected = stamp.of_cell(resolved, resolved.cells()[wildcards.cell], experiment_code(wildcards), upstream_folders(wildcards))
+    if made_with != expected:
+        raise EvidenceError(f"{path}: made with another grid point, parameter, code, library or evidence of others")
+
+
+def check_parameters(wildcards):
+    """Raise EvidenceError if the file of settings says something else than the configuration."""
+    path = Path("results", *wildcards_of(wildcards), "parameters.yaml")
+    if path.read_text(encoding="utf-8") != settings_text(wildcards):
+        raise EvidenceError(f"{path}: not the settings that the configuration resolves to")
 
 
 def upstream_options(wildcards, input):
@@ -97,28 +127,49 @@ def gpus_of_cell(wildcards):
 
 
 class Plan:
-    """What makes a job run again whose outputs are not all there, and with it all jobs that follow from it.
+    """What makes a job run again whose outputs are not whole, and with it all jobs that follow from it.
 
     Snakemake makes a missing file again only where a job that has to run asks for it: evidence whose job failed in a later run would
-    stay deleted, and the verdicts on it would count as current. So every rule has a parameter that says whether its outputs are
-    whole, and a changed parameter is what Snakemake never overlooks.
+    stay deleted, and the verdicts on it would count as current. A file that is damaged, edited or of another run it does not see at
+    all. So every rule has a parameter that says whether its outputs are whole, and a changed parameter is what Snakemake never
+    overlooks.
     """
 
     made = True  # until the first job starts; from then on every output is made by the plan
 
-    def intact(self, *outputs):
-        """A parameter that is "whole" if all these outputs are there, or else "broken"."""
+    def sealed(self, *outputs):
+        """A parameter for a job that writes sealed files, which vouch for all others that it writes."""
 
-        def state(wildcards):
-            there = all(os.path.isfile(output.format(**wildcards)) for output in outputs)
-            return "whole" if there or not self.made else "broken"
+        def check(wildcards):
+            for output in outputs:
+                path = Path(output.format(**wildcards))
+                check_sealed(path, remembered_digest, path.relative_to("results").as_posix())
 
-        return state
+        return self._state(check)
+
+    def cell(self, wildcards):
+        """A parameter for the job of a cell."""
+        return self._state(check_cell)(wildcards)
+
+    def parameters(self, wildcards):
+        """A parameter for the job that writes the settings."""
+        return self._state(check_parameters)(wildcards)
 
     def starts(self, workflow):
         """Jobs start: they leave whole outputs or none, so that is what Snakemake must remember of them."""
         self.made = False
         workflow.persistence._params.cache_clear()  # it would record the parameters that it planned with
+
+    def _state(self, check):
+        def state(wildcards):
+            try:
+                if self.made:
+                    check(wildcards)
+            except (EvidenceError, OSError, UnicodeDecodeError):
+                return "broken"
+            return "whole"
+
+        return state
 
 
 PLAN = Plan()
@@ -143,16 +194,6 @@ def deviations_text(wildcards):
 def papers_text(wildcards):
     """What the ledger repeats about the papers."""
     return "".join(PROJECT.papers[paper].model_dump_json() for paper in RUN.papers)
-
-
-def report_pages():
-    names = [
-        "index",
-        "claims",
-        "deviations",
-        *(f"claims/{paper}/{claim}" for paper in RUN.papers for claim in PROJECT.claims[paper]),
-    ]
-    return [f"results/{{scale}}/report/{name}.html" for name in names]
 
 
 def report_templates():

@@ -20,7 +20,7 @@ rule parameters:
         runtime=1,
     params:
         settings=settings_text,
-        intact=PLAN.intact("results/{scale}/{paper}/{experiment}/parameters.yaml"),
+        intact=PLAN.parameters,
     message:
         "{wildcards.paper}: settings of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
@@ -29,7 +29,6 @@ rule parameters:
 
 rule cell:
     input:
-        parameters="results/{scale}/{paper}/{experiment}/parameters.yaml",
         upstream=upstream_of,
     output:
         arrays="results/{scale}/{paper}/{experiment}/cells/{cell}.npz",
@@ -49,13 +48,15 @@ rule cell:
     params:
         code=experiment_code,
         script=script_of,
-        folder=subpath(input.parameters, parent=True),
+        folder=subpath(output.arrays, ancestor=2),
+        settings=settings_of_cell,
+        libraries=stamp.libraries(),
         upstream=upstream_options,
-        intact=PLAN.intact("results/{scale}/{paper}/{experiment}/cells/{cell}.npz"),
+        intact=PLAN.cell,
     message:
         "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     shell:
-        "python {params.script} --parameters {input.parameters} --output {params.folder} --cell {wildcards.cell}"
+        "printf '%s' {params.settings:q} | python {params.script} --parameters /dev/stdin --output {params.folder} --cell {wildcards.cell}"
         " --device {resources.device} {params.upstream} > {log} 2>&1"
 
 
@@ -83,15 +84,12 @@ rule evidence:
         device=RUN.device,
     params:
         code=experiment_code,
+        libraries=stamp.libraries(),
         step=step_of_evidence,
         script=script_of,
         folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
-        intact=PLAN.intact(
-            "results/{scale}/{paper}/{experiment}/metrics.json",
-            "results/{scale}/{paper}/{experiment}/arrays.npz",
-            "results/{scale}/{paper}/{experiment}/runs.parquet",
-        ),
+        intact=PLAN.sealed("results/{scale}/{paper}/{experiment}/metrics.json"),
     message:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:

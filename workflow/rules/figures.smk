@@ -45,7 +45,7 @@ for _paper, _experiment in PROJECT:
         params:
             code=module_code("pipeline/figures/plotting", "pipeline/figures/notebook", "pipeline/figures/display"),
             folder=subpath(input.metrics, parent=True),
-            intact=PLAN.intact(f"{_folder}/notebook.ipynb", f"{_folder}/notebook.html", *_figures),
+            intact=PLAN.sealed(f"{_folder}/notebook.ipynb"),
         message:
             f"{_paper}: notebook and figures of {_experiment}"
         shell:

@@ -23,7 +23,7 @@ rule ledger:
         code=module_code("pipeline/ledger"),
         papers=",".join(RUN.papers),
         about=papers_text,
-        intact=PLAN.intact(*(f"results/{{scale}}/ledger.{suffix}" for suffix in ("json", "csv", "md"))),
+        intact=PLAN.sealed("results/{scale}/ledger.json"),
     message:
         "ledger of all verdicts at {wildcards.scale} scale"
     shell:
@@ -36,7 +36,8 @@ rule report:
         notebooks=all_notebooks,
         templates=report_templates(),
     output:
-        "results/{scale}/report/index.html",
+        index="results/{scale}/report/index.html",
+        digests="results/{scale}/report/digests.json",
     log:
         "logs/{scale}/report.log",
     benchmark:
@@ -51,7 +52,7 @@ rule report:
         code=module_code("pipeline/report/write"),
         papers=",".join(RUN.papers),
         deviations=deviations_text,
-        intact=PLAN.intact(*report_pages()),
+        intact=PLAN.sealed("results/{scale}/report/digests.json"),
     message:
         "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:

@@ -3,7 +3,8 @@
 names, settings, schema, strict_yaml, project   what is to be run, read and validated
 parameters                               whether the scripts take them
 surroundings                             what a run needs of the place it runs in
-digest                                   the digest of the code an experiment runs
+digest, stamp                            the code an experiment runs; all that a cell depends on
+seal                                     files that carry the digest of their content
 evidence, experiment                     what a run leaves; the command line of a script
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
 skeleton                                 the files of a new experiment

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from flowcheck.errors import HypothesisError
+from flowcheck.errors import EvidenceError, HypothesisError
+from flowcheck.pipeline.seal import SEAL, blank_seal, check_archive, check_sealed, seal_archive, seal_of, seal_text
 
 EVIDENCE_FILES = ("metrics.json", "arrays.npz", "runs.parquet")
 PROVENANCE = "provenance"
@@ -188,6 +190,7 @@ class Evidence:
             else:
                 self.arrays[name] = item
 
+<<<<<<< HEAD
     def undeclared(self, silent: Iterable[str]) -> str | None:
         """What holds NaN although its name matches none of `silent`, in words; None if nothing does."""
         patterns = list(silent)
@@ -204,6 +207,10 @@ class Evidence:
 
     def save_cell(self, path: Path) -> None:
         """Write all of it into one file, atomically.
+=======
+    def save_cell(self, path: Path, stamp: str = "") -> None:
+        """Write all of it into one file, atomically, with the stamp of what it was made with.
+>>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
 
         Raises TypeError on object arrays, ValueError if the name of an array begins with ``:``.
         """
@@ -217,13 +224,16 @@ class Evidence:
             table = io.BytesIO()
             self.runs.to_parquet(table, index=False)
             parts["runs"] = np.frombuffer(table.getvalue(), dtype=np.uint8)
-        save_arrays(path, self.arrays | {f"{MARK}{name}": part for name, part in parts.items()})
+        save_arrays(path, self.arrays | {f"{MARK}{name}": part for name, part in parts.items()}, label=stamp)
 
     @classmethod
     def load_cell(cls, path: Path) -> Evidence:
-        """Inverse of `save_cell`. Raises OSError, ValueError or KeyError on a file that it did not write."""
+        """Inverse of `save_cell`. Raises FileNotFoundError, or EvidenceError on a file that it did not write."""
         arrays = load_arrays(path)
-        metrics, provenance = (json.loads(str(arrays.pop(f"{MARK}{name}"))) for name in ("metrics", "provenance"))
+        try:
+            metrics, provenance = (json.loads(str(arrays.pop(f"{MARK}{name}"))) for name in ("metrics", "provenance"))
+        except (KeyError, ValueError):
+            raise EvidenceError(f"{path}: arrays, and not what a cell measured") from None
         table, runs = arrays.pop(f"{MARK}runs", None), None
         if table is not None:
             import pandas as pd
@@ -231,15 +241,17 @@ class Evidence:
             runs = pd.read_parquet(io.BytesIO(table.tobytes()))
         return cls(_measurements(metrics, path), arrays, runs, provenance)
 
-    def save(self, folder: Path) -> None:
-        """Write the three files into `folder`, ``metrics.json`` last."""
+    def save(self, folder: Path, upstream: Iterable[Path] = ()) -> None:
+        """Write the three files into `folder`, ``metrics.json`` last; `upstream` are files of other evidence that it rests on."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").unlink(missing_ok=True)  # numbers of an earlier run must not stand beside new arrays
         save_arrays(folder / "arrays.npz", self.arrays)
         with atomic_file(folder / "runs.parquet") as stream:
             self.runs.to_parquet(stream, index=False)
         flat: dict[str, Any] = {name: m.to_json() for name, m in sorted(self.metrics.items())}
-        save_json(folder / "metrics.json", flat | {PROVENANCE: self.provenance})
+        place = "/".join([*(str(self.provenance.get(key, "")) for key in ("scale", "paper", "experiment")), "metrics.json"])
+        seal = blank_seal(folder / "metrics.json", [*(folder / name for name in EVIDENCE_FILES[1:]), *upstream], place)
+        save_sealed(folder / "metrics.json", flat | {PROVENANCE: self.provenance | {SEAL: seal}})
 
     @classmethod
     def of_unmet_hypothesis(cls, unmet: HypothesisError, promised: Iterable[str]) -> Evidence:
@@ -251,12 +263,13 @@ class Evidence:
 
     @classmethod
     def load(cls, folder: Path) -> Evidence:
-        """Read what `save` wrote. Raises FileNotFoundError if the evidence is not complete."""
+        """Read what `save` wrote. Raises FileNotFoundError without ``metrics.json``, EvidenceError if a file is not whole."""
         metrics, provenance = load_metrics(folder / "metrics.json")
-        (folder / "runs.parquet").stat()
+        check_sealed(folder / "metrics.json")
         return cls(metrics, load_arrays(folder / "arrays.npz"), folder / "runs.parquet", provenance)
 
 
+<<<<<<< HEAD
 def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """Metrics and provenance of a ``metrics.json``. Raises FileNotFoundError or ValueError (malformed)."""
     flat = json.loads(path.read_text(encoding="utf-8"))
@@ -272,6 +285,41 @@ def _measurements(flat: Mapping[str, Any], path: Path) -> dict[str, Measurement]
             found[name] = Measurement.from_json(record)
         except ValueError as error:
             raise ValueError(f"{path}: metric {name!r}: {error}") from None
+=======
+def load_metrics(path: Path, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Measurement], dict[str, Any]]:
+    """Metrics and provenance of a ``metrics.json``.
+
+    Raises FileNotFoundError, or EvidenceError: malformed, changed after it was written, or of another paper, experiment or scale
+    than was `asked` for.
+    """
+    content = path.read_bytes()
+    flat = parse_json(path, content)
+    provenance = flat.pop(PROVENANCE, None)
+    if not isinstance(provenance, dict):
+        raise EvidenceError(f"{path}: does not say where its numbers come from (key {PROVENANCE!r})")
+    metrics = {name: Measurement.from_json(record) for name, record in flat.items()}
+    for key, value in (asked or {}).items():
+        if provenance.get(key) != value:
+            raise EvidenceError(f"{path}: evidence of {key} {provenance.get(key)!r}, and {value!r} was asked for")
+    seal_of(path, content)
+    return metrics, {key: value for key, value in provenance.items() if key != SEAL}
+
+
+def parse_json(path: Path, content: bytes) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises EvidenceError if it is none, or has a key twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]:
+            raise ValueError(f"key {twice[0]!r} occurs twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(content, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{path}: malformed JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise EvidenceError(f"{path}: malformed JSON: an object is expected, found {type(found).__name__}")
+>>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
     return found
 
 
@@ -295,24 +343,52 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 def save_json(path: Path, content: Any) -> None:
     """Write JSON atomically. Raises ValueError on NaN or infinity, which JSON does not have."""
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    with atomic_file(path, "w") as stream:
-        stream.write(text + "\n")
+    with atomic_file(path) as stream:
+        stream.write(_json_text(content).encode())
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as ``.npz`` without pickles, atomically. Raises TypeError on object arrays."""
+def save_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON whose last object is a blank seal, sealed and atomically. Raises ValueError on NaN or infinity."""
+    with atomic_file(path) as stream:
+        stream.write(seal_text(_json_text(content)).encode())
+
+
+def load_sealed(path: Path) -> dict[str, Any]:
+    """The content of what `save_sealed` wrote. Raises EvidenceError if it is not there, damaged or changed."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"{path}: {error.strerror}") from None
+    found = parse_json(path, content)
+    seal_of(path, content)
+    found.pop(SEAL, None)
+    return found
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], label: str = "") -> None:
+    """Write arrays as sealed ``.npz`` without pickles, atomically. Raises TypeError on object arrays."""
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"array {name!r} holds Python objects; evidence is plain numbers and text")
+    archive = io.BytesIO()
+    np.savez_compressed(archive, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
     with atomic_file(path) as stream:
-        np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
+        stream.write(seal_archive(archive.getvalue(), label))
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an ``.npz`` completely; pickles are refused."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Read an ``.npz`` that `save_arrays` wrote. Raises FileNotFoundError, or EvidenceError if it was damaged or changed."""
+    content = path.read_bytes()
+    check_archive(path, content)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # whatever a library says of its format, the reader learns which file it is about
+        raise EvidenceError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _json_text(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _finite(number: float) -> float | None:

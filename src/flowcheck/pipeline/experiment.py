@@ -17,13 +17,11 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import argparse
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
 import sys
 import time
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,9 +33,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
-from flowcheck.errors import HypothesisError
+from flowcheck.errors import EvidenceError, HypothesisError
+from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
+from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import check_tree
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import torch
 
 Item = TypeVar("Item")
-STAMP = "stamp"
+ABSENT = "not there"
 SECONDS = "wall_time_s"
 DEVICE = "device"
 MEASURED = "measured"
@@ -145,25 +145,32 @@ class _Run:
     def parameters(self, point: Mapping[str, Any]) -> ParametersModel:
         return self.parameters_model.model_validate(self.settings.parameters | dict(point))
 
+    def stamp(self, point: Mapping[str, Any]) -> str:
+        """What the cell at a grid point must have been made with to count as finished."""
+        return stamp.of_cell(self.settings, point, self.code, self.upstream)
+
     @functools.cached_property
-    def stamp(self) -> str:
-        """What a cached cell must have been made with to count as finished."""
-        relevant = self.settings.model_dump(include={"seed", "parameters"})
-        read = {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(self.upstream.items())}
-        return hashlib.sha256(f"{relevant}{read}{code_digest(self.script)}".encode()).hexdigest()[:16]
+    def code(self) -> str:
+        return code_digest(self.script)
 
     def context(self, label: str) -> Context:
         upstream = {name: Evidence.load(folder) for name, folder in self.upstream.items()}
         return Context(self.settings.seed, self.device, label, upstream)
 
-    def is_finished(self, name: str) -> bool:
+    def why_unfinished(self, name: str, point: Mapping[str, Any]) -> str:
+        """Why a cell has to be computed, or nothing if it is finished."""
+        path = self.cell_file(name)
         try:
-            return bool(Evidence.load_cell(self.cell_file(name)).provenance.get(STAMP) == self.stamp)
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or damaged after it was written
-            return False
+            made_with = check_archive(path, path.read_bytes())
+        except FileNotFoundError:
+            return ABSENT
+        except (OSError, EvidenceError) as error:
+            return str(error)
+        others = f"{path}: made with another grid point, parameter, code, library or evidence of others"
+        return "" if made_with == self.stamp(point) else others
 
     def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
-        context, stamp = self.context(f"{self.settings.experiment} {name}"), self.stamp  # the stamp of the code that runs now
+        context, made_with = self.context(f"{self.settings.experiment} {name}"), self.stamp(point)  # of the code that runs now
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         try:
@@ -172,15 +179,27 @@ class _Run:
             print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
             evidence = Evidence(provenance={UNMET: [unmet.metric, unmet.sentence], MEASURED: unmet.measured})
         seconds = time.perf_counter() - started
+<<<<<<< HEAD
         self._check_silence(evidence, f"cell {name}")
         evidence.provenance |= {STAMP: stamp, SECONDS: seconds, DEVICE: context.device_used}
         evidence.save_cell(self.cell_file(name))
+=======
+        evidence.provenance |= {SECONDS: seconds, DEVICE: context.device_used}
+        evidence.save_cell(self.cell_file(name), made_with)
+>>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
         print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
+    def run_unfinished(self, cell: Cell[Any]) -> None:
+        for name, point in self.settings.cells().items():
+            why = self.why_unfinished(name, point)
+            if why and why != ABSENT:
+                print(f"cell {name}: made again, {why}", file=sys.stderr)
+            if why:
+                self.run_cell(cell, name, point)
+            else:
+                print(f"cell {name}: finished earlier", file=sys.stderr)
+
     def run_gather(self, gather: Gather[Any]) -> None:
-        unfinished = [name for name in self.settings.cells() if not self.is_finished(name)]
-        if unfinished:
-            raise SystemExit(f"{self.script}: nothing to gather, unfinished or outdated cells: {', '.join(unfinished)}")
         context = self.context(f"{self.settings.experiment} gather")
         cells = {name: Evidence.load_cell(self.cell_file(name)) for name in self.settings.cells()}
         for name, one in cells.items():
@@ -204,7 +223,7 @@ class _Run:
             "cells": len(cells),
             "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
-        evidence.save(self.folder)
+        evidence.save(self.folder, [folder / "metrics.json" for folder in self.upstream.values()])
 
     def _check_silence(self, evidence: Evidence, what: str) -> None:
         """A run that went wrong must not leave its population unseen: NaN is declared or it stops the experiment."""
@@ -234,7 +253,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
     parser.add_argument("--upstream", action="append", default=[], metavar="NAME=DIR", help="evidence of another experiment")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--cell", help="run this cell only")
-    only.add_argument("--gather", action="store_true", help="only gather cells that are finished")
+    only.add_argument("--gather", action="store_true", help="gather; compute only cells that are damaged or outdated")
     arguments = parser.parse_args(argv)
 
     def stop(sentence: str) -> NoReturn:
@@ -273,16 +292,16 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         if not (folder / "metrics.json").is_file():
             stop(f"--upstream {name}={folder}: no evidence (metrics.json) there")
     run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream)
-    if arguments.cell is not None:
-        run.run_cell(cell, arguments.cell, cells[arguments.cell])
-        return
-    if not arguments.gather:
-        for name, point in cells.items():
-            if run.is_finished(name):
-                print(f"cell {name}: finished earlier", file=sys.stderr)
-            else:
-                run.run_cell(cell, name, point)
-    run.run_gather(gather)
+    if arguments.gather and (absent := [name for name in cells if not run.cell_file(name).is_file()]):
+        raise SystemExit(f"{script}: nothing to gather, cells that are not there: {', '.join(absent)}")
+    try:
+        if arguments.cell is not None:
+            run.run_cell(cell, arguments.cell, cells[arguments.cell])
+        else:
+            run.run_unfinished(cell)
+            run.run_gather(gather)
+    except EvidenceError as error:
+        stop(str(error))
 
 
 def provenance(settings: Settings, devices: list[str]) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flowcheck.errors import ConfigError
+from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.claims import Claim, Verdict
-from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, save_json
+from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, load_sealed, save_json, save_sealed
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.schema import Experiment
+from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_digest
 
 Record = dict[str, Any]
 CSV_COLUMNS = (
@@ -33,10 +34,26 @@ MARKDOWN_HEADER = ["| claim | variant | class | verdict | slack | error | n |", 
 
 
 def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
-    """Judge all claims of one experiment and write one verdict file each. Evidence that is missing gives `not-run`."""
+    """Judge all claims of one experiment and write one verdict file each. Evidence that is missing gives `not-run`.
+
+    Raises EvidenceError if the file is damaged, or is evidence of something else.
+    """
+    records = rulings(project, scale, paper, experiment, metrics_file)
+    for path in (project.root / verdict_file(scale, paper, "x")).parent.glob("*.json"):
+        if path.stem not in project.claims[paper]:
+            path.unlink(missing_ok=True)  # nobody makes this claim any more
+    rests_on = [metrics_file] if metrics_file.is_file() else []
+    for record in records:
+        path = project.root / verdict_file(scale, paper, record["id"].partition("/")[2])
+        save_sealed(path, record | {SEAL: blank_seal(path, rests_on, f"{scale}/claims/{paper}/{path.name}")})
+    return records
+
+
+def rulings(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
+    """The verdicts on all claims of one experiment, with all that the ledger says of them. Raises EvidenceError."""
     entry = project.experiment(paper, experiment)
     try:
-        metrics, provenance = load_metrics(metrics_file)
+        metrics, provenance = load_metrics(metrics_file, {"paper": paper, "experiment": experiment, "scale": scale})
     except FileNotFoundError:
         metrics, provenance = {}, {}
     records = []
@@ -47,14 +64,12 @@ def judge_experiment(project: Project, scale: str, paper: str, experiment: str, 
         record |= {"deviations": related, "provenance": provenance}
         for finding in [*record["predicates"], *record["controls"], *record["hypotheses"]]:
             finding["description"] = entry.promised_metrics.get(finding["metric"], "")
-        save_json(project.root / verdict_file(scale, paper, claim.id), record)
         records.append(record)
     return records
 
 
 def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
     """What the ledger says of a claim before it is judged."""
-    path = verdict_file(scale, paper, claim.id)
     return {
         "id": f"{paper}/{claim.id}",
         "paper": paper,
@@ -74,8 +89,13 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "waives": claim.waives,
         "experiment_title": entry.title,
         "figures": claim.figures,
-        "command": f"snakemake --cores 2 {path}",
+        "command": command_of(scale, paper, claim.id),
     }
+
+
+def command_of(scale: str, paper: str, claim: str) -> str:
+    """What makes one verdict."""
+    return f"snakemake --cores 2 {verdict_file(scale, paper, claim)}"
 
 
 def verdict_file(scale: str, paper: str, claim: str) -> Path:
@@ -83,14 +103,28 @@ def verdict_file(scale: str, paper: str, claim: str) -> Path:
     return Path("results") / scale / "claims" / paper / f"{claim}.json"
 
 
+def read_verdict(project: Project, scale: str, paper: str, claim: str) -> Record:
+    """What was judged on one claim. Raises EvidenceError if it is not there, was changed, or rests on other evidence."""
+    path = project.root / verdict_file(scale, paper, claim)
+    check_sealed(path, remembered_digest)
+    record = load_sealed(path)
+    found = (record.get("id"), record.get("command"))
+    if found != (f"{paper}/{claim}", command_of(scale, paper, claim)):
+        raise EvidenceError(f"{path}: holds the verdict that {found[1]!r} makes")
+    return record
+
+
 def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
-    """Collect the verdict files of the papers into the ledger, marking verdicts that differ from the recorded ones."""
+    """Collect the verdict files of the papers into the ledger, marking verdicts that differ from the recorded ones.
+
+    Raises EvidenceError if a verdict is not there, was changed, or is not the one on the evidence that is there.
+    """
     papers = list(papers)
     expected = load_expected(project, scale)
     claims = []
     for paper in papers:
         for name in project.claims[paper]:
-            record = json.loads((project.root / verdict_file(scale, paper, name)).read_text(encoding="utf-8"))
+            record = read_verdict(project, scale, paper, name)
             recorded = expected.get(record["id"])
             record["expected"] = recorded
             record["changed"] = recorded is not None and recorded != record["verdict"]
@@ -109,8 +143,7 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
 
 
 def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
-    """Write ``ledger.json``, ``ledger.csv`` and ``ledger.md``."""
-    save_json(folder / "ledger.json", ledger)
+    """Write ``ledger.csv`` and ``ledger.md``, and then ``ledger.json``, which vouches for them and for the verdicts in it."""
     table = io.StringIO()
     writer = csv.DictWriter(table, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -119,6 +152,10 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
         stream.write(table.getvalue())
     with atomic_file(folder / "ledger.md", "w") as stream:
         stream.write(as_markdown(ledger))
+    verdicts = [folder / "claims" / f"{claim['id']}.json" for claim in ledger["claims"]]
+    rests_on = [folder / "ledger.csv", folder / "ledger.md", *verdicts]
+    seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json")
+    save_sealed(folder / "ledger.json", {**ledger, SEAL: seal})
 
 
 def as_markdown(ledger: Mapping[str, Any]) -> str:
@@ -208,12 +245,11 @@ def evidence_that_is_gone(project: Project, ledger: Mapping[str, Any]) -> list[s
 
 
 def read_ledger(project: Project, scale: str) -> Record:
-    """The ledger of one scale. Raises ConfigError if it was not made."""
+    """The ledger of one scale. Raises ConfigError if it was not made, EvidenceError if it was damaged or changed."""
     path = project.root / "results" / scale / "ledger.json"
     if not path.is_file():
         raise ConfigError(f"{path}: not there; make it with: snakemake --cores all --config scale={scale}")
-    content: Record = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return load_sealed(path)
 
 
 def _experiment_times(claims: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:

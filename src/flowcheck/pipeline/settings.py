@@ -57,6 +57,11 @@ class Settings(BaseModel):
             cells[name] = point
         return cells
 
+    def at(self, cell: str) -> Settings:
+        """What one cell gets of these settings: its point of the grid, no promise of metrics. Raises KeyError on another name."""
+        point = self.cells()[cell]
+        return self.model_copy(update={"grid": {key: [value] for key, value in point.items()}, "metrics": None})
+
     def to_yaml(self) -> str:
         """The text that ``--parameters`` takes."""
         return write_yaml(json.loads(self.model_dump_json()))

@@ -1,6 +1,7 @@
 """Evidence on disk: complete or absent, plain numbers and text, and the same when read back."""
 
 import errno
+import io
 import json
 import math
 import os
@@ -15,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import evidence as module
 from flowcheck.pipeline.evidence import Evidence, Measurement, atomic_file, load_arrays, load_metrics, save_arrays, save_json
+from flowcheck.pipeline.seal import seal_archive
 
 
 @pytest.fixture
@@ -60,7 +63,8 @@ def test_metrics_json_is_flat_sorted_and_holds_one_provenance_object(evidence, t
     assert list(flat) == ["count", "slope", "provenance"]
     assert flat["slope"] == {"value": 1.25, "error": 1e-12, "interval": [1.0, 1.5], "n": 32}
     assert flat["count"] == {"value": 7.0, "error": 0.0}
-    assert flat["provenance"] == {"seed": 1, "commit": "unknown"}
+    assert list(flat["provenance"]) == ["seed", "commit", "sealed"]
+    assert list(flat["provenance"]["sealed"]["files"]) == ["arrays.npz", "runs.parquet"]
 
 
 @st.composite
@@ -205,8 +209,10 @@ def test_arrays_of_python_objects_are_refused_and_leave_nothing(array, tmp_path)
 
 
 def test_an_archive_with_a_pickle_is_not_read(tmp_path):
-    np.savez(tmp_path / "a.npz", x=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    archive = io.BytesIO()
+    np.savez(archive, x=np.array([{}], dtype=object))
+    (tmp_path / "a.npz").write_bytes(seal_archive(archive.getvalue()))
+    with pytest.raises(EvidenceError, match=r"a\.npz: ValueError: .*allow_pickle"):
         load_arrays(tmp_path / "a.npz")
 
 
@@ -303,13 +309,13 @@ def test_a_writer_killed_midway_leaves_nothing_that_looks_finished(tmp_path):
     assert not list((tmp_path / "cells").glob("*.npz"))
 
 
-FAILING = ["savez_compressed", "to_parquet", "save_json"]
+FAILING = ["savez_compressed", "to_parquet", "save_sealed"]
 
 
 @pytest.mark.parametrize("broken", FAILING)
 def test_evidence_that_fails_midway_is_not_evidence(evidence, tmp_path, monkeypatch, broken):
     evidence.save(tmp_path)
-    owner = {"savez_compressed": np, "to_parquet": pd.DataFrame, "save_json": module}[broken]
+    owner = {"savez_compressed": np, "to_parquet": pd.DataFrame, "save_sealed": module}[broken]
     monkeypatch.setattr(owner, broken, lambda *_, **__: out_of_space())
     with pytest.raises(OSError, match="No space left"):
         evidence.save(tmp_path)

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from pydantic import Field
 
-from flowcheck.pipeline import digest, experiment
+from flowcheck.errors import EvidenceError
+from flowcheck.pipeline import digest, experiment, stamp
 from flowcheck.pipeline.evidence import UNMET, Evidence, Measurement, load_arrays
 from flowcheck.pipeline.experiment import Context, ParametersModel, main, only_cell
 
@@ -204,9 +205,9 @@ def test_upstream_without_evidence_is_one_sentence(study, capsys, upstream):
     assert "no evidence (metrics.json) there" in error_of(study, capsys, "--upstream", upstream)
 
 
-def test_gathering_before_all_cells_are_finished_is_one_sentence_and_writes_nothing(study):
+def test_gathering_before_all_cells_are_there_is_one_sentence_and_writes_nothing(study):
     study.run("--cell", "step_size-0.1")
-    with pytest.raises(SystemExit, match=r"unfinished or outdated cells: step_size-0\.05"):
+    with pytest.raises(SystemExit, match=r"nothing to gather, cells that are not there: step_size-0\.05"):
         study.run("--gather")
     assert not (study.output / "metrics.json").exists()
 
@@ -261,6 +262,9 @@ CHANGES = {
     "grid grown": (lambda study: study.settings["grid"]["step_size"].append(0.025), [0.025]),
     "grid shrunk": (lambda study: study.settings["grid"]["step_size"].pop(), []),
     "comment": (lambda study: study.script.write_text("# new\nimport flowcheck.behind\n"), []),
+    "a whole number written as such": (lambda study: study.settings.update(parameters={"horizon": 1}), []),
+    "grid in another order": (lambda study: study.settings["grid"]["step_size"].reverse(), []),
+    "a library": (lambda study: study.libraries.update(numpy="1.0"), [0.1, 0.05]),
     "promised metrics in another order": (lambda study: study.settings.update(metrics=["total"]), []),
     "scale": (lambda study: study.settings.update(scale="laptop"), []),
 }
@@ -273,6 +277,9 @@ def test_cached_cells_count_only_for_the_parameters_seed_and_code_that_made_them
     monkeypatch.setattr(digest, "PACKAGE_FOLDER", package)
     (package / "behind.py").write_text("y = 1\n")
     study.script.write_text("import flowcheck.behind\n")
+    study.settings["parameters"] = {"horizon": 1.0}
+    study.libraries = dict(stamp.libraries())
+    monkeypatch.setattr(stamp, "libraries", lambda: study.libraries)
     study.run()
     change(study)
     assert study.run() == recomputed
@@ -304,8 +311,37 @@ def test_cached_cells_count_only_for_the_upstream_evidence_that_they_read(study)
 @pytest.mark.parametrize("damage", [b"", b"no archive", b"PK\x03\x04 cut"], ids=["empty", "garbage", "cut"])
 def test_a_damaged_cell_is_computed_again(study, damage):
     study.run()
-    (study.output / "cells/step_size-0.1.npz").write_bytes(damage)
+    path = study.output / "cells/step_size-0.1.npz"
+    path.write_bytes(damage)
     assert study.run() == [0.1]
+    path.write_bytes(damage)
+    assert study.run("--gather") == [0.1]
+
+
+def test_every_flipped_bit_of_a_cell_is_noticed_and_named(study, capsys):
+    study.run()
+    path = study.output / "cells/step_size-0.1.npz"
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    for position in random.integers(len(whole), size=20):
+        path.write_bytes(flipped(whole, position, random.integers(8)))
+        with pytest.raises(EvidenceError, match=r"^.*step_size-0\.1\.npz: damaged"):
+            load_arrays(path)
+        capsys.readouterr()
+        assert study.run("--gather") == [0.1]
+        assert f"cell step_size-0.1: made again, {path}: damaged" in capsys.readouterr().err
+
+
+def flipped(content, position, bit):
+    return content[:position] + bytes([content[position] ^ (1 << bit)]) + content[position + 1 :]
+
+
+def test_a_cell_under_the_name_of_another_is_computed_again(study, capsys):
+    study.run()
+    cells = study.output / "cells"
+    (cells / "step_size-0.05.npz").write_bytes((cells / "step_size-0.1.npz").read_bytes())
+    assert study.run("--gather") == [0.05]
+    assert "step_size-0.05.npz: made with another grid point" in capsys.readouterr().err
+    assert study.metrics()["total"]["value"] == pytest.approx(0.15)
 
 
 def test_code_that_changes_while_a_cell_runs_does_not_count_as_the_code_that_ran(study):

@@ -5,8 +5,13 @@ import json
 
 import pytest
 
+<<<<<<< HEAD
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.evidence import Evidence, Measurement
+=======
+from flowcheck.errors import ConfigError, EvidenceError
+from flowcheck.pipeline.evidence import Evidence, load_sealed
+>>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
 from flowcheck.pipeline.ledger import (
     CSV_COLUMNS,
     as_markdown,
@@ -34,7 +39,8 @@ def project(checkout):
     """A project whose claims are judged on evidence written by hand."""
     made = Project(checkout.root)
     for experiment, numbers in MEASURED.items():
-        evidence = Evidence(provenance={"commit": "abc", "wall_time_s": 1.5})
+        asked = {"paper": "toy", "experiment": experiment, "scale": "smoke"}
+        evidence = Evidence(provenance=asked | {"commit": "abc", "wall_time_s": 1.5})
         for name, value in numbers.items():
             evidence.record(name, Measurement.exact(value, n=3))
         folder = checkout.root / "results/smoke/toy" / experiment
@@ -75,13 +81,13 @@ def test_a_record_carries_the_contract_of_the_design(ledger):
 
 
 def test_the_three_files_of_the_ledger_agree(ledger, tmp_path):
-    write_ledger(tmp_path / "out", ledger)
-    assert json.loads((tmp_path / "out/ledger.json").read_text()) == json.loads(json.dumps(ledger))
-    with (tmp_path / "out/ledger.csv").open(newline="") as stream:
+    write_ledger(tmp_path / "results/smoke", ledger)
+    assert load_sealed(tmp_path / "results/smoke/ledger.json") == json.loads(json.dumps(ledger))
+    with (tmp_path / "results/smoke/ledger.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["id"]: row["verdict"] for row in rows} == VERDICTS
     assert tuple(rows[0]) == CSV_COLUMNS
-    table = (tmp_path / "out/ledger.md").read_text()
+    table = (tmp_path / "results/smoke/ledger.md").read_text()
     assert "## toy: 2 supported, 1 contradicted, 1 inconclusive, 1 vacuous" in table
     assert "| Theorem 1: Euler's method is exact | printed | inequality | contradicted | -0.00999 | 0 | 3 |" in table
 
@@ -153,3 +159,41 @@ def test_a_changed_verdict_is_marked_in_the_ledger(project, ledger):
 def test_a_ledger_that_was_not_made_is_one_sentence(project):
     with pytest.raises(ConfigError, match="not there; make it with: snakemake --cores all --config scale=laptop"):
         read_ledger(project, "laptop")
+
+
+def test_a_verdict_that_was_edited_or_exchanged_or_rests_on_other_evidence_is_not_collected(project):
+    claims = project.root / "results/smoke/claims/toy"
+    whole = (claims / "theorem-1-printed.json").read_text()
+    spoiled = {
+        "changed after it was written": lambda path: path.write_text(whole.replace('"contradicted"', '"supported"', 1)),
+        "malformed JSON|carries no digest": lambda path: path.write_text(whole[:500]),
+        "holds the verdict that": lambda path: path.write_text((claims / "theorem-1.json").read_text()),
+        "No such file": lambda path: path.unlink(),
+    }
+    for expected, spoil in spoiled.items():
+        spoil(claims / "theorem-1-printed.json")
+        with pytest.raises(EvidenceError, match=rf"theorem-1-printed\.json: .*({expected})"):
+            build_ledger(project, "smoke", ["toy"])
+    (claims / "theorem-1-printed.json").write_text(whole)
+    build_ledger(project, "smoke", ["toy"])
+    Evidence().save(project.root / "results/smoke/toy/decay")
+    with pytest.raises(EvidenceError, match=r"decay/metrics\.json: damaged, changed, or of another run than .*theorem-1\.json"):
+        build_ledger(project, "smoke", ["toy"])
+
+
+ASKED = [("spherical", "decay", "smoke"), ("toy", "order", "smoke"), ("toy", "decay", "laptop")]
+
+
+@pytest.mark.parametrize("other", ASKED, ids=["paper", "experiment", "scale"])
+def test_evidence_of_something_else_is_not_judged(project, other):
+    folder = project.root / "results/smoke/toy/decay"
+    Evidence(provenance=dict(zip(("paper", "experiment", "scale"), other, strict=True))).save(folder)
+    with pytest.raises(EvidenceError, match=r"metrics\.json: evidence of \w+ '\w+', and '\w+' was asked for"):
+        judge_experiment(project, "smoke", "toy", "decay", folder / "metrics.json")
+
+
+def test_verdicts_on_claims_that_are_gone_are_removed(project):
+    gone = project.root / "results/smoke/claims/toy/lemma-9.json"
+    gone.write_text("{}")
+    judge_experiment(project, "smoke", "toy", "decay", project.root / "results/smoke/toy/decay/metrics.json")
+    assert not gone.exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import html
-import json
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, load_sealed
 from flowcheck.pipeline.figures.plotting import save_figure
 from flowcheck.pipeline.report.mathml import Renderer
 
@@ -76,7 +75,7 @@ def verdicts(folder: str | Path) -> list[dict[str, Any]]:
     """Verdict records that rest on ``results/{scale}/{paper}/{experiment}``, in the order of their identifiers."""
     experiment = Path(folder)
     files = sorted((experiment.parent.parent / "claims" / experiment.parent.name).glob("*.json"))
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    records = [load_sealed(path) for path in files]
     return [record for record in records if record["experiment"] == experiment.name]
 
 

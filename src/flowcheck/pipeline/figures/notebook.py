@@ -26,8 +26,9 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from flowcheck.pipeline.evidence import UNMET, atomic_file, load_metrics
+from flowcheck.pipeline.evidence import EVIDENCE_FILES, UNMET, atomic_file, load_metrics, load_sealed
 from flowcheck.pipeline.report.mathml import Renderer
+from flowcheck.pipeline.seal import SEAL, blank_seal, seal_text
 
 
 def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
@@ -40,8 +41,20 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], It
     notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)
     with atomic_file(folder / "notebook.html", "w") as stream:
         stream.write(as_html(notebook))
-    with atomic_file(folder / "notebook.ipynb", "w") as stream:
-        nbformat.write(notebook, stream)
+    path = folder / "notebook.ipynb"
+    rests_on = [*_shown(folder), *(folder / name for name in EVIDENCE_FILES)]
+    place = "/".join(path.parts[-4:])
+    notebook.metadata[SEAL] = blank_seal(path, [folder / "notebook.html", *rests_on], place)
+    with atomic_file(path) as stream:
+        stream.write(seal_text(nbformat.writes(notebook) + "\n").encode())
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    """The figures that a notebook drew, and the verdicts that it shows."""
+    yield from sorted(path for path in (folder / "figures").glob("*") if not path.name.startswith("."))
+    for path in sorted((folder.parent.parent / "claims" / folder.parent.name).glob("*.json")):
+        if load_sealed(path)["experiment"] == folder.name:
+            yield path
 
 
 def as_html(notebook: nbformat.NotebookNode) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline.evidence import atomic_file
+from flowcheck.pipeline.evidence import atomic_file, save_sealed
 from flowcheck.pipeline.ledger import read_ledger
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.site import Site
+from flowcheck.pipeline.seal import SEAL, blank_seal
 
 
 def write_report(project: Project, scale: str, papers: list[str]) -> None:
-    """Write ``results/{scale}/report/``; ``index.html`` last, so that where it exists the site is complete.
+    """Write ``results/{scale}/report/``; ``index.html`` last, so that where it exists the site is complete, and then its seal.
 
     Formulas that do not convert are shown as errors on their page, counted on the overview and listed on stderr.
     Raises ConfigError if the ledger is not there or does not cover the papers.
@@ -22,8 +25,10 @@ def write_report(project: Project, scale: str, papers: list[str]) -> None:
         raise ConfigError(f"results/{scale}/ledger.json: does not cover {', '.join(uncovered)}; make the ledger again")
     folder = project.root / "results" / scale / "report"
     index = folder / "index.html"
+    seal = folder / "digests.json"
     index.unlink(missing_ok=True)
     site = Site(project, ledger, papers, folder)
+    site.files.add(seal)
     site.copy_assets()
     for previous, record, following in zip([None, *site.claims], site.claims, [*site.claims[1:], None], strict=False):
         site.write("claim.html", site.page_of(record), claim=record, previous=previous, following=following)
@@ -33,5 +38,15 @@ def write_report(project: Project, scale: str, papers: list[str]) -> None:
     site.remove_stale()
     with atomic_file(index, "w") as stream:
         stream.write(overview)
+    files = [*sorted(site.files - {seal}), *_rests_on(folder.parent, papers, project)]
+    save_sealed(seal, {SEAL: blank_seal(seal, files, f"{scale}/report/{seal.name}")})
     for problem in site.markdown.problems:
         print(f"formula not shown: {problem}", file=sys.stderr)
+
+
+def _rests_on(results: Path, papers: Iterable[str], project: Project) -> Iterator[Path]:
+    """The ledger, and the notebooks that were executed: they vouch for the verdicts, the figures and the evidence."""
+    yield results / "ledger.json"
+    for path in (results / paper / experiment / "notebook.ipynb" for paper, experiment in project if paper in papers):
+        if path.is_file():
+            yield path

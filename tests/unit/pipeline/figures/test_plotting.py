@@ -1,6 +1,5 @@
 """Figures and notebooks: reproducible files, no network, notebooks without outputs, verdicts shown where they belong."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from flowcheck.pipeline.evidence import Evidence, Measurement
+from flowcheck.pipeline.evidence import Evidence, Measurement, save_sealed
 from flowcheck.pipeline.figures import display, plotting
 from flowcheck.pipeline.figures.notebook import run_notebook
+from flowcheck.pipeline.seal import SEAL, blank_seal
 
 ROOT = Path(__file__).parents[4]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
@@ -92,7 +92,7 @@ def write_claim(results, experiment):
     record |= {"statement": r"$\cos\theta \ge 1 - \frac{2}{t}$", "verdict": "supported", "reason": "it holds", "n": 3}
     path = results / "claims" / "paper" / f"claim-{experiment}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record | {"slack": 0.5, "error": 1e-9}))
+    save_sealed(path, record | {"slack": 0.5, "error": 1e-9, SEAL: blank_seal(path, [])})
 
 
 @pytest.mark.parametrize(

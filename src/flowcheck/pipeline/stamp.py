@@ -1,0 +1,49 @@
+"""The stamp of a cell: a digest of all that its numbers depend on, which a cell must carry to count as finished.
+
+Grid point and parameters, the root seed, the code, the evidence of other experiments that it reads, and the versions of the
+numerical libraries. A number is a number: 1 and 1.0 are one parameter. What the cell does not see, such as other points of
+the grid or the metrics that its experiment promises, is no part of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowcheck.pipeline.settings import Settings
+
+NUMERICAL = ("mpmath", "numpy", "scipy", "sympy", "torch")
+"""Libraries whose versions may change a number."""
+
+
+@functools.cache
+def libraries() -> dict[str, str]:
+    """Versions of the numerical libraries, without the part that names a build (``2.13.0+cpu``): a device is no other result."""
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in NUMERICAL}
+
+
+def plain(value: Any) -> Any:
+    """A parameter with whole numbers written as such: 1.0 becomes 1, in lists and mappings too."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path]) -> str:
+    """The stamp (16 hex digits) of the cell at one grid point. Raises OSError where evidence that it reads is not there."""
+    content = {
+        "experiment": [settings.paper, settings.experiment],
+        "seed": settings.seed,
+        "parameters": plain(settings.parameters | dict(point)),
+        "code": code,
+        "libraries": libraries(),
+        "upstream": {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(upstream.items())},
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
