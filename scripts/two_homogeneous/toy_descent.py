@@ -22,7 +22,6 @@ from flowcheck.losses import MEAN, Loss, Normalisation
 from flowcheck.networks.problem import Objective
 from flowcheck.papers.two_homogeneous import figure_curves, figure_readings
 from flowcheck.papers.two_homogeneous.figure_criteria import Positive, Reading, near_origin, near_saddle
-from flowcheck.papers.two_homogeneous.figure_readings import Table
 from flowcheck.papers.two_homogeneous.figure_runs import Repeated, repeat
 from flowcheck.papers.two_homogeneous.toy_problem import (
     FITTED,
@@ -107,7 +106,8 @@ def cell(p: Parameters, context: Context) -> Evidence:
             objective, centre = Objective(NETWORK, x, y, MEAN), CENTRES[start].to(context.device)
             parts.append(descend(objective, weights, centre, signed, step_size=p.step_size * faster))
         together = Repeated.joined(parts)
-        recorded[start], tables[start] = together.fine, Table.of(together, ncf, functools.partial(criterion, p.reading))
+        recorded[start] = together.fine
+        tables[start] = figure_readings.table(together, ncf, functools.partial(criterion, p.reading))
 
     for start, table in tables.items():
         for group in GROUPS:
@@ -124,7 +124,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     evidence.record("seeds_rejected", Measurement.count(shown))
     evidence.record("start_norm_ratio_displayed", start_norm_ratio(recorded["origin"].distance[shown, 0], p.std))
     evidence.add(figure_curves.displayed(recorded, by_seed[shown], shown) | {"displayed_seed": np.array(shown)})
-    labelled_rows = [pd.DataFrame(runs).join(table.measured).assign(start=start) for start, table in tables.items()]
+    labelled_rows = [pd.DataFrame(runs).join(table.values).assign(start=start) for start, table in tables.items()]
     evidence.runs = pd.concat(labelled_rows, ignore_index=True)
     return evidence
 

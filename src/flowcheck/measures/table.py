@@ -24,10 +24,12 @@ class Table:
     Attributes:
         values: measured numbers and labels; NaN in a row that does not speak of the matter.
         errors: of the measured numbers; NaN for labels.
+        pooled: that readings have the largest error of their rows, where the change of a single row may vanish by accident.
     """
 
     values: pd.DataFrame
     errors: pd.DataFrame
+    pooled: bool = False
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Measurement | str | int]]) -> Table:
@@ -46,26 +48,43 @@ class Table:
 
     def where(self, rows: Bool[np.ndarray, " s"]) -> Table:
         """Fewer rows."""
-        return Table(self.values[rows], self.errors[rows])
+        return Table(self.values[rows], self.errors[rows], self.pooled)
 
     def __getitem__(self, label: str) -> np.ndarray:
         """One column of `values`."""
         return self.values[label].to_numpy()
 
+    def errors_of(self, column: str) -> np.ndarray:
+        """The errors of one column, as readings have them."""
+        errors = self.errors[column].to_numpy(dtype=float)
+        return np.full(errors.shape, np.nanmax(errors)) if self.pooled else errors
+
     def largest(self, column: str) -> Measurement:
         """The largest number of a column, with its error; exact if all of them are."""
-        return self._extreme(column, readings.largest)
+        return self._read(column, readings.largest)
 
     def smallest(self, column: str) -> Measurement:
         """The smallest number of a column, with its error; exact if all of them are."""
-        return self._extreme(column, readings.smallest)
+        return self._read(column, readings.smallest)
 
-    def _extreme(self, column: str, read: Callable[[np.ndarray, np.ndarray], Measurement]) -> Measurement:
-        values, errors = self[column], self.errors[column].to_numpy()
+    def median(self, column: str) -> Measurement:
+        """The median of a column, with its error; exact if all of them are."""
+        return self._read(column, readings.median)
+
+    def _read(self, column: str, read: Callable[[np.ndarray, np.ndarray], Measurement]) -> Measurement:
+        values, errors = self[column], self.errors_of(column)
         if np.nan_to_num(errors).any():
             return read(values, errors)
         found = read(values, np.ones(errors.shape))
         return Measurement.exact(found.value, found.n)
+
+    def fraction(self, column: str) -> Measurement:
+        """The share of rows in which a column is above 0."""
+        return readings.fraction(self[column] > 0)
+
+    def count(self, column: str) -> Measurement:
+        """In how many rows a column is above 0."""
+        return readings.count(self[column] > 0)
 
     def log_slope(self, columns: list[str], x: Float[np.ndarray, " p"]) -> Measurement:
         """One slope of the logarithms of these columns on those of x, with an offset for each row."""

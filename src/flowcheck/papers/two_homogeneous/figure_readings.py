@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from flowcheck.correlation.planar import FLAT, RESOLUTION
 from flowcheck.measures import readings
 from flowcheck.measures.refinement import ROUNDING, change
+from flowcheck.measures.table import Table
 from flowcheck.papers.two_homogeneous.figure_criteria import Reading
 from flowcheck.papers.two_homogeneous.figure_runs import Path, Recorded, Repeated
 from flowcheck.papers.two_homogeneous.toy_problem import UNITS, Correlations, Start
@@ -36,52 +35,16 @@ ASKED: dict[Start, tuple[str, ...]] = {
 """Criteria asked of every normalisation of the loss."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """One row per run: what is measured of it, and the bound of its rounding error.
+def table(runs: Repeated, ncf: Sequence[Correlations], criterion: Criterion) -> Table:
+    """What is measured of each run, with the bound of its rounding error, the largest of all runs for a reading.
 
-    Readings have the largest error of all runs: the change of a single one may vanish by accident.
+    Rounding is the change from the coarse runs to the disturbed ones; `step_effect` that of the loss to the coarse.
     """
-
-    measured: pd.DataFrame
-    error: pd.DataFrame
-
-    @classmethod
-    def of(cls, runs: Repeated, ncf: Sequence[Correlations], criterion: Criterion) -> Table:
-        """Rounding is the change from the coarse runs to the disturbed ones; `step_effect` that of the loss to the coarse."""
-        fine, coarse, disturbed = (_measured(each, ncf, criterion) for each in runs)
-        fine["step_effect"] = (fine["loss_ratio"] - coarse["loss_ratio"]).abs()
-        error = pd.DataFrame({name: change(coarse[name].to_numpy(), disturbed[name].to_numpy()) for name in coarse})
-        error["step_effect"] = error["loss_ratio"]
-        return cls(fine, error)
-
-    def where(self, rows: Bool[Array, " s"]) -> Table:
-        return Table(self.measured[rows], self.error[rows])
-
-    def largest(self, column: str) -> Measurement:
-        return readings.largest(*self._numbers(column))
-
-    def smallest(self, column: str) -> Measurement:
-        return readings.smallest(*self._numbers(column))
-
-    def median(self, column: str) -> Measurement:
-        return readings.median(*self._numbers(column))
-
-    def fraction(self, column: str) -> Measurement:
-        return readings.fraction(self.measured[column].to_numpy() > 0)
-
-    def count(self, column: str) -> Measurement:
-        return readings.count(self.measured[column].to_numpy() > 0)
-
-    def one(self, column: str, row: int) -> Measurement:
-        """What is measured of one run."""
-        value = float(self.measured[column].iloc[row])
-        if column.startswith("neurons_"):
-            return Measurement.count(int(value), 1)
-        return Measurement(value, self.error[column].iloc[row], n=1)
-
-    def _numbers(self, column: str) -> tuple[Array, float]:
-        return self.measured[column].to_numpy(), float(self.error[column].max())
+    fine, coarse, disturbed = (_measured(each, ncf, criterion) for each in runs)
+    fine["step_effect"] = (fine["loss_ratio"] - coarse["loss_ratio"]).abs()
+    error = pd.DataFrame({name: change(coarse[name].to_numpy(), disturbed[name].to_numpy()) for name in coarse})
+    error["step_effect"] = error["loss_ratio"]
+    return Table(fine, error, pooled=True)
 
 
 def _measured(runs: Recorded, ncf: Sequence[Correlations], criterion: Criterion) -> pd.DataFrame:
@@ -97,7 +60,7 @@ def of_normalisation(start: Start, runs: Table, step_size: float) -> Found:
         f"{start}_{size}_median": runs.median(size),
         f"{start}_gap_to_maximum_median": runs.median("gap_to_maximum"),
         f"{start}_settled": runs.count("settled" if start == "origin" else "reproduces"),
-        f"{start}_escape_time_median": readings.median(step_size * runs.measured["escape"].to_numpy(), step_size),
+        f"{start}_escape_time_median": readings.median(step_size * runs["escape"], step_size),
         **{f"{start}_{name}_fraction": runs.fraction(name) for name in ASKED[start]},
     }
 
@@ -112,7 +75,7 @@ def of_seeds(origin: Table, saddle: Table) -> Found:
     for start, table in (("origin", origin), ("saddle", saddle)):
         found[f"{start}_ncf_drop_max"] = table.largest("ncf_drop")
         found[f"{start}_ncf_drop_permuted_median"] = table.median("ncf_drop_permuted")
-    flat = saddle.measured["neurons_flat"]
+    flat = saddle["neurons_flat"]
     return found | {
         "origin_kkt_residual_median": origin.median("phase_kkt_residual"),
         "origin_kkt_residual_median_at_start": origin.median("start_kkt_residual"),
@@ -148,13 +111,20 @@ def of_correlations(ncf: Sequence[Correlations], near_flat: float) -> Found:
 
 def displayed_seed(origin: Table, saddle: Table, reading: Reading) -> int:
     """The first row whose runs do what the captions of Figures 1, 3 and 4 say; 0 if none does."""
-    rows = origin.measured
-    kkt = (rows["neurons_near_kkt"] == UNITS) & (rows["neurons_close_to_maximum"] >= reading.neurons_near)
-    good = (rows["reproduces"].to_numpy() > 0) & kkt.to_numpy() & (saddle.measured["reproduces"].to_numpy() > 0)
+    kkt = (origin["neurons_near_kkt"] == UNITS) & (origin["neurons_close_to_maximum"] >= reading.neurons_near)
+    good = (origin["reproduces"] > 0) & kkt & (saddle["reproduces"] > 0)
     return int(good.argmax())
 
 
 def of_displayed(tables: Mapping[Start, Table], row: int) -> Found:
     """What is asked of the runs in the figures."""
     names = [(start, column) for start, columns in DISPLAYED.items() for column in columns]
-    return {f"{start}_{column}_displayed": tables[start].one(column, row) for start, column in names}
+    return {f"{start}_{column}_displayed": of_run(tables[start], column, row) for start, column in names}
+
+
+def of_run(runs: Table, column: str, row: int) -> Measurement:
+    """What is measured of one run."""
+    value = float(runs[column][row])
+    if column.startswith("neurons_"):
+        return Measurement.count(int(value), 1)
+    return Measurement(value, runs.errors[column].iloc[row], n=1)

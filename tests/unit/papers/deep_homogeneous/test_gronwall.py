@@ -43,4 +43,4 @@ def test_its_numbers_are_refined_by_halving_the_steps():
     assert found["gronwall_monotone_max"].value < 0
     for name, exact in (("gronwall_falling_alpha", 1.0), ("gronwall_from_zero", 1 - 1 / math.e)):
         assert 0 < abs(found[name].value - exact) < found[name].error < 1e-6
-    assert (found["gronwall_general_max"].n, found["gronwall_from_zero"].n) == (20, None)
+    assert (found["gronwall_general_max"].n, found["gronwall_from_zero"].n) == (40, None)

@@ -10,14 +10,16 @@ import torch
 import yaml
 
 from flowcheck.measures.refinement import ROUNDING
+from flowcheck.measures.table import Table
 from flowcheck.papers.two_homogeneous import figure_readings
 from flowcheck.papers.two_homogeneous.figure_criteria import Reading
 from flowcheck.papers.two_homogeneous.figure_readings import (
-    Table,
     displayed_seed,
     of_correlations,
     of_displayed,
     of_normalisation,
+    of_run,
+    table,
 )
 from flowcheck.papers.two_homogeneous.figure_runs import Recorded, Repeated
 from flowcheck.papers.two_homogeneous.toy_problem import correlations, labelled
@@ -40,16 +42,16 @@ def criterion(path, ncf):
     return {"loss_ratio": path.loss_ratio[-1], "escape": float(path.phase_end), "kept": float(path.loss_ratio[-1] > 0.4)}
 
 
-TABLE = Table.of(
+TABLE = table(
     Repeated(recorded([0.5, 0.75, 0.25]), recorded([0.5, 0.625, 0.25]), recorded([0.5, 0.6875, 0.25])), [NCF] * 3, criterion
 )
 
 
 def test_rounding_is_the_change_from_the_coarse_runs_to_the_disturbed():
-    assert TABLE.measured["loss_ratio"].tolist() == [0.5, 0.75, 0.25]
-    assert TABLE.error["loss_ratio"].tolist() == [ROUNDING * 0.5, 0.0625, ROUNDING * 0.25]
-    assert TABLE.measured["step_effect"].tolist() == [0.0, 0.125, 0.0]
-    assert TABLE.error["step_effect"].tolist() == TABLE.error["loss_ratio"].tolist()
+    assert TABLE.values["loss_ratio"].tolist() == [0.5, 0.75, 0.25]
+    assert TABLE.errors["loss_ratio"].tolist() == [ROUNDING * 0.5, 0.0625, ROUNDING * 0.25]
+    assert TABLE.values["step_effect"].tolist() == [0.0, 0.125, 0.0]
+    assert TABLE.errors["step_effect"].tolist() == TABLE.errors["loss_ratio"].tolist()
 
 
 def test_readings_have_the_largest_error_of_all_runs():
@@ -61,14 +63,14 @@ def test_readings_have_the_largest_error_of_all_runs():
 
 
 def made(**columns):
-    table = pd.DataFrame(columns)
-    return Table(table, 0.0 * table + 0.125)
+    values = pd.DataFrame(columns)
+    return Table(values, 0.0 * values + 0.125, pooled=True)
 
 
 def test_a_number_of_neurons_is_a_count():
-    table = made(neurons_near=[19.0, 20.0], moved=[0.5, 0.25])
-    assert table.one("neurons_near", 1) == Measurement.exact(20, n=1)
-    assert table.one("moved", 1) == Measurement(0.25, 0.125, n=1)
+    runs = made(neurons_near=[19.0, 20.0], moved=[0.5, 0.25])
+    assert of_run(runs, "neurons_near", 1) == Measurement.exact(20, n=1)
+    assert of_run(runs, "moved", 1) == Measurement(0.25, 0.125, n=1)
 
 
 @pytest.mark.parametrize(("start", "size"), [("origin", "norm"), ("saddle", "distance")])
