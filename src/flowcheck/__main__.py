@@ -10,16 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from flowcheck.errors import ConfigError
+from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.settings import SCALES
 from flowcheck.pipeline.strict_yaml import known
 
 if TYPE_CHECKING:
     from flowcheck.pipeline.project import Project
-=======
-from flowcheck.errors import ConfigError, EvidenceError
->>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -190,7 +190,6 @@ class Evidence:
             else:
                 self.arrays[name] = item
 
-<<<<<<< HEAD
     def undeclared(self, silent: Iterable[str]) -> str | None:
         """What holds NaN although its name matches none of `silent`, in words; None if nothing does."""
         patterns = list(silent)
@@ -205,12 +204,8 @@ class Evidence:
                 return f"{kind} {name!r} is NaN in {count} of {numbers.size} places"
         return None
 
-    def save_cell(self, path: Path) -> None:
-        """Write all of it into one file, atomically.
-=======
     def save_cell(self, path: Path, stamp: str = "") -> None:
         """Write all of it into one file, atomically, with the stamp of what it was made with.
->>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
 
         Raises TypeError on object arrays, ValueError if the name of an array begins with ``:``.
         """
@@ -269,23 +264,6 @@ class Evidence:
         return cls(metrics, load_arrays(folder / "arrays.npz"), folder / "runs.parquet", provenance)
 
 
-<<<<<<< HEAD
-def load_metrics(path: Path) -> tuple[dict[str, Measurement], dict[str, Any]]:
-    """Metrics and provenance of a ``metrics.json``. Raises FileNotFoundError or ValueError (malformed)."""
-    flat = json.loads(path.read_text(encoding="utf-8"))
-    provenance = flat.pop(PROVENANCE, {})
-    return _measurements(flat, path), provenance
-
-
-def _measurements(flat: Mapping[str, Any], path: Path) -> dict[str, Measurement]:
-    """The metrics of a file. Raises ValueError, with file and metric, on what `Measurement.to_json` does not write."""
-    found = {}
-    for name, record in flat.items():
-        try:
-            found[name] = Measurement.from_json(record)
-        except ValueError as error:
-            raise ValueError(f"{path}: metric {name!r}: {error}") from None
-=======
 def load_metrics(path: Path, asked: Mapping[str, Any] | None = None) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """Metrics and provenance of a ``metrics.json``.
 
@@ -295,14 +273,25 @@ def load_metrics(path: Path, asked: Mapping[str, Any] | None = None) -> tuple[di
     content = path.read_bytes()
     flat = parse_json(path, content)
     provenance = flat.pop(PROVENANCE, None)
+    metrics = _measurements(flat, path)
     if not isinstance(provenance, dict):
         raise EvidenceError(f"{path}: does not say where its numbers come from (key {PROVENANCE!r})")
-    metrics = {name: Measurement.from_json(record) for name, record in flat.items()}
     for key, value in (asked or {}).items():
         if provenance.get(key) != value:
             raise EvidenceError(f"{path}: evidence of {key} {provenance.get(key)!r}, and {value!r} was asked for")
     seal_of(path, content)
     return metrics, {key: value for key, value in provenance.items() if key != SEAL}
+
+
+def _measurements(flat: Mapping[str, Any], path: Path) -> dict[str, Measurement]:
+    """The metrics of a file. Raises EvidenceError, with file and metric, on what `Measurement.to_json` does not write."""
+    found = {}
+    for name, record in flat.items():
+        try:
+            found[name] = Measurement.from_json(record)
+        except ValueError as error:
+            raise EvidenceError(f"{path}: metric {name!r}: {error}") from None
+    return found
 
 
 def parse_json(path: Path, content: bytes) -> dict[str, Any]:
@@ -319,7 +308,6 @@ def parse_json(path: Path, content: bytes) -> dict[str, Any]:
         raise EvidenceError(f"{path}: malformed JSON: {error}") from None
     if not isinstance(found, dict):
         raise EvidenceError(f"{path}: malformed JSON: an object is expected, found {type(found).__name__}")
->>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
     return found
 
 

@@ -179,14 +179,9 @@ class _Run:
             print(f"cell {name}: {unmet}", file=sys.stderr, flush=True)
             evidence = Evidence(provenance={UNMET: [unmet.metric, unmet.sentence], MEASURED: unmet.measured})
         seconds = time.perf_counter() - started
-<<<<<<< HEAD
         self._check_silence(evidence, f"cell {name}")
-        evidence.provenance |= {STAMP: stamp, SECONDS: seconds, DEVICE: context.device_used}
-        evidence.save_cell(self.cell_file(name))
-=======
         evidence.provenance |= {SECONDS: seconds, DEVICE: context.device_used}
         evidence.save_cell(self.cell_file(name), made_with)
->>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
         print(f"cell {name}: done in {seconds:.1f} s", file=sys.stderr, flush=True)
 
     def run_unfinished(self, cell: Cell[Any]) -> None:

@@ -5,13 +5,8 @@ import json
 
 import pytest
 
-<<<<<<< HEAD
-from flowcheck.errors import ConfigError
-from flowcheck.pipeline.evidence import Evidence, Measurement
-=======
 from flowcheck.errors import ConfigError, EvidenceError
-from flowcheck.pipeline.evidence import Evidence, load_sealed
->>>>>>> 754f8a9 (Results carry the digest of their content and of what they rest on, cells that of all that they depend on)
+from flowcheck.pipeline.evidence import Evidence, Measurement, load_sealed
 from flowcheck.pipeline.ledger import (
     CSV_COLUMNS,
     as_markdown,
