@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ncf import Correlation
-from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ending, Ends
 from flowcheck.flows.flow import Save, blow_up_time, gradient_flow
 from flowcheck.flows.rescaled import FlowStates
@@ -22,8 +20,6 @@ from flowcheck.networks.network import Network
 SETTLED = 1e-6
 """Sine of the angle between direction and gradient below which the direction has converged."""
 
-ON_KINK, PIECES_SAMPLED = 1e-6, 500
-"""Preactivations at a limit direction that count as 0, and in how many random directions pieces beside them are looked for."""
 
 REFERENCE_RTOL = 1e-7
 """Tolerance of the NCF flows that others are compared with."""
@@ -127,7 +123,7 @@ def reference(
     residual = torch.where(branch == Ending.RESTS, length / size, tangential / length.clamp_min(1e-300))
     kink_error = torch.zeros_like(residual)
     for row in (residual > 2 * SETTLED).nonzero()[:, 0].tolist():  # on a kink one gradient is not the subdifferential
-        nearest, known_to = _residual_on_kinks(network, x, z[row], path.direction[row])
+        nearest, known_to = clarke.residual_nearby(Correlation(network, x, z[row]), path.direction[row])
         if nearest < float(residual[row]):
             residual[row], kink_error[row] = nearest, known_to
     steps = path.every_step
@@ -147,13 +143,6 @@ def _limit_error(steps: FlowStates, limit: Float[Tensor, "s k"], radial: Float[T
     fast = torch.nn.functional.pad(speed >= COARSER * SETTLED * radial.unsqueeze(1), (0, 1))  # none leads on from the last step
     last = (fast * torch.arange(fast.shape[1], device=fast.device)).amax(dim=1)
     return angle(steps.direction[torch.arange(len(last), device=last.device), last], limit)
-
-
-def _residual_on_kinks(network: Network, x: Tensor, z: Tensor, direction: Tensor) -> tuple[float, float]:
-    """Distance of a direction from being a KKT point in Clarke's sense, from the pieces that meet within `ON_KINK`; its error."""
-    around = unit_vectors(np.random.Generator(np.random.PCG64(0)), PIECES_SAMPLED, len(direction)).to(direction)
-    signs = clarke.nearby_signs(network, direction, x, around, tolerance=ON_KINK)
-    return clarke.enclosed_clarke_residual(Correlation(network, x, z), direction, signs)
 
 
 def _norm_floor(

@@ -17,10 +17,13 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.geometry import unit
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.networks.network import Network
 from flowcheck.networks.sums import Separable
 
+ON_KINK, PIECES_SAMPLED = 1e-6, 500
+"""Preactivations of a direction where a flow stopped that may vanish at its limit; directions that look for pieces there."""
 LARGEST_COMBINATIONS = 12
 """Vanishing preactivations whose sign combinations are all listed: 2^12 pieces."""
 
@@ -168,6 +171,13 @@ def enclosed_clarke_residual(
     (distance,), (error,) = enclosed_hull_distance(np.zeros((1, tangential.shape[1])), tangential)
     projection = (tangential.shape[1] + 2) * float(np.finfo(np.float64).eps)
     return float(distance) / size, float(error) / size + projection
+
+
+def residual_nearby(correlation: Correlation, w: Float[Tensor, " k"]) -> tuple[float, float]:
+    """`enclosed_clarke_residual` from the pieces that meet within `ON_KINK` of w, as far as sampled directions find them."""
+    sampled = np.random.Generator(np.random.PCG64(0)).standard_normal((PIECES_SAMPLED, len(w)))
+    signs = nearby_signs(correlation.network, w, correlation.x, unit(torch.from_numpy(sampled)).to(w), tolerance=ON_KINK)
+    return enclosed_clarke_residual(correlation, w, signs)
 
 
 def neuron_kkt_points(x: Float[np.ndarray, "n 3"], z: Float[np.ndarray, " n"], slope: float) -> Float[np.ndarray, "p 3"]:

@@ -11,6 +11,7 @@ from flowcheck.alignment import reference, study
 from flowcheck.alignment import shadow as early
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ascent import largest_output
+from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import half_space_inputs, noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.flow import gradient_flow
@@ -179,7 +180,7 @@ def test_a_limit_on_a_kink_is_a_kkt_point_for_the_subdifferential_and_not_for_on
         direction = torch.from_numpy(np.append(u, np.sign(value)) / np.sqrt(2))
         gradient = network.pull(direction[None], inputs, vector)[0]
         sine = (gradient - (gradient @ direction) * direction).norm() / gradient.norm()
-        residual, error = reference._residual_on_kinks(network, inputs, vector, direction)
+        residual, error = clarke.residual_nearby(Correlation(network, inputs, vector), direction)
         assert residual < 1e-6
         assert 0 < error < 1e-10
         found += int(sine > 1e-3)

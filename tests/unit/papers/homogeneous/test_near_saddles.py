@@ -1,13 +1,14 @@
 """Saddles as both papers presuppose them, and the KKT point of the residual's NCF, where both are known in closed form."""
 
 import dataclasses
+import math
 
 import mpmath
 import numpy as np
 import pytest
 
 from flowcheck.errors import HypothesisError
-from flowcheck.networks.zoo import power_net
+from flowcheck.networks.zoo import power_net, two_layer
 from flowcheck.papers.homogeneous import near_saddles
 from flowcheck.saddles import departure
 from flowcheck.saddles.departure import Start
@@ -87,3 +88,21 @@ def test_a_coarser_flow_is_near_and_not_the_same():
     # u_1 has no gradient and u_2' = 6 u_2^2: the cosine is 1 - epsilon where u_1 = 0.6 is the sine's share of the norm
     second = 0.6 * (1 - EPSILONS) / np.sqrt(1 - (1 - EPSILONS) ** 2)
     assert fine.times == pytest.approx((1 / 0.8 - 1 / second) / 6, rel=1e-9)
+
+
+def one_neuron_on_two_inputs():
+    """N = v (max(0, u_1) - max(0, u_1 + sqrt(3) u_2) / 2): the kink u_1 + sqrt(3) u_2 = 0 attracts where v > 0."""
+    inputs = np.array([[1.0, 0.0], [0.5, math.sqrt(3.0) / 2]])
+    trained = Units.of(two_layer(1, 2), inputs)
+    return Saddle(trained, trained, np.zeros(3), np.array([1.0, -1.0]))
+
+
+def test_a_limit_on_a_kink_is_judged_by_the_subdifferential_and_not_by_one_gradient():
+    saddle, half = one_neuron_on_two_inputs(), math.sqrt(0.5)
+    limit = half * np.array([math.sqrt(3.0) / 2, -0.5, 1.0])
+    found = near_saddles.kkt_point(saddle, limit)
+    assert found["kkt_residual"].value <= found["kkt_residual"].error < 1e-12
+    assert found["kkt_value"].value == pytest.approx(math.sqrt(3.0) / 4)
+    # beside the kink and on no other one gradient is all there is
+    beside = half * np.array([math.cos(-0.4), math.sin(-0.4), 1.0])
+    assert near_saddles.kkt_point(saddle, beside)["kkt_residual"].value > 0.1
