@@ -16,6 +16,7 @@ from flowcheck.flows.events import loss_ratio_below, norm_reaches
 from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.losses import HALF_SUM
 from flowcheck.measures.readings import largest_of_all, smallest
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous.early_alignment import Compared
@@ -32,7 +33,7 @@ def bounds_on_the_way(parts: Sequence[tuple[Constants, Compared]]) -> Found:
 
     At all times up to which delta is below the $C^{-1/2}$ of that time. As a control with $\delta^3$ in the bound of the change.
     """
-    ratios, errors, changes, degree_above = [], [], [], []
+    ratios, changes, degree_above = [], [], []
     for constants, part in parts:
         time, shape = part.path_time.value, part.path_time.value.shape
         log_delta = np.broadcast_to(np.log(part.deltas)[:, :, None], shape)
@@ -41,17 +42,18 @@ def bounds_on_the_way(parts: Sequence[tuple[Constants, Compared]]) -> Found:
         )
         allowed = np.asarray(bounds.log_growth_bound(time, beta, tilde))
         inside = (log_delta <= -(1 - 1e-9) * allowed) & (time > 0)
-        norm, change = part.path_norm[inside], part.path_change[inside]
-        ratios.append(np.log(norm.value) / allowed[inside])
-        errors.append(norm.error / norm.value / allowed[inside])
+        norm, change, most = part.path_norm[inside], part.path_change[inside], allowed[inside]
+        late = part.path_time.error[inside] / time[inside]  # both bounds are proportional to a time that has an error of its own
+        ratio = np.log(norm.value) / most
+        ratios.append(Refined(ratio, norm.error / norm.value / most + ratio * late))
         bound = bounds.log_change_bound(time[inside], log_delta[inside], beta[inside], hat[inside], tilde[inside])
-        excess = np.log(change.value) - bound
+        excess = Refined(np.log(change.value) - bound, change.error / change.value + 2 * most * late)
         changes.append(excess)
-        degree_above.append(excess - log_delta[inside])
+        degree_above.append(Refined(excess.value - log_delta[inside], excess.error))
     return {
-        "norm_log_ratio_max": largest_of_all(np.concatenate(ratios), np.concatenate(errors)),
-        "change_log_excess_max": largest_of_all(np.concatenate(changes), 1e-4),
-        "change_log_excess_degree_above": largest_of_all(np.concatenate(degree_above), 1e-4),
+        "norm_log_ratio_max": Refined.joined(ratios).largest_of_all(),
+        "change_log_excess_max": Refined.joined(changes).largest_of_all(),
+        "change_log_excess_degree_above": Refined.joined(degree_above).largest_of_all(),
     }
 
 

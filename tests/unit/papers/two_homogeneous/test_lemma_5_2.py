@@ -26,8 +26,12 @@ def test_every_time_is_asked_that_is_early_enough_for_its_delta(made_up):
     # 2 beta beta~ t = 6 t reaches ln 1000 = 6.9 at t = 1.15: two times are left
     assert found["norm_log_ratio_max"].value == pytest.approx(0.5)
     assert found["norm_log_ratio_max"].n == 2
+    # a norm that is off by 1e-4 moves 3 / 6 by 1e-4 / 6, a time that is off by 1e-3 by a thousandth
+    assert found["norm_log_ratio_max"].error in (pytest.approx(1e-4 / 6 + 5e-4), pytest.approx(1e-4 / 0.6 + 5e-4))
     excess = [math.log(c) - math.log(1.5e-6) - 12 * t for c, t in ((1e-5, 0.1), (1e-3, 1.0))]
     assert found["change_log_excess_max"].value == pytest.approx(max(excess))
+    at = (0.1, 1.0)[int(np.argmax(excess))]
+    assert found["change_log_excess_max"].error == pytest.approx(0.1 + 12 * at * 1e-3)
     assert found["change_log_excess_degree_above"].value == pytest.approx(max(excess) + math.log(1e3))
 
 
