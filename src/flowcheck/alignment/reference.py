@@ -25,7 +25,7 @@ REFERENCE_RTOL = 1e-7
 """Tolerance of the NCF flows that others are compared with."""
 
 COARSER = 10.0
-"""A limit is known to what it moves from a sine that is so many times as large."""
+"""How many times as large a sine or a tolerance is, from which the error of a limit or of a blow-up time is told."""
 
 AT_REST = 1e-10
 """Length of the NCF gradient, relative to that of z, below which a flow that does not grow has come to rest."""

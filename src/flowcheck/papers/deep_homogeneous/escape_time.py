@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
+from torch import Tensor
 
-from flowcheck.alignment.reference import REFERENCE_RTOL
+from flowcheck.alignment.reference import COARSER, REFERENCE_RTOL, reference
 from flowcheck.alignment.study import Escapes, Study
 from flowcheck.measures.readings import rate, smallest_of_all
 from flowcheck.measures.refinement import Refined
+from flowcheck.papers.homogeneous.early_alignment import refined
 from flowcheck.papers.homogeneous.escapes import COARSE, FINE, evaluations_growth, missing, times
 from flowcheck.pipeline.evidence import Found, Measurement
 
@@ -30,8 +33,15 @@ class Escaped(NamedTuple):
     def of(cls, study: Study, deltas: Sequence[float]) -> Escaped:
         """For growing cases of the square loss."""
         found = study.escapes(deltas)
-        blow_up = study.ends.blow_up[found.rows].cpu().numpy()
-        return cls(study.network.degree, Refined(blow_up, REFERENCE_RTOL * blow_up), found)
+        return cls(study.network.degree, blow_up_times(study, found.rows), found)
+
+
+def blow_up_times(study: Study, rows: Int[Tensor, " r"]) -> Refined:
+    """T* of some cases: what a coarser integration moves it by, and what the tail that is not integrated may miss."""
+    cases, ends = study.cases.take(rows), study.ends
+    tolerances = {"smallest_epsilon": study.epsilons[-1], "rtol": COARSER * REFERENCE_RTOL}
+    coarse = reference(study.network, study.x, cases.z, cases.starts, **tolerances)
+    return refined(ends.blow_up[rows], coarse.blow_up).with_rounding(ends.blow_up_error[rows].cpu().numpy())
 
 
 def readings(escapes: Mapping[str, Escaped], deltas: Sequence[float]) -> Found:
