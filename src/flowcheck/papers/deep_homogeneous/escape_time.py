@@ -75,4 +75,4 @@ def euler_growth(escaped: Escaped, deltas: Sequence[float]) -> Measurement:
     log_time = np.log(time.value) - (escaped.degree - 2) * x
     ends = [deltas.index(delta) for delta in (FINE, COARSE)]
     growth = np.exp(log_time[:, ends[0]] - log_time[:, ends[1]])
-    return smallest_of_all(growth, 1e-4 * growth)
+    return smallest_of_all(growth, growth * (time.error / time.value)[:, ends].sum(axis=1))

@@ -55,5 +55,5 @@ def readings(escapes: Mapping[str, Escaped], deltas: Sequence[float], aligned: f
         "escape_time_slope_degree_one": rate(x, 0.5 * every.value, every.error, use),
         "escapes_missing": missing(parts),
         "evaluations_growth": evaluations_growth(parts, deltas),
-        "euler_growth_median": Measurement(np.median(growth.value), 1e-4, n=len(growth.value)),
+        "euler_growth_median": Measurement(np.median(growth.value), growth.error.max(), n=len(growth.value)),
     }

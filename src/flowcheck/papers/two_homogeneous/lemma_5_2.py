@@ -15,7 +15,7 @@ from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below, norm_reaches
 from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.readings import largest_of_all, smallest
+from flowcheck.measures.readings import smallest
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import power_net

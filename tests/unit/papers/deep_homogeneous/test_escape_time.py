@@ -51,3 +51,4 @@ def test_an_escape_that_is_missing_leaves_no_gap():
 def test_the_steps_of_euler_grow_as_the_time_in_plain_units():
     found = escape_time.euler_growth(made_up(4, [[1.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), DELTAS)
     assert found.value == pytest.approx(1e8)  # delta^-2 over four decades
+    assert found.error == pytest.approx(2e-5 * 1e8)  # both times are off by 1e-5
