@@ -52,7 +52,7 @@ def readings(escapes: Mapping[str, Escaped], deltas: Sequence[float], aligned: f
     return found | {
         "escape_time_slope_L2": rate(x, every.value, every.error, use),
         "escape_time_slope_any_alignment": rate(x, every.value, every.error, there),
-        "escape_time_slope_degree_one": rate(x, 0.5 * every.value, every.error, use),
+        "escape_time_slope_degree_one": rate(x, 0.5 * every.value, 0.5 * every.error, use),
         "escapes_missing": missing(parts),
         "evaluations_growth": evaluations_growth(parts, deltas),
         "euler_growth_median": Measurement(np.median(growth.value), growth.error.max(), n=len(growth.value)),

@@ -33,6 +33,7 @@ def test_points_that_are_not_aligned_leave_the_fit_and_the_control_has_half_of_t
     assert found["escape_time_slope_L2"].n == 7
     assert found["escape_time_slope_any_alignment"].value < 0.95
     assert found["escape_time_slope_degree_one"].value == pytest.approx(0.5)
+    assert found["escape_time_slope_degree_one"].error == pytest.approx(0.5 * found["escape_time_slope_L2"].error)
     assert found["euler_growth_median"].value == pytest.approx(np.median([(x[1] + 3) / (x[0] + 8), x[1] / x[0]]))
     relative = 1e-5 * np.array([1 / (x[1] + 3) + 1 / (x[0] + 8), 1 / x[1] + 1 / x[0]])
     assert found["euler_growth_median"].error == pytest.approx(max(relative * [(x[1] + 3) / (x[0] + 8), x[1] / x[0]]), rel=1e-4)
