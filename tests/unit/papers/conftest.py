@@ -82,6 +82,7 @@ def _made_up(deviation, norm=1.0, apart=0.0, **changes):
         largest_norm=np.ones((cases, 2)),
         deltas=np.broadcast_to(10.0 ** -np.arange(shape[1]), shape[:2]),
         resolved=np.ones((cases, 2), dtype=bool),
+        moment=Refined(np.ones(shape), np.zeros(shape)),
         deviation=Refined(deviation, 1e-4 * rng.random(shape)),
         excess=Refined(0.5 * deviation, 1e-4 * rng.random(shape)),
         norm=some,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flowcheck.alignment.study import Study
-from flowcheck.measures.readings import largest_of_all
+from flowcheck.measures.refinement import Refined
 from flowcheck.papers.deep_homogeneous import bounds
 from flowcheck.papers.deep_homogeneous.theorem_5_1 import dichotomy
 from flowcheck.papers.homogeneous.early_alignment import Compared
@@ -32,7 +32,7 @@ class Constants:
         label_norm: $\|y\|$ [S, 1].
         beta: Eq. (46).
         log_delta_bar: of Eq. (45).
-        log_gronwall: of the bound on $\|s-u\|^2$ for delta = 1.
+        log_gronwall, log_gronwall_rate: of the bound on $\|s-u\|^2$ for delta = 1, and how it grows with the time.
     """
 
     degree: float
@@ -41,6 +41,7 @@ class Constants:
     beta: float
     log_delta_bar: Float[np.ndarray, "s e"]
     log_gronwall: Float[np.ndarray, "s e"]
+    log_gronwall_rate: Float[np.ndarray, "s e"]
 
     @classmethod
     def of(cls, study: Study) -> Constants:
@@ -51,9 +52,11 @@ class Constants:
         closed = (network.jacobian_bound(x), network.output_bound(x), network.jacobian_lipschitz_bound(x, 1.0))
         alpha, beta, slope = (math.nan if bound is None else bound for bound in closed)
         change = bounds.log_change_constant(beta, radius, network.degree, size)
-        common = (epsilon, time, radius, network.degree, alpha, slope * radius ** (network.degree - 2), size, change)
+        lipschitz = slope * radius ** (network.degree - 2)
+        common = (epsilon, time, radius, network.degree, alpha, lipschitz, size, change)
         delta_bar, gronwall = bounds.log_delta_bar(*common), bounds.log_gronwall_bound(*common, log_delta=0.0)
-        return cls(network.degree, radius, size, beta, np.asarray(delta_bar), np.asarray(gronwall))
+        rate = 1 / np.maximum(time, bounds.SMALLEST) + 2 * lipschitz * size
+        return cls(network.degree, radius, size, beta, np.asarray(delta_bar), np.asarray(gronwall), rate)
 
     @property
     def usable(self) -> Bool[np.ndarray, "s e"]:
@@ -72,5 +75,8 @@ def gronwall_log_excess(parts: Sequence[tuple[Constants, Compared]]) -> Measurem
         deviation, error = sweep.deviation.value, sweep.deviation.error
         bound = constants.log_gronwall[:, None] + constants.degree * np.log(sweep.deltas)[:, :, None]
         measured = dichotomy(sweep).close().valid & (deviation >= RESOLUTION * error) & (deviation > 0) & np.isfinite(bound)
-        excesses.append((2 * np.log(np.where(deviation > 0, deviation, 1.0)) - bound)[measured])
-    return largest_of_all(np.concatenate(excesses), 0.02)
+        excess = 2 * np.log(np.where(deviation > 0, deviation, 1.0)) - bound
+        late = np.abs(sweep.moment.value - sweep.time[:, None]) + sweep.moment.error
+        moved = 2 * error / np.where(deviation > 0, deviation, 1.0) + late * constants.log_gronwall_rate[:, None]
+        excesses.append(Refined(excess, moved)[measured])
+    return Refined.joined(excesses).largest_of_all()

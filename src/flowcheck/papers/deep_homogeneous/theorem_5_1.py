@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowcheck.flows.ending import Ending
-from flowcheck.measures.refinement import Refined
+from flowcheck.measures.refinement import ROUNDING, Refined
 from flowcheck.papers.deep_homogeneous import bounds
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.papers.homogeneous.theorem_5_1 import Dichotomy
@@ -20,8 +20,8 @@ def dichotomy(compared: Compared) -> Dichotomy:
 
 def collapse(sweep: Compared) -> Found:
     r"""Largest norm of flows to the origin over $1+\epsilon$, and over the $2\epsilon$ that is printed."""
-    epsilon, largest, error = sweep.epsilon, sweep.excess.value + 1.0, sweep.excess.error.max()
+    epsilon, largest, error = sweep.epsilon, sweep.excess.value + 1.0, sweep.excess.error + ROUNDING
     return {
-        "collapse_norm_ratio_max": Refined(largest / (1 + epsilon), np.full(largest.shape, error)).largest_of_all(),
-        "collapse_norm_ratio_printed_max": Refined(largest / (2 * epsilon), np.full(largest.shape, 100 * error)).largest_of_all(),
+        "collapse_norm_ratio_max": Refined(largest / (1 + epsilon), error / (1 + epsilon)).largest_of_all(),
+        "collapse_norm_ratio_printed_max": Refined(largest / (2 * epsilon), error / (2 * epsilon)).largest_of_all(),
     }

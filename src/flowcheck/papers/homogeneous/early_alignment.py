@@ -28,6 +28,7 @@ class Compared:
         time, largest_norm: of u up to the moment [S, E].
         deltas: of each case [S, D].
         resolved: what is said of u, and of w, is not void [S, E].
+        moment: the time of s and u together at the moment, which is `time` but for the errors of both [S, D, E].
         deviation, excess: largest $\|s-u\|$, and largest $\|s\|$ less the largest $\|u\|$, up to the moment [S, D, E].
         norm, misalignment: of s at the moment, with the end of u [S, D, E].
         path_norm, path_time, path_change: norm of s, time, change of the loss's derivative on the way [S, D, P].
@@ -41,6 +42,7 @@ class Compared:
     largest_norm: Float[np.ndarray, "s e"]
     deltas: Float[np.ndarray, "s d"]
     resolved: Bool[np.ndarray, "s e"]
+    moment: Refined
     deviation: Refined
     excess: Refined
     norm: Refined
@@ -61,6 +63,7 @@ class Compared:
                 (fine.excess(), coarse.excess()),
             )
         )
+        time = refined(fine.time, coarse.time)
         return cls(
             loss=_array(study.cases.loss),
             branch=_array(study.ends.branch),
@@ -70,12 +73,13 @@ class Compared:
             largest_norm=_array(study.largest_norms),
             deltas=_array(found.deltas),
             resolved=_array(found.resolved),
+            moment=time[..., found.at],
             deviation=deviation[..., found.at],
             excess=excess[..., found.at],
             norm=norm[..., found.at],
             misalignment=misalignment(found, study.ends),
             path_norm=norm,
-            path_time=refined(fine.time, coarse.time),
+            path_time=time,
             path_change=refined(fine.change, coarse.change),
         )
 

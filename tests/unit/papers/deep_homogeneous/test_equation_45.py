@@ -36,6 +36,8 @@ def test_the_constants_of_a_cubed_unit_are_those_of_the_closed_form(cubic):
         change = max(beta * radius**3, size**2 * math.exp(size * beta) * beta * radius**3)
         second = epsilon / (4 * alpha * radius**2 * change * time * math.exp(2 * time * lipschitz * size))
         assert math.exp(found.log_delta_bar[0, e]) == pytest.approx(min(radius**-3, second) ** (1 / 3), rel=1e-3)
+        at = [bounds.log_gronwall_bound(epsilon, t, radius, 3, alpha, lipschitz, size, 0.0, 0.0) for t in (time, time + 1e-5)]
+        assert found.log_gronwall_rate[0, e] == pytest.approx((at[1] - at[0]) / 1e-5, rel=1e-3)
     assert found.usable.all()
     np.testing.assert_allclose(found.delta_bar(0.5), np.exp(found.log_delta_bar))
 
@@ -48,12 +50,17 @@ def test_a_network_without_closed_bounds_has_no_explicit_scale(cubic):
 
 
 def test_the_excess_is_that_of_resolved_deviations_over_the_bound(made_up):
-    constants = Constants(3.0, np.ones((1, 2)), np.ones((1, 1)), 1.0, np.zeros((1, 2)), np.log(np.array([[4.0, 4.0]])))
+    constants = Constants(
+        3.0, np.ones((1, 2)), np.ones((1, 1)), 1.0, np.zeros((1, 2)), np.log(np.full((1, 2), 4.0)), np.full((1, 2), 7.0)
+    )
     deltas = np.array([[1.0, 0.1]])
     deviation = np.array([[[0.02, 0.02], [1e-3, 1e-9]]])
     error = np.array([[[0.0, 0.0], [1e-8, 1e-8]]])
     sweep = dataclasses.replace(made_up(deviation, deltas=deltas), deviation=Refined(deviation, error))
     found = gronwall_log_excess([(constants, sweep)])
     # |s - u|^2 over 4 delta^3: 1e-6 / 4e-3 at the second delta; the last deviation is not resolved
-    assert found.value == pytest.approx(max(math.log(0.02**2 / 4), math.log(1e-6 / 4e-3)))
+    assert found.value == pytest.approx(math.log(1e-6 / 4e-3))
     assert found.n == 3
+    assert found.error == pytest.approx(2e-5)
+    later = dataclasses.replace(sweep, moment=Refined(np.full((1, 2, 2), 1.01), np.full((1, 2, 2), 1e-3)))
+    assert gronwall_log_excess([(constants, later)]).error == pytest.approx(2e-5 + 7 * 0.011)

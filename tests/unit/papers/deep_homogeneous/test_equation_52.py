@@ -13,7 +13,7 @@ from flowcheck.papers.deep_homogeneous.equation_52 import changes
 def test_the_ratio_is_that_to_the_bound_of_the_loss_at_hand(made_up):
     rng, deltas, degree, beta, size = np.random.default_rng(2), np.array([0.5, 0.1]), 3.0, 1.3, 0.7
     radius = np.array([[1.2, 1.5]] * 2)
-    constants = Constants(degree, radius, np.full((2, 1), size), beta, radius, radius)
+    constants = Constants(degree, radius, np.full((2, 1), size), beta, radius, radius, radius)
     change = Refined(rng.random((2, 2, 4)), 1e-3 * rng.random((2, 2, 4)))
     sweep = made_up(np.full((2, 2, 2), 0.01), loss=np.array([0, 1]), deltas=np.stack([deltas] * 2), path_change=change)
     found = changes([(constants, sweep)])
@@ -31,6 +31,6 @@ def test_the_ratio_is_that_to_the_bound_of_the_loss_at_hand(made_up):
 
 def test_deltas_from_which_s_does_not_stay_near_u_are_left_out(made_up):
     ones = np.ones((1, 2))
-    constants = Constants(3.0, ones, np.ones((1, 1)), 1.0, ones, ones)
+    constants = Constants(3.0, ones, np.ones((1, 1)), 1.0, ones, ones, ones)
     deviation = np.array([[[0.01, 0.5], [0.01, 0.01]]])  # too far at the smaller epsilon of the first delta
     assert changes([(constants, made_up(deviation))])["change_ratio_max"].n == 2

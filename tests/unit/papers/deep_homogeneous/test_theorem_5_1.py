@@ -31,3 +31,5 @@ def test_a_norm_that_does_not_exceed_its_start_is_within_its_bound_and_not_withi
     assert found["collapse_norm_ratio_max"].value == pytest.approx(1.01 / 1.03)
     assert found["collapse_norm_ratio_printed_max"].value == pytest.approx(1.01 / 0.06)
     assert found["collapse_norm_ratio_max"].n == 4
+    assert found["collapse_norm_ratio_max"].error == pytest.approx(1e-5 / 1.03)
+    assert found["collapse_norm_ratio_printed_max"].error == pytest.approx(1e-5 / 0.06)

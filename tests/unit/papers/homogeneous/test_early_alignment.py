@@ -42,6 +42,7 @@ def test_the_deltas_are_handed_out_in_their_order(parts):
     assert [part.deltas[0].tolist() for part in every] == [[0.3], DELTAS, [2.0], [0.05, 0.02]]
     assert all(part.norm.value.shape == (1, part.deltas.shape[1], 2) for part in every)
     assert comparisons.sweep.path_time.value.shape == (1, 2, 16)
+    np.testing.assert_allclose(comparisons.sweep.moment.value[0, 1], comparisons.sweep.time[0], rtol=1e-6)
     assert comparisons.sweep.growing().tolist() == comparisons.sweep.growing(0).tolist() == [True]
     assert comparisons.sweep.growing(1).tolist() == [False]
 
