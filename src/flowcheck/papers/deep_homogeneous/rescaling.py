@@ -138,17 +138,20 @@ def gaps(study: Study, deltas: Sequence[float], count: int, other: Network | Non
 def readings(parts: Sequence[Gaps]) -> Found:
     """The largest gaps of the identities, for each loss; the smallest, and the median, of what breaks them.
 
-    Gaps of identities are their own errors: the true value is 0.
+    Gaps of identities are their own errors: the true value is 0. The largest is the error of gaps that are none: w in the wrong
+    time is an earlier state of the same flow, and as many steps of other sizes, or of a mixture, are rounded as often.
     """
     found: dict[str, Measurement] = {}
     for loss, label in enumerate(("square", "logistic")):
         for kind in ("flow", "descent"):
             gaps = np.concatenate([getattr(part, kind)[part.loss == loss] for part in parts])
             found[f"{kind}_rescaling_gap_{label}"] = largest_of_all(gaps, gaps)
-    for kind in ("flow_degree_below", "descent_degree_above"):
-        found[f"rescaling_gap_{kind}"] = smallest_of_all(np.concatenate([getattr(part, kind) for part in parts]), 1e-6)
+    for identity, broken in (("flow", "flow_degree_below"), ("descent", "descent_degree_above")):
+        error, gaps = (np.concatenate([getattr(part, kind) for part in parts]) for kind in (identity, broken))
+        found[f"rescaling_gap_{broken}"] = smallest_of_all(gaps, (1 + gaps) * error.max())
     mixed = np.concatenate([part.mixture for part in parts if part.mixture is not None])
-    found["rescaling_gap_mixture"] = Measurement(np.median(mixed), 1e-6, n=len(mixed))
+    rounding = max(part.descent.max() for part in parts)
+    found["rescaling_gap_mixture"] = Measurement(np.median(mixed), (1 + mixed.max()) * rounding, n=len(mixed))
     return found
 
 

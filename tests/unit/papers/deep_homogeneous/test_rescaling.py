@@ -1,5 +1,7 @@
 """The flow and descent without rescaling: against an integral, against autograd, and against the rescaled ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,18 @@ def test_the_identities_hold_and_what_breaks_them_does_not(cubic):
     assert numbers["descent_rescaling_gap_logistic"].value >= found.descent[2:].max()
     assert numbers["rescaling_gap_flow_degree_below"].value == found.flow_degree_below.min()
     assert numbers["rescaling_gap_mixture"].value == np.median(found.mixture)
+    error = found.flow.max() * (1 + found.flow_degree_below.min())
+    assert numbers["rescaling_gap_flow_degree_below"].error == pytest.approx(error)
+    assert 0 < numbers["rescaling_gap_descent_degree_above"].error < 1e-12
+    assert 0 < numbers["rescaling_gap_mixture"].error < 1e-12
+
+
+def test_rounding_of_a_mixture_is_of_the_size_that_the_identity_tells(cubic):
+    # the same iteration at weights that differ in their last digits
+    study, other = cubic.study(), power_net(1, 2, 5)
+    moved = dataclasses.replace(study, cases=dataclasses.replace(study.cases, starts=study.cases.starts * (1 + 2**-52)))
+    found, again = (rescaling.gaps(each, [0.1, 0.01], 100, other) for each in (study, moved))
+    assert np.abs(found.mixture - again.mixture).max() <= 10 * found.descent.max()
 
 
 def test_a_gap_that_is_no_number_is_not_passed_over(cubic):

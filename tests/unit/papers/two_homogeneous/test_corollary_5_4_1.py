@@ -86,5 +86,5 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
     assert found["block_value_min"].value == 0.0
     assert found["block_residual_max"].value == 2e-7
     assert found["block_residual_max"].error == 1e-13
-    nothing = dataclasses.replace(made, limits=Limits(made.limits.branch, value, Refined(np.full(4, np.nan), np.zeros(4))))
+    nothing = dataclasses.replace(made, limits=Limits(made.limits.branch, value, Refined(np.full(4, np.nan), np.ones(4))))
     assert np.isnan(readings({"made up": nothing})["block_value_min"].value)
