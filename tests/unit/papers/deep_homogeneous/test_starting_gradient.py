@@ -22,7 +22,9 @@ def unit(degree):
 def test_the_norm_is_that_of_the_derivative_for_the_square_loss():
     found = starting_gradient.norms(unit(3).network, unit(3), DELTAS)
     delta = np.array(DELTAS)
-    np.testing.assert_allclose(found, [3 * delta**2 * (1 - delta**3)], rtol=1e-14)
+    exact = 3 * delta**2 * (1 - delta**3)
+    assert (np.abs(found.value - exact) <= found.error).all()
+    np.testing.assert_allclose(found.error, [1e-13 * 3 * delta**2 * (1 + delta**3)])
 
 
 def test_slopes_are_one_below_the_degree_and_that_of_a_mixture_is_not():
@@ -30,4 +32,5 @@ def test_slopes_are_one_below_the_degree_and_that_of_a_mixture_is_not():
     found = starting_gradient.slope_gaps({"L3": unit(3), "L5": unit(5)}, mixture, unit(3), DELTAS)
     assert found["gradient_slope_gap_max"].value < 1e-6  # of order delta^3 at 1e-2
     assert found["gradient_slope_gap_max"].n == 9
+    assert 0 < found["gradient_slope_gap_max"].error < 1e-12
     assert found["gradient_slope_gap_mixture"].value == pytest.approx(1, abs=0.02)
