@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from flowcheck.alignment.reference import COARSER
 from flowcheck.alignment.shadow import shadow
 from flowcheck.alignment.study import Study
 from flowcheck.flows.events import Event
 from flowcheck.flows.flow import gradient_flow
-from flowcheck.measures.readings import rate, smallest_of_all
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.sums import Mixture
-from flowcheck.papers.homogeneous.early_alignment import for_all_cases
+from flowcheck.papers.homogeneous import deviation_rate
+from flowcheck.papers.homogeneous.early_alignment import for_all_cases, last_deviation, refined
 from flowcheck.pipeline.evidence import Found, Measurement
 
 DEGREE = 3.0
@@ -42,10 +44,8 @@ def deviation_slopes(study: Study, wrong: Study, other: Network, deltas: Sequenc
         ("unscaled", study.network, study.cases, time, DEGREE - 1),
         ("mixture", mixture, study.cases, short, DEGREE),
     ):
-        run, _ = shadow(network, study.x, study.losses, cases, scales, until[:, None], rtol=study.rtol, degree=degree)
-        deviation = run.deviation()[..., -1].cpu().numpy()
-        x = np.broadcast_to(np.log(np.array(deltas)), deviation.shape)
-        found[f"deviation_slope_{name}"] = rate(x, np.log(deviation), np.full(x.shape, 1e-4), x < 0)
+        both = shadow(network, study.x, study.losses, cases, scales, until[:, None], rtol=study.rtol, degree=degree)
+        found[f"deviation_slope_{name}"] = deviation_rate.of_all(last_deviation(*both), deltas)
     return found
 
 
@@ -62,7 +62,9 @@ def late_norm_ratio(study: Study, delta: float) -> Measurement:
     bound = radius[rows].log()
     until = Event("ten times the bound", lambda now: now.log_growth - bound[now.index] - math.log(LATE))
     problem = Objective(study.network, study.x, study.cases.y[rows], study.losses[0])
-    late = gradient_flow(problem, study.cases.starts[rows], delta, rtol=LATE_RTOL, until=[until])
-    in_time = late.time <= 2 * ends.blow_up[rows]
-    ratio = torch.where(in_time, (late.log_growth - bound).exp(), 0.0).cpu().numpy()
-    return smallest_of_all(ratio, 1e-4)
+
+    def ratio(rtol: float) -> Float[Tensor, " r"]:
+        late = gradient_flow(problem, study.cases.starts[rows], delta, rtol=rtol, until=[until])
+        return torch.where(late.time <= 2 * ends.blow_up[rows], (late.log_growth - bound).exp(), 0.0)
+
+    return refined(ratio(LATE_RTOL), ratio(COARSER * LATE_RTOL)).smallest_of_all()

@@ -30,6 +30,12 @@ def slope(
     return rate(np.log(deltas), np.log(floor), error / floor, use)
 
 
+def of_all(deviation: Refined, deltas: Sequence[float]) -> Measurement:
+    """A control, whose deviation does not vanish: the slope of all points [S, D]."""
+    x = np.broadcast_to(np.log(np.array(deltas)), deviation.value.shape)
+    return rate(x, np.log(deviation.value), deviation.error / deviation.value, np.ones(x.shape, dtype=bool))
+
+
 def of_cases(name: str, compared: Compared, rows: Bool[np.ndarray, " s"], resolution: float = 100.0) -> Found:
     """The slope of some cases up to the first moment, as `name`; for a figure the curves, as fractions of the norm of u."""
     deltas, deviation, size = compared.deltas[rows], compared.deviation[rows, :, 0], compared.largest_norm[rows, 0]

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcheck.alignment.reference import Reference
+from flowcheck.alignment.shadow import Shadow
 from flowcheck.alignment.study import Comparison, Study
 from flowcheck.flows.ending import Ending
 from flowcheck.measures.refinement import Refined
@@ -131,6 +132,11 @@ def misalignment(found: Comparison, ends: Reference) -> Refined:
     r"""$1-\cos$ of the angle of s with the limit of a flow, at the moments [S, D, E]."""
     fine, coarse = (run.misalignment(ends.limit)[..., found.at] for run in (found.fine, found.coarse))
     return from_limit(refined(fine, coarse), _array(ends.limit_error)[:, None, None])
+
+
+def last_deviation(fine: Shadow, coarse: Shadow) -> Refined:
+    r"""$\sup\|s-u\|$ up to the last point [S, D]."""
+    return refined(fine.deviation()[..., -1], coarse.deviation()[..., -1])
 
 
 def from_limit(misalignment: Refined, limit_error: Float[np.ndarray, "*#s"]) -> Refined:

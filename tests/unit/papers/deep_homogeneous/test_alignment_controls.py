@@ -27,6 +27,7 @@ def test_with_one_thing_wrong_the_deviation_does_not_vanish_with_delta(study):
     assert found["deviation_slope_permuted"].value == pytest.approx(0, abs=0.01)
     assert found["deviation_slope_unscaled"].value == pytest.approx(0, abs=0.05)
     assert found["deviation_slope_mixture"].value == pytest.approx(0, abs=0.05)
+    assert all(0 < slope.error < 1e-6 for slope in found.values())
 
 
 def test_nothing_wrong_leaves_the_order_of_the_degree(study):
@@ -37,6 +38,7 @@ def test_nothing_wrong_leaves_the_order_of_the_degree(study):
 def test_beyond_the_blow_up_the_norm_exceeds_its_bound_and_without_room_it_is_not_asked(study):
     found = alignment_controls.late_norm_ratio(study, 1e-6)
     assert found.value == pytest.approx(alignment_controls.LATE, rel=1e-5)
+    assert found.error < 1e-6
     assert found.n == 1
     never = dataclasses.replace(study.ends, blow_up=0 * study.ends.blow_up)
     assert alignment_controls.late_norm_ratio(dataclasses.replace(study, ends=never), 1e-6).value == 0

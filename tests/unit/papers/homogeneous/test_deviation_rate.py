@@ -27,6 +27,15 @@ def test_a_rule_that_keeps_no_point_leaves_no_slope():
     assert found.n == 0
 
 
+def test_the_slope_of_all_points_has_the_largest_of_their_errors():
+    deltas = [1e-1, 1e-2, 1e-3]
+    deviation = np.array([[2.0, 2.0, 2.0], [0.3, 0.03, 0.003]])
+    found = deviation_rate.of_all(Refined(deviation, 1e-3 * deviation), deltas)
+    assert found.value == pytest.approx(0.5)
+    assert found.error == pytest.approx(2e-3 / math.log(100))
+    assert found.n == 6
+
+
 def test_the_deviation_of_a_quadratic_is_of_order_two_with_the_prefactor_of_the_first_variation(quadratic):
     study = quadratic.study(rtol=1e-10)
     deltas = torch.logspace(-1.5, -3.5, 5, dtype=torch.float64).tolist()

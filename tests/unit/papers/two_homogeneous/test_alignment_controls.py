@@ -27,6 +27,8 @@ def test_with_another_vector_the_deviation_does_not_vanish_with_delta(study):
     # until the wrong u is within 0.1 of e_2, driven by exp(t) and exp(2 t), s is driven by exp(2 t) and exp(t)
     assert found["deviation_permuted_min"].value > 0.1
     assert found["permuted_deviation"].shape == (1, 3)
+    assert 0 < found["shadowing_slope_permuted"].error < 1e-4
+    assert 0 < found["deviation_permuted_min"].error < 1e-4
 
 
 def test_it_is_stopped_where_w_would_train(study):
@@ -45,3 +47,4 @@ def test_degree_three_in_the_time_of_degree_two_stays_where_it_is(study):
     # s stays at w_0, u ends near e_1
     assert found["deviation_cubic_min"].value == pytest.approx(found["cubic_size"][0], rel=0.9)
     assert found["dichotomy_margin_cubic"].value == pytest.approx((1 + 1.5 / 0.5) * 0.01 - (1 - 0.8), abs=1e-3)
+    assert 0 < found["dichotomy_margin_cubic"].error < 1e-4
