@@ -14,6 +14,7 @@ from pydantic import Field, PositiveFloat
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
 from flowcheck.measures.readings import count
+from flowcheck.measures.refinement import Refined
 from flowcheck.papers.homogeneous import deviation_rate, hypotheses
 from flowcheck.papers.homogeneous.early_alignment import Compared, Comparisons
 from flowcheck.papers.homogeneous.hypotheses import Presupposed
@@ -89,7 +90,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     compared: dict[str, Comparisons] = {}
     escaped: dict[str, Escaped] = {}
     blocks: dict[str, Blocks] = {}
-    exits: list[np.ndarray] = []
+    exits: list[Refined] = []
     for name in context.progress(NETWORKS, what="networks"):
         network, x, cases = drawn[name]
         studies[name] = study = Study.begin(network, x, LOSSES, cases, p.epsilons, p.rtol)
@@ -119,7 +120,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     evidence.add(theorem(compared, {name: usable(each.log_delta(studies[name])) for name, each in constants.items()}))
     evidence.add(branching(min(p.epsilons)))
     evidence.add(lemma_5_2.bounds_on_the_way([(constants[name], part) for name, each in compared.items() for part in each[:4]]))
-    evidence.record("exit_time_ratio_min", lemma_5_2.earliest_exit(np.concatenate(exits)))
+    evidence.record("exit_time_ratio_min", Refined.joined(exits).smallest())
     evidence.add(shadows({name: compared[name].slopes for name in GROWING}))
     evidence.add(corollary_5_4_1.readings(blocks))
     evidence.add(escape_time.readings(escaped, p.escape_deltas, p.escape_aligned))

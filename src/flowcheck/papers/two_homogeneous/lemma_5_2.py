@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
+from flowcheck.alignment.reference import COARSER
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ending
 from flowcheck.flows.events import loss_ratio_below, norm_reaches
 from flowcheck.flows.flow import Save, gradient_flow
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.readings import smallest
-from flowcheck.measures.refinement import Refined
+from flowcheck.measures.refinement import Numbers, Refined, refined
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.papers.two_homogeneous import bounds
 from flowcheck.papers.two_homogeneous.theorem_5_1 import Constants
-from flowcheck.pipeline.evidence import Found, Measurement
+from flowcheck.pipeline.evidence import Found
 
 EXIT_RTOL, SINGLE_RTOL = 1e-6, 1e-9
 """Tolerances of flows that leave the unit ball."""
@@ -57,27 +57,28 @@ def bounds_on_the_way(parts: Sequence[tuple[Constants, Compared]]) -> Found:
     }
 
 
-def exit_ratios(study: Study, deltas: Sequence[float]) -> Float[np.ndarray, " r"]:
-    r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay."""
+def exit_ratios(study: Study, deltas: Sequence[float]) -> Refined:
+    r"""When growing flows leave the unit ball, over $\ln\delta^{-2}/(4\beta\tilde\beta)$; NaN where they stay [R]."""
     rows = (study.ends.branch == Ending.GROWS).nonzero()[:, 0].repeat_interleave(len(deltas))
     cases = study.cases.take(rows)
     scales = torch.tensor(deltas, dtype=study.x.dtype, device=study.x.device).repeat(len(rows) // len(deltas))
     constants = Constants.of(study.network, study.x, study.losses, cases)
     earliest = bounds.earliest_exit(scales.log().cpu().numpy(), constants.beta, constants.beta_tilde)
     length = study.ends.steps.arc.nan_to_num(0.0).amax(dim=1)[rows] + 2 * (1 - scales.log()) / study.ends.value[rows]
-    time = torch.full_like(scales, torch.nan)
+    times = scales.new_full((2, len(scales)), torch.nan)
     for position, loss in enumerate(study.losses):
-        own = cases.loss == position
-        problem, starts = Objective(study.network, study.x, cases.y[own], loss), cases.starts[own]
-        until = [norm_reaches(1.0), loss_ratio_below(0.5)]
-        path = gradient_flow(problem, starts, scales[own], rtol=EXIT_RTOL, length=length[own], until=until)
-        time[own] = torch.where(path.ended_by == 0, path.time, torch.nan)
-    return time.cpu().numpy() / earliest
-
-
-def earliest_exit(ratios: Float[np.ndarray, " r"]) -> Measurement:
-    """The smallest ratio of those that leave."""
-    return smallest(ratios, 1e-4 * ratios)
+        own = (cases.loss == position).nonzero()[:, 0]
+        both = own.repeat(2)
+        path = gradient_flow(
+            Objective(study.network, study.x, cases.y[both], loss),
+            cases.starts[both],
+            scales[both],
+            rtol=scales.new_tensor([EXIT_RTOL, COARSER * EXIT_RTOL]).repeat_interleave(len(own)),
+            length=length[both],
+            until=[norm_reaches(1.0), loss_ratio_below(0.5)],
+        )
+        times[:, own] = torch.where(path.ended_by == 0, path.time, torch.nan).view(2, -1)
+    return Refined.of(*(each / earliest for each in times.cpu().numpy()))
 
 
 def single_input(label: float, delta: float, seeds: int, rng: np.random.Generator, device: torch.device) -> Found:
@@ -90,15 +91,20 @@ def single_input(label: float, delta: float, seeds: int, rng: np.random.Generato
     starts = unit_vectors(rng, seeds, 3)
     starts[:, 0] = starts[:, 0].abs() + 0.5
     starts = (starts / starts.norm(dim=-1, keepdim=True)).to(device)
-    problem, until = Objective(network, x, y, HALF_SUM), [norm_reaches(1.0)]
-    path = gradient_flow(problem, starts, delta, rtol=SINGLE_RTOL, until=until, save=Save(steps=True))
-    assert path.every_step is not None
-    tilde = bounds.beta_tilde(1.0, 1.0, label)
-    time, growth = (part[:, 1:].cpu().numpy() for part in (path.every_step.time, path.every_step.log_growth))
-    tight = (growth / bounds.log_growth_bound(time, 1.0, tilde)).ravel()
-    exit_ratio = path.time.cpu().numpy() / bounds.earliest_exit(math.log(delta), 1.0, tilde)
-    found = {}
-    for suffix, factor in (("", 1.0), ("_half_beta_tilde", 2.0)):
-        found[f"norm_log_ratio_single{suffix}"] = Measurement(factor * np.nanmax(tight), 1e-6, n=seeds)
-        found[f"exit_time_ratio_single{suffix}"] = Measurement(exit_ratio.min() / factor, 1e-6, n=seeds)
-    return found
+    problem, tilde = Objective(network, x, y, HALF_SUM), bounds.beta_tilde(1.0, 1.0, label)
+
+    def ratios(rtol: float) -> dict[str, Numbers]:
+        path = gradient_flow(problem, starts, delta, rtol=rtol, until=[norm_reaches(1.0)], save=Save(steps=True))
+        assert path.every_step is not None
+        time, growth = (part[:, 1:].cpu().numpy() for part in (path.every_step.time, path.every_step.log_growth))
+        exits = path.time.cpu().numpy() / bounds.earliest_exit(math.log(delta), 1.0, tilde)
+        return {"norm": np.nanmax(growth / bounds.log_growth_bound(time, 1.0, tilde), axis=1), "exit": exits}
+
+    found = refined(ratios, SINGLE_RTOL, COARSER * SINGLE_RTOL)
+    norm, earliest = found["norm"].largest_of_all(), found["exit"].smallest_of_all()
+    return {
+        "norm_log_ratio_single": norm,
+        "exit_time_ratio_single": earliest,
+        "norm_log_ratio_single_half_beta_tilde": replace(norm, value=2 * norm.value, error=2 * norm.error),
+        "exit_time_ratio_single_half_beta_tilde": replace(earliest, value=earliest.value / 2, error=earliest.error / 2),
+    }
