@@ -140,7 +140,7 @@ def last_deviation(fine: Shadow, coarse: Shadow) -> Refined:
 
 
 def from_limit(misalignment: Refined, limit_error: Float[np.ndarray, "*#s"]) -> Refined:
-    r"""$1-\cos a$ to a limit that is known to an angle e only: that moves it by at most $e\sin a+e^2/2$."""
+    r"""$1-\cos a$ to a direction that is known to an angle e only: that moves it by at most $e\sin a+e^2/2$."""
     sine = np.sqrt(misalignment.value * (2 - misalignment.value))
     return misalignment.with_rounding(limit_error * sine + 0.5 * limit_error**2)
 

@@ -14,7 +14,7 @@ from flowcheck.alignment.shadow import shadow
 from flowcheck.alignment.study import Study
 from flowcheck.flows.ending import Ending
 from flowcheck.geometry import misalignment
-from flowcheck.measures.readings import count, smallest_of_all
+from flowcheck.measures.readings import count
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.network import Network
 from flowcheck.papers.homogeneous.early_alignment import for_all_cases, from_limit, refined
@@ -44,8 +44,8 @@ class Blocks:
     misalignment: Refined
     large_norm: Refined
     large_misalignment: Refined
-    start_norm: Float[np.ndarray, "s h"]
-    start_misalignment: Float[np.ndarray, "s h"]
+    start_norm: Refined
+    start_misalignment: Refined
     limits: Limits
 
     @classmethod
@@ -62,6 +62,7 @@ class Blocks:
         both = shadow(study.network, study.x, study.losses, cases, scales, times, rtol=study.rtol)
         blocks = [run.s.view(*run.s.shape[:-1], count, unit.size) for run in both]
         norm = refined(*(s.norm(dim=-1) for s in blocks))
+        at_start = misalignment(parts, limit[:, 0, 0])  # no flow lies between, so that no tolerance moves it
         known_to = ends.limit_error.view(norms.shape).cpu().numpy()
         apart = from_limit(refined(*(misalignment(s, limit) for s in blocks)), known_to[:, None, None])
         return cls(
@@ -71,8 +72,8 @@ class Blocks:
             misalignment=apart[:, :-1],
             large_norm=norm[:, -1],
             large_misalignment=apart[:, -1],
-            start_norm=norms.cpu().numpy(),
-            start_misalignment=misalignment(parts, limit[:, 0, 0]).cpu().numpy(),
+            start_norm=refined(norms, norms),
+            start_misalignment=from_limit(refined(at_start, at_start), known_to),
             limits=Limits.of(unit, study.x, z, ends),
         )
 
@@ -94,16 +95,15 @@ def readings(found: Mapping[str, Blocks]) -> Found:
         at_deltas.append(margins[used])
         large = margin(bounds.dichotomy_margin, blocks.large_norm, blocks.large_misalignment, eta, epsilon)
         at_large.append(large[valid])
-        start = bounds.dichotomy_margin(blocks.start_norm[:, None], blocks.start_misalignment[:, None], eta, epsilon)
-        at_start.append(np.asarray(start)[valid])
+        start = margin(bounds.dichotomy_margin, blocks.start_norm[:, None], blocks.start_misalignment[:, None], eta, epsilon)
+        at_start.append(start[valid])
         grows = blocks.limits.branch == Ending.GROWS
         numbers |= {f"blocks_direction_{name}": count(grows), f"blocks_elsewhere_{name}": count(~grows)}
-    before = np.concatenate([part.min(axis=-1) for part in at_start])
     missing = sum(int((valid & ~there).sum()) for valid, there in zip(asked, answered, strict=True))
     return numbers | {
-        "block_margin_start": smallest_of_all(before, 1e-12),
+        "block_margin_start": Refined.joined([part.flat() for part in at_start]).smallest_of_all(),
         "block_margin_min": Refined.joined([part.flat() for part in at_deltas]).smallest_of_all(),
-        "block_margin_large_delta": Refined.joined([part.lowest(axis=-1) for part in at_large]).smallest_of_all(),
+        "block_margin_large_delta": Refined.joined([part.flat() for part in at_large]).smallest_of_all(),
         "block_cases_without_delta_bar": Measurement.count(missing, sum(int(valid.sum()) for valid in asked)),
         "block_residual_max": largest_residual([blocks.limits for blocks in found.values()]),
         "block_value_min": smallest_value([blocks.limits for blocks in found.values()]),

@@ -14,10 +14,10 @@ from flowcheck import geometry
 from flowcheck.flows.flow import gradient_flow
 from flowcheck.losses import HALF_SUM
 from flowcheck.measures.readings import rate
-from flowcheck.measures.refinement import Refined
+from flowcheck.measures.refinement import ROUNDING, Refined
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import Objective
-from flowcheck.papers.homogeneous.early_alignment import refined
+from flowcheck.papers.homogeneous.early_alignment import from_limit, refined
 from flowcheck.pipeline.evidence import Found, Measurement
 
 FINER = 1e-2
@@ -36,15 +36,20 @@ def turned(
     deltas: Sequence[float],
     rtol: float,
 ) -> Refined:
-    r"""$1-\cos$ of the angle of w(T) and w_0 at T = `time`, [S, D]."""
+    r"""$1-\cos$ of the angle of w(T) and w_0 at T = `time`, [S, D], with what a larger tolerance and rounding move.
+
+    Every step, and the start, rounds the direction by at most `ROUNDING`.
+    """
     scales = torch.tensor(deltas, dtype=x.dtype, device=x.device).repeat(len(starts))
     y, starts = (part.repeat_interleave(len(deltas), dim=0) for part in (y, starts))
     length = time * scales ** (network.degree - 2)
-    ends = []
-    for tolerance in (rtol * FINER, rtol):
-        path = gradient_flow(Objective(network, x, y, HALF_SUM), starts, scales, rtol=tolerance, length=length, clock="time")
-        ends.append(geometry.misalignment(path.direction, starts).view(-1, len(deltas)))
-    return refined(*ends)
+    paths = [
+        gradient_flow(Objective(network, x, y, HALF_SUM), starts, scales, rtol=tolerance, length=length, clock="time")
+        for tolerance in (rtol * FINER, rtol)
+    ]
+    angles = refined(*(geometry.misalignment(path.direction, starts).view(-1, len(deltas)) for path in paths))
+    steps = paths[0].steps.view(-1, len(deltas)).cpu().numpy()
+    return from_limit(angles, ROUNDING * (1 + steps))
 
 
 def slopes(found: Mapping[str, Refined], deltas: Sequence[float]) -> Found:
@@ -53,8 +58,7 @@ def slopes(found: Mapping[str, Refined], deltas: Sequence[float]) -> Found:
     for name, angle in found.items():
         x = np.broadcast_to(np.log(np.array(deltas)), angle.value.shape)
         use = (x <= math.log(LARGEST_DELTA)) & (angle.value >= RESOLUTION * angle.error)
-        error = np.maximum(angle.error / angle.value, 1e-6)
-        numbers[f"turning_slope_{name}"] = rate(x, np.log(angle.value), error, use)
+        numbers[f"turning_slope_{name}"] = rate(x, np.log(angle.value), angle.error / angle.value, use)
         numbers[f"{name}_turned"] = angle.value
         last = angle[:, -1]
         numbers[f"turned_{name}"] = Measurement(np.median(last.value), last.error.max(), n=len(last.value))

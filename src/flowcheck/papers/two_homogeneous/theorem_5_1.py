@@ -20,10 +20,13 @@ from flowcheck.losses import Loss
 from flowcheck.networks.network import Network
 from flowcheck.papers.homogeneous import early_alignment
 from flowcheck.papers.homogeneous.early_alignment import Compared, Comparisons, for_all_cases
+from flowcheck.papers.homogeneous.near_saddles import UNIT_ROUNDOFF
 from flowcheck.papers.homogeneous.theorem_5_1 import Dichotomy
 from flowcheck.papers.two_homogeneous import bounds, kink_example
 from flowcheck.pipeline.evidence import Found, Measurement
 
+OPERATIONS = 40
+"""Roundings of numbers below two behind the margin of the solution that waits, and behind its distance: no more than so many."""
 SMALLEST_LOG = -320.0
 """Of delta: delta^2 must stay in float64, so a smaller C^(-1/2) is not run."""
 
@@ -110,6 +113,6 @@ def branching(epsilon: float) -> Found:
     apart = geometry.misalignment(waits, limit).numpy()
     margin = np.asarray(bounds.dichotomy_margin(waits.norm(dim=-1).numpy(), apart, 0.5, epsilon))
     return {
-        "dichotomy_margin_branching": Measurement(margin[0], 1e-14),
-        "branching_distance": Measurement(float((waits - limit).norm()), 1e-14),
+        "dichotomy_margin_branching": Measurement(margin[0], OPERATIONS * UNIT_ROUNDOFF),
+        "branching_distance": Measurement(float((waits - limit).norm()), OPERATIONS * UNIT_ROUNDOFF),
     }

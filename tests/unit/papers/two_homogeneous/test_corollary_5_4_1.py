@@ -32,9 +32,9 @@ def test_each_block_ends_where_its_own_flow_does(blocks):
     assert blocks.limits.branch.tolist() == [0, 0]
     np.testing.assert_allclose(blocks.limits.value.value, [1.0, 0.5], atol=1e-9)
     first, second = np.array([0.6, 0.48]), np.array([-0.384, 0.512])
-    np.testing.assert_allclose(blocks.start_norm[0], [np.linalg.norm(first), np.linalg.norm(second)])
+    np.testing.assert_allclose(blocks.start_norm.value[0], [np.linalg.norm(first), np.linalg.norm(second)])
     exact = [1 - 0.6 / np.hypot(*first), 1 - 0.512 / np.hypot(*second)]
-    np.testing.assert_allclose(blocks.start_misalignment[0], exact, atol=1e-5)
+    np.testing.assert_allclose(blocks.start_misalignment.value[0], exact, atol=1e-5)
     # both are aligned at the same time, that of the later
     time = np.log(np.sqrt(blocks.norm.value[0, 1, 0, 1] ** 2 - 0.384**2) / 0.512)
     exact = [first * np.exp([2 * time, time]), second * np.exp([0, time])]
@@ -69,8 +69,8 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
         misalignment=apart,
         large_norm=large,
         large_misalignment=large_apart,
-        start_norm=np.ones((3, 2)),
-        start_misalignment=np.ones((3, 2)),
+        start_norm=Refined(np.ones((3, 2)), np.zeros((3, 2))),
+        start_misalignment=Refined(np.ones((3, 2)), np.full((3, 2), 1e-6)),
         limits=Limits(np.array([0, 0, 1, 2]), residual, value),
     )
     margins, missing = [], 0
@@ -85,6 +85,9 @@ def test_the_smallest_margin_is_that_of_a_loop_from_the_first_delta_from_which_a
     assert (found["block_cases_without_delta_bar"].value, found["block_cases_without_delta_bar"].n) == (missing, 2)
     assert found["block_value_min"].value == 0.0
     assert found["block_residual_max"].value == 2e-7
+    # at the start neither alternative holds, and the angle decides
+    assert found["block_margin_start"].value == pytest.approx(max(min(1 - 0.5, 0.1 * 4 - 1), 0.2 - 1))
+    assert found["block_margin_start"].error == pytest.approx(1e-6)
     assert found["block_residual_max"].error == 1e-13
     nothing = dataclasses.replace(made, limits=Limits(made.limits.branch, value, Refined(np.full(4, np.nan), np.ones(4))))
     assert np.isnan(readings({"made up": nothing})["block_value_min"].value)

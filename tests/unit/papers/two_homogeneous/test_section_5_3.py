@@ -35,6 +35,13 @@ def test_degree_three_turns_by_an_angle_of_order_delta():
     assert numbers["turned_L3"].value == found.value[0, -1]
 
 
+def test_an_angle_of_a_few_roundings_has_their_error():
+    found = turned(4, [1e-4, 1e-7])
+    # of order delta^2: at 1e-7 the direction moves by less than its last digit
+    assert found.error[0, 1] > 0.1 * found.value[0, 1]
+    assert found.error[0, 0] < 1e-5 * found.value[0, 0]
+
+
 def test_large_deltas_and_angles_within_their_error_leave_the_fit():
     deltas = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
     value = np.array(deltas)[None] ** 2
