@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from flowcheck.alignment.study import Study
 from flowcheck.flows.ending import Ending
 from flowcheck.measures.readings import count
-from flowcheck.measures.refinement import ROUNDING, Refined
+from flowcheck.measures.refinement import Refined, change
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.papers.homogeneous.kkt_limits import Limits, largest_residual, smallest_value
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -26,7 +26,7 @@ ENDINGS = {"direction": Ending.GROWS, "collapse": Ending.VANISHES, "rest": Endin
 def decades(deltas: Sequence[float]) -> Measurement:
     """How many powers of ten the deltas span: settings, up to rounding."""
     span = float(np.log10(max(deltas) / min(deltas)))
-    return Measurement(span, ROUNDING * span, n=len(deltas))
+    return Measurement(span, float(change(span, span)), n=len(deltas))
 
 
 def endings(studies: Sequence[Study]) -> Found:
@@ -62,7 +62,8 @@ def margin(
         return np.asarray(of(norm.value + a * norm.error, misalignment.value + b * misalignment.error, eta, epsilon))
 
     here = at(0, 0)
-    return Refined(here, np.max([np.abs(at(a, b) - here) for a in (-1, 1) for b in (-1, 1)], axis=0))
+    moved = [np.abs(at(a, b) - here) for a in (-1, 1) for b in (-1, 1)]
+    return Refined(here, np.max([change(here, here), *moved], axis=0))
 
 
 @dataclass(frozen=True)

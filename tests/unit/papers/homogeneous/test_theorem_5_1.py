@@ -34,6 +34,11 @@ def test_where_one_of_norm_and_angle_decides_the_error_of_the_other_does_not_cou
     np.testing.assert_allclose(found.error, [0.2, 1e-3, 0.2])
 
 
+def test_a_margin_that_no_error_moves_has_its_rounding():
+    found = margin(plain, Refined(np.array([5.0]), np.array([1e-3])), Refined(np.array([0.3]), np.zeros(1)), 0.5, 0.1)
+    assert 0 < found.error[0] < 1e-15
+
+
 def test_only_deltas_from_which_on_the_deviation_stays_small_are_judged(made_up):
     one = judged(made_up([[[0.2, 0.2], [0.05, 0.05], [0.2, 0.01], [0.01, 0.01]]]))
     # 0.2 at the third delta spoils the second; for the smaller epsilon 0.05 is too far
@@ -93,3 +98,4 @@ def test_flows_of_a_quadratic_end_along_the_larger_label(quadratic):
 
 def test_decades_are_those_between_the_extremes():
     assert decades([1e-3, 0.1, 1e-8]).value == pytest.approx(7.0)
+    assert decades([0.1]).value == 0
