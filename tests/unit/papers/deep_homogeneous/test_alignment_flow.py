@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.evidence import UNMET, Evidence
@@ -21,20 +22,32 @@ CLAIMS = list(PROJECT.claims["deep_homogeneous"].values())
 
 BROKEN = {
     "degree": ("alignment_flow", {"degrees": CONFIG["alignment_flow"]["parameters"]["degrees"] | {"L3": 4}}, "degree_defect"),
-    "zero scale": ("alignment_flow", {"escape_deltas": [0.01, 0.0]}, "scale_min"),
-    "negative scale": ("alignment_flow", {"sweep": [0.1, -0.01]}, "scale_min"),
     "degree in the atlas": ("atlas", {"degrees": CONFIG["atlas"]["parameters"]["degrees"] | {"power_2": 3}}, "degree_defect"),
-    "scale in the atlas": ("atlas", {"deltas": [1.0, 0.1, 1.0e-4, -1.0]}, "scale_min"),
 }
+REFUSED = {
+    "zero scale": ("alignment_flow", {"escape_deltas": [0.01, 0.0]}),
+    "negative scale": ("alignment_flow", {"sweep": [0.1, -0.01]}),
+    "scale in the atlas": ("atlas", {"deltas": [1.0, 0.1, 1.0e-4, -1.0]}),
+}
+
+
+def script_of(experiment, monkeypatch):
+    spec = importlib.util.spec_from_file_location(f"deep_{experiment}", ROOT / f"scripts/deep_homogeneous/{experiment}.py")
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, script)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize(("experiment", "change"), REFUSED.values(), ids=REFUSED)
+def test_a_scale_that_is_not_positive_is_refused_before_anything_runs(monkeypatch, experiment, change):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        script_of(experiment, monkeypatch).Parameters(**(CONFIG[experiment]["parameters"] | change))
 
 
 @pytest.mark.parametrize(("experiment", "change", "metric"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_hypothesis_is_evidence_of_claims_that_are_not_met(tmp_path, monkeypatch, experiment, change, metric):
-    path, entry = ROOT / f"scripts/deep_homogeneous/{experiment}.py", CONFIG[experiment]
-    spec = importlib.util.spec_from_file_location(f"deep_{experiment}", path)
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, script)
-    spec.loader.exec_module(script)
+    script, entry = script_of(experiment, monkeypatch), CONFIG[experiment]
     metrics = [name for pattern in entry["metrics"] for name in expand_braces(pattern)]
     settings = {
         "paper": "deep_homogeneous",
@@ -46,7 +59,7 @@ def test_a_broken_hypothesis_is_evidence_of_claims_that_are_not_met(tmp_path, mo
         "metrics": metrics,
     }
     (tmp_path / "parameters.yaml").write_text(yaml.safe_dump(settings))
-    monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setattr(sys, "argv", [str(ROOT / f"scripts/deep_homogeneous/{experiment}.py")])
     options = ["--parameters", str(tmp_path / "parameters.yaml"), "--output", str(tmp_path), "--device", "cpu"]
     main(script.Parameters, script.cell, getattr(script, "gather", only_cell), options)
     evidence = Evidence.load(tmp_path)

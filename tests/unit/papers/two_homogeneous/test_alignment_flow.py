@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from flowcheck.errors import HypothesisError
 from flowcheck.pipeline.claims import Verdict
@@ -32,10 +33,14 @@ def script():
 
 BROKEN = {
     "degree": ({"degrees": {"SQ": 3, "L2": 2, "D2": 2, "collapse": 2}}, "degree_defect"),
-    "scale": ({"sweep": [0.1, -0.01]}, "scale_min"),
-    "zero scale": ({"escape_deltas": [0.01, 0.0]}, "scale_min"),
     "signal": ({"label_scale": 0.0}, "signal"),
 }
+
+
+@pytest.mark.parametrize("change", [{"sweep": [0.1, -0.01]}, {"escape_deltas": [0.01, 0.0]}], ids=["negative", "zero"])
+def test_a_scale_that_is_not_positive_is_refused_before_anything_runs(script, change):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        script.Parameters(**(CONFIG["parameters"] | change))
 
 
 @pytest.mark.parametrize(("change", "metric"), BROKEN.values(), ids=BROKEN)
