@@ -9,12 +9,14 @@ min_version("9.0")
 
 try:
     from flowcheck.errors import ConfigError
+    from flowcheck.pipeline.digest import check_package
     from flowcheck.pipeline.surroundings import check_surroundings
 except ImportError as error:
     sys.exit(f"flowcheck: the package is not in this environment, or a file of that name hides it ({error}); see: make env")
 
 try:
     check_surroundings(Path())
+    check_package(Path())
     from flowcheck.pipeline.project import Project
 
     PROJECT = Project()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowcheck.errors import ConfigError, EvidenceError
+from flowcheck.pipeline.digest import check_package
 from flowcheck.pipeline.settings import SCALES
 from flowcheck.pipeline.strict_yaml import known
 
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # formulas go into logs whatever the locale
     try:
+        check_package(Path())
         if "scale" in arguments:
             known("--scale", "scale", arguments.scale, SCALES)
         return _COMMANDS[arguments.command](arguments)

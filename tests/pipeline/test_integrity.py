@@ -165,3 +165,17 @@ def test_a_failed_re_run_fails_until_the_evidence_is_there_again(toy, experiment
     script.write_text(whole)
     toy.snakemake()
     assert toy.planned() == {}
+
+
+def test_code_of_another_checkout_is_refused_before_any_job(toy, finished):
+    toy.environment |= {"PYTHONPATH": str(finished.root / "src")}
+    metrics = ("--parameters", "results/smoke/toy/spread/parameters.yaml", "--output", "results/smoke/toy/spread")
+    for command in (
+        ("snakemake", "--cores=1", "results/smoke/claims/toy/figure-1.json"),
+        ("python", "-m", "flowcheck", "expected", "--scale", "smoke"),
+        ("python", "scripts/toy/spread.py", *metrics),
+    ):
+        done = toy.run(*command)
+        assert done.returncode != 0
+        assert f"runs the code of another checkout, {finished.root / 'src' / 'flowcheck'}" in done.stdout
+        assert "Traceback" not in done.stdout

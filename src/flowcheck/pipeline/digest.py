@@ -13,9 +13,24 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from flowcheck.errors import ConfigError
+
 PACKAGE = "flowcheck"
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def check_package(root: Path) -> None:
+    """Raise ConfigError if the checkout at `root` has a package of its own and this is another one.
+
+    Scripts, configuration and commit come from the checkout, and the code from wherever the environment was made.
+    """
+    own = root / "src" / PACKAGE
+    if own.is_dir() and own.resolve() != PACKAGE_FOLDER:
+        raise ConfigError(
+            f"{own.resolve()}: this environment runs the code of another checkout, {PACKAGE_FOLDER}; "
+            "use the environment of this one: make env"
+        )
 
 
 def code_digest(*entry_points: Path) -> str:

@@ -33,9 +33,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tqdm import tqdm
 
-from flowcheck.errors import EvidenceError, HypothesisError
+from flowcheck.errors import ConfigError, EvidenceError, HypothesisError
 from flowcheck.pipeline import stamp
-from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.digest import check_package, code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
@@ -215,6 +215,7 @@ class _Run:
         devices = sorted({how[DEVICE] for how in made})
         evidence.provenance |= provenance(self.settings, devices) | {
             "script": _relative(self.script),
+            "code": self.code,
             "cells": len(cells),
             "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
@@ -254,6 +255,10 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
     def stop(sentence: str) -> NoReturn:
         parser.exit(2, f"{parser.prog}: error: {sentence}\n")
 
+    try:
+        check_package(script.resolve().parent.parent.parent)
+    except ConfigError as error:
+        stop(str(error))
     try:
         text = arguments.parameters.read_text(encoding="utf-8")
         check_tree(text)
