@@ -3,7 +3,7 @@
 #   make reproduce    every experiment, verdict and figure at laptop scale (SCALE=smoke|laptop|paper, CORES=all)
 #   make test         the whole test suite
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
-#   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one
+#   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one, or a file from its digest
 #   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5); 10 minutes on an idle machine
 #   make new          the skeleton of an experiment (PAPER=name EXPERIMENT=name); it runs and is judged as it stands
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
@@ -46,6 +46,7 @@ reproduce: env
 
 smoke: env
 	$(IN_ENV) snakemake --cores $(CORES) --config scale=smoke
+	$(IN_ENV) python -m flowcheck verify --scale smoke
 	$(IN_ENV) python -m flowcheck expected --scale smoke
 
 test: env

@@ -1,4 +1,4 @@
-"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|schemas|new``."""
+"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|verify|schemas|new``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     expected = commands.add_parser("expected", help="compare the ledger with the recorded verdicts")
     expected.add_argument("--scale", required=True)
     expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
+
+    verify = commands.add_parser("verify", help="hold finished results against their digests, the evidence and the checkout")
+    verify.add_argument("--scale", required=True)
 
     schemas = commands.add_parser("schemas", help="write config/schema/*.json from the models")
     schemas.add_argument("--check", action="store_true", help="fail if they are stale instead")
@@ -147,6 +150,15 @@ def _expected(arguments: argparse.Namespace) -> int:
     return 1 if differences else 0
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.verify import verify
+
+    found = verify(Project(), arguments.scale)
+    print("\n".join(found) or f"{arguments.scale}: every file is what was written, and follows from the evidence")
+    return 1 if found else 0
+
+
 def _schemas(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.schema import json_schemas
 
@@ -181,6 +193,7 @@ _COMMANDS = {
     "report": _report,
     "notebook": _notebook,
     "expected": _expected,
+    "verify": _verify,
     "schemas": _schemas,
     "new": _new,
 }

@@ -1,9 +1,14 @@
 """A green run means fresh, whole, own evidence: failed re-runs and deleted results, by real Snakemake processes."""
 
+import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+
+from flowcheck.pipeline.evidence import save_sealed
+from flowcheck.pipeline.seal import SEAL, blank_seal
 
 pytestmark = pytest.mark.pipeline
 
@@ -179,3 +184,83 @@ def test_code_of_another_checkout_is_refused_before_any_job(toy, finished):
         assert done.returncode != 0
         assert f"runs the code of another checkout, {finished.root / 'src' / 'flowcheck'}" in done.stdout
         assert "Traceback" not in done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------ flowcheck verify
+
+
+def verified(pipeline):
+    done = pipeline.run("python", "-m", "flowcheck", "verify", "--scale", "smoke")
+    assert "Traceback" not in done.stdout
+    return done
+
+
+def forge(change):
+    """Edit a sealed file and seal it again."""
+
+    def spoil(path):
+        content = json.loads(path.read_text())
+        change(content)
+        vouched = [path.parent / name for name in content.pop("sealed")["files"]]
+        place = str(path).partition("results/")[2]
+        save_sealed(path, content | {SEAL: blank_seal(path, vouched, place)})
+
+    return spoil
+
+
+def forge_page(path):
+    """Edit a page of the report and seal the report again."""
+    edit("contradicted", "supported")(path)
+    forge(lambda content: None)(path.parent / "digests.json")
+
+
+# the file, what happens to it, and what is said of it
+NOT_VERIFIED = {
+    "an edited verdict": ("claims/toy/theorem-1-printed.json", edit("contradicted", "supported"), "changed after it was written"),
+    "a forged verdict": (
+        "claims/toy/theorem-1-printed.json",
+        forge(lambda content: content.update(verdict="supported")),
+        "says supported, and the evidence says contradicted",
+    ),
+    "a forged number in a verdict": (
+        "claims/toy/figure-1.json",
+        forge(lambda content: content.update(n=4000)),
+        "judged again it differs in n",
+    ),
+    "a forged ledger": (
+        "ledger.json",
+        forge(lambda content: content["claims"][1].update(verdict="supported")),
+        "not the ledger of the verdicts that are there",
+    ),
+    "edited metrics": ("toy/spread/metrics.json", edit('"n": 400', '"n": 4000'), "changed after it was written"),
+    "a bit of a cell": ("toy/decay/cells/step_size-0.1.npz", flip, "damaged"),
+    "a cut figure": ("toy/spread/figures/histogram.svg", cut, "damaged, changed, or of another run than"),
+    "a notebook without figures": ("toy/spread/notebook.ipynb", empty, "damaged, or not written by flowcheck"),
+    "a forged page": ("report/index.html", forge_page, "differs from what follows from the evidence"),
+    "a page too many": ("report/more.html", lambda path: path.write_text("more"), "no part of the report"),
+    "a page too few": ("report/claims/toy/theorem-1.html", Path.unlink, "not there"),
+}
+
+
+@pytest.mark.parametrize(("file", "spoil", "said"), NOT_VERIFIED.values(), ids=NOT_VERIFIED)
+def test_verify_names_what_is_not_what_was_written_or_does_not_follow(toy, file, spoil, said):
+    spoil(toy.path(f"results/smoke/{file}"))
+    done = verified(toy)
+    assert done.returncode == 1
+    assert any(f"results/smoke/{file}: " in line and said in line for line in done.stdout.splitlines()), done.stdout
+
+
+def test_verify_passes_what_a_run_made_wherever_it_lies_and_without_cells(toy):
+    shutil.rmtree(toy.path("results/smoke/toy/decay/cells"))
+    done = verified(toy)
+    assert (done.returncode, done.stdout) == (0, "smoke: every file is what was written, and follows from the evidence\n")
+
+
+def test_verify_says_that_evidence_is_of_other_code_or_settings(toy):
+    toy.replace("config/experiments/toy/spread.yaml", "samples: 400", "samples: 401")
+    toy.replace("src/flowcheck/toy_exact.py", "-rate * t", "-t * rate")
+    done = verified(toy)
+    assert done.returncode == 1
+    assert "spread/metrics.json: measured with parameters {'samples': 400}, and the configuration says" in done.stdout
+    assert "decay/metrics.json: measured by other code than that of this checkout" in done.stdout
+    assert "order/metrics.json" not in done.stdout

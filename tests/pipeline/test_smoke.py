@@ -121,6 +121,11 @@ class TestSmoke:
         for claim in ledger["claims"]:
             assert (report / "claims" / f"{claim['id']}.html").is_file()
 
+    def test_every_file_is_what_was_written_and_follows_from_the_evidence(self, finished):
+        command = [sys.executable, "-m", "flowcheck", "verify", "--scale", "smoke"]
+        done = subprocess.run(command, cwd=finished, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def test_a_second_run_does_nothing(self, finished):
         run = snakemake(finished)
         assert run.returncode == 0

@@ -7,6 +7,7 @@ digest, stamp                            the code an experiment runs; all that a
 seal                                     files that carry the digest of their content
 evidence, experiment                     what a run leaves; the command line of a script
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
+verify                                   finished results against digests, evidence and checkout
 skeleton                                 the files of a new experiment
 figures/, report/                        notebooks and figures; the static site
 """

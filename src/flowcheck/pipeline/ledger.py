@@ -144,18 +144,22 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
 
 def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
     """Write ``ledger.csv`` and ``ledger.md``, and then ``ledger.json``, which vouches for them and for the verdicts in it."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(ledger["claims"])
-    with atomic_file(folder / "ledger.csv", "w") as stream:
-        stream.write(table.getvalue())
-    with atomic_file(folder / "ledger.md", "w") as stream:
-        stream.write(as_markdown(ledger))
+    for name, text in (("ledger.csv", as_csv(ledger)), ("ledger.md", as_markdown(ledger))):
+        with atomic_file(folder / name) as stream:
+            stream.write(text.encode())
     verdicts = [folder / "claims" / f"{claim['id']}.json" for claim in ledger["claims"]]
     rests_on = [folder / "ledger.csv", folder / "ledger.md", *verdicts]
     seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json")
     save_sealed(folder / "ledger.json", {**ledger, SEAL: seal})
+
+
+def as_csv(ledger: Mapping[str, Any]) -> str:
+    """The ledger as a table of comma-separated values, a row per claim."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(ledger["claims"])
+    return table.getvalue()
 
 
 def as_markdown(ledger: Mapping[str, Any]) -> str:
@@ -198,7 +202,7 @@ def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
 def load_runs(project: Project, scale: str) -> dict[str, dict[str, int]]:
     """How many runs stood behind each predicate when verdicts were recorded: claim id, metric, n. Empty if none were."""
     path = _runs_file(project, scale)
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _runs_file(project: Project, scale: str) -> Path:

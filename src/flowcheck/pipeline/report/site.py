@@ -62,7 +62,7 @@ class Site:
 
     def __init__(self, project: Project, ledger: Mapping[str, Any], papers: list[str], folder: Path) -> None:
         self.project, self.ledger, self.papers, self.folder = project, ledger, papers, folder
-        self.results = folder.parent
+        self.results = project.root / "results" / ledger["scale"]
         self.claims: list[Record] = [claim for claim in ledger["claims"] if claim["paper"] in papers]
         self.by_id = {claim["id"]: claim for claim in self.claims}
         self.markdown = Renderer()

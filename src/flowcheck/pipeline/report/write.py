@@ -8,10 +8,12 @@ from pathlib import Path
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.evidence import atomic_file, save_sealed
-from flowcheck.pipeline.ledger import read_ledger
+from flowcheck.pipeline.ledger import Record, read_ledger
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.site import Site
 from flowcheck.pipeline.seal import SEAL, blank_seal
+
+SEAL_OF_REPORT = "digests.json"
 
 
 def write_report(project: Project, scale: str, papers: list[str]) -> None:
@@ -24,11 +26,19 @@ def write_report(project: Project, scale: str, papers: list[str]) -> None:
     if uncovered := [paper for paper in papers if paper not in ledger["provenance"]["papers"]]:
         raise ConfigError(f"results/{scale}/ledger.json: does not cover {', '.join(uncovered)}; make the ledger again")
     folder = project.root / "results" / scale / "report"
+    seal = folder / SEAL_OF_REPORT
+    site = build_site(project, ledger, papers, folder)
+    files = [*sorted(site.files), *_rests_on(folder.parent, papers, project)]
+    save_sealed(seal, {SEAL: blank_seal(seal, files, f"{scale}/report/{seal.name}")})
+    for problem in site.markdown.problems:
+        print(f"formula not shown: {problem}", file=sys.stderr)
+
+
+def build_site(project: Project, ledger: Record, papers: list[str], folder: Path) -> Site:
+    """Write all that a reader sees of the report into `folder`, ``index.html`` last."""
     index = folder / "index.html"
-    seal = folder / "digests.json"
     index.unlink(missing_ok=True)
     site = Site(project, ledger, papers, folder)
-    site.files.add(seal)
     site.copy_assets()
     for previous, record, following in zip([None, *site.claims], site.claims, [*site.claims[1:], None], strict=False):
         site.write("claim.html", site.page_of(record), claim=record, previous=previous, following=following)
@@ -38,10 +48,7 @@ def write_report(project: Project, scale: str, papers: list[str]) -> None:
     site.remove_stale()
     with atomic_file(index, "w") as stream:
         stream.write(overview)
-    files = [*sorted(site.files - {seal}), *_rests_on(folder.parent, papers, project)]
-    save_sealed(seal, {SEAL: blank_seal(seal, files, f"{scale}/report/{seal.name}")})
-    for problem in site.markdown.problems:
-        print(f"formula not shown: {problem}", file=sys.stderr)
+    return site
 
 
 def _rests_on(results: Path, papers: Iterable[str], project: Project) -> Iterator[Path]:
