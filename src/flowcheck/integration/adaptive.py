@@ -44,7 +44,7 @@ class Trajectories:
         evaluations, steps, kinks: right-hand sides, accepted steps and located kinks, [S] each.
         recorded: states at `record_at` [S, P, m], NaN beyond a trajectory's end; None if not asked for.
         step_s, step_state: every accepted step from the start on, [S, N] and [S, N, m], padded by NaN; None if not asked for.
-        dense: the solution between the steps; None if not asked for, or if all trajectories ended where they began.
+        dense: the solution between the steps; None if not asked for.
     """
 
     state: Float[Tensor, "s m"]
@@ -156,6 +156,7 @@ class _Run:
             self.recorded[at_start] = start[at_start.nonzero()[:, 0]]
         self.kept = [(self.index, self.steps.clone(), self.s, self.y)] if keep_steps else None
         self.dense: list[Kept] | None = [] if keep_dense else None
+        self.began = start
         first = (self.margins >= 0).to(torch.int64).argmax(dim=-1) if self.events else torch.zeros_like(self.index)
         ended = torch.where((self.margins >= 0).any(dim=-1), first, -1)
         self._drop((ended >= 0) | (self.lengths <= 0), ended)
@@ -208,8 +209,9 @@ class _Run:
 
     def result(self) -> Trajectories:
         final = replace(self.final, recorded=self.recorded)
-        if self.dense:
-            final = replace(final, dense=DenseOutput.of(self.method, self.rhs, self.project, self.dense, final.s))
+        if self.dense is not None:
+            dense = DenseOutput.of(self.method, self.rhs, self.project, self.dense, self.began, final.s)
+            final = replace(final, dense=dense)
         if self.kept is None:
             return final
         index, position, s, state = (torch.cat(part) for part in zip(*self.kept, strict=True))

@@ -32,14 +32,15 @@ class DenseOutput:
 
     Attributes:
         method, rhs, project: as in the run.
-        kept: its steps, one trajectory after the other.
-        end: where each trajectory ended [S].
+        kept: its steps, one trajectory after the other; None if all trajectories ended where they began.
+        start, end: the states at which trajectories began [S, m], and where they ended [S].
     """
 
     method: RungeKutta
     rhs: Callable[..., Tensor]
     project: Callable[[Tensor], Tensor] | None
-    kept: Kept
+    kept: Kept | None
+    start: Float[Tensor, "s m"]
     end: Float[Tensor, " s"]
 
     @classmethod
@@ -49,31 +50,39 @@ class DenseOutput:
         rhs: Callable[..., Tensor],
         project: Callable[[Tensor], Tensor] | None,
         parts: Sequence[Kept],
+        start: Float[Tensor, "s m"],
         end: Float[Tensor, " s"],
     ) -> DenseOutput:
-        """From the steps in the order in which they were taken, at least one."""
+        """From the steps in the order in which they were taken."""
+        if not parts:
+            return cls(method, rhs, project, None, start, end)
         index = torch.cat([part.index for part in parts])
         order = index.argsort(stable=True)
         modes = [part.mode for part in parts if part.mode is not None]
         begin, step = torch.cat([part.begin for part in parts]), Step.of([part.step for part in parts])
         kept = Kept(index[order], begin[order], step.take(order), torch.cat(modes)[order] if modes else None)
-        return cls(method, rhs, project, kept, end)
+        return cls(method, rhs, project, kept, start, end)
 
     def __call__(self, s: Float[Tensor, "a p"], index: Int[Tensor, " a"]) -> Float[Tensor, "a p m"]:
         """States at s of the trajectories with these numbers; NaN beyond the end of a trajectory, and where s is NaN."""
+        found = s.new_full((*s.shape, self.start.shape[1]), torch.nan)
+        at_start, column = ((s == 0) & (self.end[index].unsqueeze(-1) == 0)).nonzero(as_tuple=True)
+        found[at_start, column] = self.start[index[at_start]]
+        if self.kept is None:
+            return found
         begins, first = self._begins
         number = torch.searchsorted(begins[index], s.contiguous(), right=True) - 1
         row, column = ((s <= self.end[index].unsqueeze(-1)) & (number >= 0)).nonzero(as_tuple=True)
         position = first[index[row]] + number[row, column]
         fraction = (s[row, column] - self.kept.begin[position]) / self.kept.step.h[position]
         states = self._interpolant(fraction, position)
-        found = s.new_full((*s.shape, states.shape[1]), torch.nan)
         found[row, column] = states if self.project is None else self.project(states)
         return found
 
     @functools.cached_property
     def _begins(self) -> tuple[Float[Tensor, "s n"], Int[Tensor, " s"]]:
         """Where the steps of each trajectory begin, padded by inf, and the position of its first one among all."""
+        assert self.kept is not None
         own = self.kept.index
         count = torch.bincount(own, minlength=len(self.end))
         first = count.cumsum(dim=0) - count
@@ -84,5 +93,7 @@ class DenseOutput:
     @functools.cached_property
     def _interpolant(self) -> Interpolant:
         """Of all steps at once."""
-        pieces = () if self.kept.mode is None else (self.kept.mode,)
-        return self.method.interpolant(lambda state: self.rhs(state, *pieces, self.kept.index), self.kept.step)
+        kept = self.kept
+        assert kept is not None
+        pieces = () if kept.mode is None else (kept.mode,)
+        return self.method.interpolant(lambda state: self.rhs(state, *pieces, kept.index), kept.step)

@@ -33,8 +33,7 @@ def run(order, **options):
 def test_states_between_the_steps_are_those_that_would_have_been_recorded(order):
     seen = run(order, record_at=POINTS)
     asked = seen.dense(POINTS.expand(3, -1), torch.arange(3))
-    torch.testing.assert_close(asked[:2], seen.recorded[:2], rtol=0, atol=1e-14, equal_nan=True)
-    assert torch.isnan(asked[2]).all()  # it took no step
+    torch.testing.assert_close(asked, seen.recorded, rtol=0, atol=1e-14, equal_nan=True)
 
 
 @pytest.mark.parametrize("order", [5, 8])
@@ -72,5 +71,17 @@ def test_a_step_that_ends_at_a_kink_is_seen_in_its_own_piece():
 
 
 def test_a_run_without_steps_has_nothing_between_them():
-    assert integrate(oscillator, START, 0.0, atol=1e-8, keep_dense=True).dense is None
+    asked = integrate(oscillator, START, 0.0, atol=1e-8, keep_dense=True).dense(
+        tensor([[0.0, 0.5]]).expand(3, -1), torch.arange(3)
+    )
+    assert torch.equal(asked[:, 0], START)
+    assert bool(asked[:, 1].isnan().all())
     assert integrate(oscillator, START, 1.0, atol=1e-8).dense is None
+
+
+def test_a_trajectory_that_ends_where_it_begins_is_there_beside_one_that_does_not():
+    seen = integrate(oscillator, START[:2], tensor([0.0, 1.0]), rtol=1e-8, atol=1e-8, keep_dense=True)
+    asked = seen.dense(tensor([[0.0, 0.1], [0.0, 1.0]]), torch.arange(2))
+    assert torch.equal(asked[:, 0], START[:2])
+    assert bool(asked[0, 1].isnan().all())
+    assert torch.allclose(asked[1, 1], seen.state[1])
