@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowcheck.geometry import misalignment
@@ -57,6 +57,10 @@ class Cases:
     def permuted(self, order: Int[np.ndarray, " o"]) -> Cases:
         """A control: the vector that drives u belongs to other samples, and labels and starts stay."""
         return replace(self, z=self.z[:, torch.from_numpy(order).to(self.z.device)])
+
+    def driven_by_another(self, other: Cases) -> Bool[np.ndarray, " s"]:
+        """Which of the cases have another z in `other`: a permutation may leave signs as they are."""
+        return (self.z != other.z).any(dim=-1).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from jaxtyping import Bool
 
 from flowcheck.alignment.reference import reference
 from flowcheck.alignment.shadow import Cases, Shadow, shadow
@@ -20,12 +22,15 @@ from flowcheck.pipeline.evidence import Found
 
 
 def permuted(study: Study, wrong: Study, deltas: Sequence[float]) -> Found:
-    """At most until the u of permuted labels has grown to 1 / delta: beyond, w trains, and no claim speaks of it."""
+    """At most until the u of permuted labels has grown to 1 / delta: beyond, w trains, and no claim speaks of it.
+
+    Cases whose labels a permutation leaves as they are have nothing wrong, and no say.
+    """
     on_plateau = wrong.ends.below(-math.log(max(deltas)))
     until = wrong.ends.at(torch.minimum(wrong.moments[0], on_plateau))[1]
     scales = for_all_cases(deltas, study)
     both = shadow(study.network, study.x, study.losses, wrong.cases, scales, until[:, None], rtol=study.rtol)
-    return _deviation("permuted", both, deltas)
+    return _deviation("permuted", both, deltas, study.cases.driven_by_another(wrong.cases))
 
 
 def cubic(study: Study, network: Network, cases: Cases, deltas: Sequence[float]) -> Found:
@@ -40,15 +45,16 @@ def cubic(study: Study, network: Network, cases: Cases, deltas: Sequence[float])
     apart = from_limit(apart, ends.limit_error[grows].cpu().numpy())
     eta = 0.5 * ends.norm_floor[grows].cpu().numpy()
     margins = margin(bounds.dichotomy_margin, norm, apart, eta, study.epsilons[-1])
-    return {**_deviation("cubic", both, deltas), "dichotomy_margin_cubic": margins.smallest_of_all()}
+    every = np.ones(len(eta), dtype=bool)
+    return {**_deviation("cubic", both, deltas, every), "dichotomy_margin_cubic": margins.smallest_of_all()}
 
 
-def _deviation(name: str, both: tuple[Shadow, Shadow], deltas: Sequence[float]) -> Found:
+def _deviation(name: str, both: tuple[Shadow, Shadow], deltas: Sequence[float], rows: Bool[np.ndarray, " s"]) -> Found:
     r"""Slope of $\ln\|s-u\|$ on $\ln\delta$, the smallest at the last delta; for a figure all of them, and the size of u."""
-    deviation, size = last_deviation(*both), both[0].u.norm(dim=-1)[:, 0, -1]
+    deviation, size = last_deviation(*both)[rows], both[0].u.norm(dim=-1)[:, 0, -1].cpu().numpy()[rows]
     return {
         f"shadowing_slope_{name}": deviation_rate.of_all(deviation, deltas),
         f"deviation_{name}_min": deviation[:, -1].smallest_of_all(),
         f"{name}_deviation": deviation.value,
-        f"{name}_size": size.cpu().numpy(),
+        f"{name}_size": size,
     }

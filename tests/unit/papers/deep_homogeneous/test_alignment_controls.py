@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import Study
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.deep_homogeneous import alignment_controls
@@ -30,9 +31,20 @@ def test_with_one_thing_wrong_the_deviation_does_not_vanish_with_delta(study):
     assert all(0 < slope.error < 1e-6 for slope in found.values())
 
 
-def test_nothing_wrong_leaves_the_order_of_the_degree(study):
-    found = alignment_controls.deviation_slopes(study, study, power_net(1, 2, 4), [0.3, 0.1, 0.03])
-    assert found["deviation_slope_permuted"].value == pytest.approx(3, abs=0.1)
+def test_a_case_whose_labels_stay_has_nothing_wrong_and_no_say(study):
+    # the signs of both labels are equal: a permutation leaves the logistic case, whose deviation is of order delta^3
+    y = torch.stack([study.cases.y[:1], study.cases.y[:1].sign()])
+    cases = Cases.of(study.losses, y, study.cases.starts[:1])
+    right, wrong = (
+        Study.begin(study.network, study.x, study.losses, each, study.epsilons, study.rtol)
+        for each in (cases, cases.permuted(np.array([1, 0])))
+    )
+    assert cases.driven_by_another(wrong.cases).tolist() == [True, False]
+    slope = alignment_controls.deviation_slopes(right, wrong, power_net(1, 2, 4), DELTAS)["deviation_slope_permuted"]
+    assert slope.value == pytest.approx(0, abs=0.01)
+    assert slope.n == len(DELTAS)
+    nothing = alignment_controls.deviation_slopes(right, right, power_net(1, 2, 4), DELTAS)["deviation_slope_permuted"]
+    assert nothing.n == 0
 
 
 def test_beyond_the_blow_up_the_norm_exceeds_its_bound_and_without_room_it_is_not_asked(study):

@@ -32,10 +32,14 @@ def test_with_another_vector_the_deviation_does_not_vanish_with_delta(study):
 
 
 def test_it_is_stopped_where_w_would_train(study):
-    early = dataclasses.replace(study.ends, steps=study.ends.steps)
-    wrong = dataclasses.replace(study, ends=early)
+    wrong = dataclasses.replace(study, cases=study.cases.permuted(np.array([1, 0])))  # with the flow of the right labels
     found = alignment_controls.permuted(study, wrong, [0.5, 0.1, 0.02])
-    assert found["permuted_size"][0] <= 1 / 0.5
+    assert 1 < found["permuted_size"][0] <= 1.01 / 0.5
+
+
+def test_a_case_whose_labels_stay_has_no_say(study):
+    found = alignment_controls.permuted(study, study, DELTAS)
+    assert found["shadowing_slope_permuted"].n == found["deviation_permuted_min"].n == 0
 
 
 def test_degree_three_in_the_time_of_degree_two_stays_where_it_is(study):
