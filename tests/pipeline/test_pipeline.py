@@ -1,9 +1,11 @@
 """The real rules on a toy project: what is made, what a change re-makes, and what a failure leaves behind."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.pipeline
 
+ROOT = Path(__file__).resolve().parents[2]
 DECAY, ORDER, SPREAD = ("results/smoke/toy/" + name for name in ("decay", "order", "spread"))
 EXPERIMENTS = ("decay", "order", "spread")
 
@@ -27,7 +30,8 @@ DECAY_AGAIN = {"cell": 2, "evidence": 2} | rejudged("decay", "order")
 # the finished cells of `decay` gathered again
 GATHERED = {"evidence": 2} | rejudged("decay", "order")
 SPREAD_AGAIN = {"evidence": 1} | rejudged("spread")
-EVERYTHING = {"parameters": 3, "cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS)
+MEASURED = {"cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS)
+EVERYTHING = {"parameters": 3} | MEASURED
 
 
 # ------------------------------------------------------------------------------------------------------------ a full run
@@ -96,6 +100,12 @@ def test_one_core_and_two_cores_from_scratch_give_identical_numbers(finished, fr
 
 ENTRY, CLAIMS = "config/experiments/toy", "config/claims/toy"
 
+
+def version_of(library):
+    """A file that says another version of a library than the environment does."""
+    return f"src/{library}-9.9.dist-info/METADATA"
+
+
 CHANGES = {
     "a parameter": (f"{ENTRY}/spread.yaml", "samples: 400", "samples: 401", {"parameters": 1} | SPREAD_AGAIN),
     "a seed": (f"{ENTRY}/spread.yaml", "seed: 3", "seed: 4", {"parameters": 1} | SPREAD_AGAIN),
@@ -128,6 +138,21 @@ CHANGES = {
     "the text of a deviation": ("config/deviations/toy.yaml", "the first power", "the power one", {"report": 1}),
     "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
     "a report template": ("src/flowcheck/pipeline/report/templates/report.css", None, "/* new */", {"report": 1}),
+    "the commands": ("src/flowcheck/__main__.py", "return 0", "return int()", rejudged(*EXPERIMENTS)),
+    "a data file beside the scripts": ("scripts/toy/data/x.csv", None, "1", MEASURED),
+    "the version of a numerical library": (
+        version_of("numpy"),
+        None,
+        "Version: 9.9\n",
+        {"cell": 2, "evidence": 3} | rejudged(*EXPERIMENTS),
+    ),
+    "the version of a library that draws": (
+        version_of("seaborn"),
+        None,
+        "Version: 9.9\n",
+        {f"notebook_toy_{name}": 1 for name in EXPERIMENTS} | {"report": 1},
+    ),
+    "the version of a library that writes the report": (version_of("jinja2"), None, "Version: 9.9\n", {"report": 1}),
     "measured numbers": (f"{DECAY}/metrics.json", '"error": 1e-15', '"error": 2e-15', GATHERED),
     "a new metric": (f"{ENTRY}/decay.yaml", "figures:", "  error_median: median\nfigures:", {"parameters": 1} | GATHERED),
     "a whole number written as such": (f"{ENTRY}/decay.yaml", "horizon: 1.0", "horizon: 1", {"parameters": 1} | GATHERED),
@@ -137,9 +162,11 @@ CHANGES = {
 
 @pytest.mark.parametrize(("file", "old", "new", "expected"), CHANGES.values(), ids=CHANGES)
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(toy, file, old, new, expected):
-    text = toy.path(file).read_text()
-    toy.path(file).write_text(text + new if old is None else text.replace(old, new, 1))
-    assert toy.path(file).read_text() != text
+    path = toy.path(file)
+    path.parent.mkdir(exist_ok=True)
+    text = path.read_text() if path.is_file() else ""
+    path.write_text(text + new if old is None else text.replace(old, new, 1))
+    assert path.read_text() != text
     assert toy.planned() == expected
 
 
@@ -162,23 +189,49 @@ def test_a_new_grid_point_makes_its_cell(toy):
     assert toy.planned() == {"parameters": 1, "cell": 1, "evidence": 2} | rejudged("decay", "order")
 
 
-HARMLESS = [
-    ("config/experiments/toy/decay.yaml", "horizon: 2.0", "horizon: 3.0"),  # a parameter of another scale
-    ("config/claims/toy/spread.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
-    ("src/flowcheck/toy_exact.py", "# the comment", "# another comment"),
-    ("src/flowcheck/pipeline/judge.py", '"""The judge:', '"""A judge:'),
-    ("scripts/toy/decay.py", '"""One step size."""', '"""A step size."""'),
-    ("scripts/toy/spread.py", "    fair = signs(", "\n    fair  =  signs("),
-]
+HARMLESS = {
+    "a parameter of another scale": ("config/experiments/toy/decay.yaml", "horizon: 2.0", "horizon: 3.0"),
+    "a comment in the configuration": ("config/claims/toy/spread.yaml", "- id: figure-1", "# a note\n- id: figure-1"),
+    "a comment in the code": ("src/flowcheck/toy_exact.py", "# the comment", "# another comment"),
+    "a docstring of the judge": ("src/flowcheck/pipeline/judge.py", '"""The judge:', '"""A judge:'),
+    "a docstring of a script": ("scripts/toy/decay.py", '"""One step size."""', '"""A step size."""'),
+    "the layout of a script": ("scripts/toy/spread.py", "    fair = signs(", "\n    fair  =  signs("),
+}
 
 
 def test_comments_docstrings_layout_other_scales_touched_files_and_another_device_make_nothing_again(toy):
-    for change in HARMLESS:
+    for change in HARMLESS.values():
         toy.replace(*change)
     for folder in ("config", "scripts", "src"):
         for path in toy.path(folder).rglob("*.*"):
             path.touch()
     assert toy.planned("--config", "device=auto") == {}
+
+
+JOBS = {
+    "parameters": "settings",
+    "cell": "cells",
+    "evidence": "evidence",
+    "judge": "verdicts",
+    "notebook": "notebooks",
+    "ledger": "ledger",
+    "report": "report",
+}
+ALSO = {  # tests of their own
+    "a grid point more": ["parameters", "cell", "evidence", "judge", "notebook", "ledger", "report"],
+    "the claims that a deviation names": ["judge", "notebook", "ledger", "report"],
+    "the time of a file": [],
+    "the device": [],
+}
+
+
+def test_the_document_on_what_runs_again_says_what_these_tests_find():
+    document = (ROOT / "docs" / "reruns.md").read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", document, re.MULTILINE)[1:])
+    found = {name: {job.partition("_")[0] for job in jobs} for name, (_, _, _, jobs) in CHANGES.items()}
+    found |= {name: set() for name in HARMLESS} | {name: set(jobs) for name, jobs in ALSO.items()}
+    said = {name: ", ".join(word for job, word in JOBS.items() if job in jobs) for name, jobs in found.items()}
+    assert table == {name: jobs or "nothing" for name, jobs in said.items()}
 
 
 def test_another_scale_is_another_run(toy):

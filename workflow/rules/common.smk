@@ -5,7 +5,7 @@ import os
 
 from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import stamp
-from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest
+from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest, own_digest
 from flowcheck.pipeline.seal import check_archive, check_sealed, remembered_digest
 
 # priority above every notebook: a long job left for the end would run alone
@@ -53,8 +53,14 @@ def experiment_code(wildcards):
 
 
 def module_code(*names):
-    """Digest of some flowcheck modules and what they import, for the stations behind the experiments."""
-    return digest_of_files(*(PACKAGE_FOLDER / f"{name}.py" for name in names))
+    """Digest of the command line and of some flowcheck modules with what they import, for the stations behind the experiments."""
+    return own_digest(PACKAGE_FOLDER / "__main__.py") + digest_of_files(*(PACKAGE_FOLDER / f"{name}.py" for name in names))
+
+
+def notebook_code(paper, experiment):
+    """Digest of the modules that a notebook imports, and of those that execute and draw."""
+    drawing = module_code("pipeline/figures/plotting", "pipeline/figures/notebook", "pipeline/figures/display")
+    return drawing + digest_of_files(PROJECT.notebook(paper, experiment))
 
 
 def cells_of(wildcards):

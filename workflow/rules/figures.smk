@@ -43,7 +43,8 @@ for _paper, _experiment in PROJECT:
             mem_mb=1500,
             runtime=5,
         params:
-            code=module_code("pipeline/figures/plotting", "pipeline/figures/notebook", "pipeline/figures/display"),
+            code=notebook_code(_paper, _experiment),
+            libraries=stamp.libraries(stamp.DRAWING),
             folder=subpath(input.metrics, parent=True),
             intact=PLAN.sealed(f"{_folder}/notebook.ipynb"),
         message:

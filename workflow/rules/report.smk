@@ -50,6 +50,7 @@ rule report:
         runtime=2,
     params:
         code=module_code("pipeline/report/write"),
+        libraries=stamp.libraries(stamp.WRITING),
         papers=",".join(RUN.papers),
         deviations=deviations_text,
         intact=PLAN.sealed("results/{scale}/report/digests.json"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from flowcheck.errors import ConfigError
 
 PACKAGE = "flowcheck"
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+BY_NAME = "imports a module whose name is known only as it runs, and whose changes nothing would see"
 WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -34,18 +36,30 @@ def check_package(root: Path) -> None:
 
 
 def code_digest(*entry_points: Path) -> str:
-    """Digest (16 hex digits) of the given files and of every `flowcheck` module they import, transitively."""
+    """Digest (16 hex digits) of the given files, of every `flowcheck` module they import, transitively, and of their data.
+
+    Data that a script reads lie in the folder ``data`` beside it.
+    """
     digest = hashlib.sha256()
     for text in sorted(f"{path.name}\n{_read(path)[0]}" for path in dependencies(*entry_points)):  # wherever the checkout lies
         digest.update(text.encode())
+    for folder in sorted({path.resolve().parent / "data" for path in entry_points}):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(folder)}\n{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
     return digest.hexdigest()[:16]
+
+
+def own_digest(path: Path) -> str:
+    """Digest (16 hex digits) of one file, whatever it imports."""
+    return hashlib.sha256(_read(path.resolve())[0].encode()).hexdigest()[:16]
 
 
 def dependencies(*entry_points: Path) -> set[Path]:
     """The given files and all `flowcheck` modules they reach by import statements (anywhere in the file).
 
-    Raises ImportError for a relative import, and where a file outside the package imports one that lies beside it: a helper of a
-    script is a module of the package, where types and shapes are checked and tests reach it.
+    Raises ImportError for a relative import, for one by a name that is known only as it runs, and where a file outside the
+    package imports one that lies beside it: a helper of a script is a module of the package, where types and shapes are checked
+    and tests reach it.
     """
     reached: set[Path] = set()
     waiting = [path.resolve() for path in entry_points]
@@ -59,22 +73,36 @@ def dependencies(*entry_points: Path) -> set[Path]:
 
 @functools.cache
 def _read(path: Path) -> tuple[str, frozenset[Path]]:
-    """The file's syntax tree without docstrings, as text, and the files it imports."""
-    tree, found = ast.parse(path.read_text(encoding="utf-8"), filename=str(path)), set[Path]()
+    """The syntax tree of a module or a notebook without docstrings, as text, and the files it imports."""
+    tree, found = ast.parse(_source(path), filename=str(path)), set[Path]()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
+                if alias.name == "importlib":
+                    raise ImportError(f"{path}: {BY_NAME}")
                 found.update(_files(alias.name, path))
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ImportError(f"{path}: relative imports are not used in this project")
             module = node.module or ""
+            if module == "importlib" and any(alias.name == "import_module" for alias in node.names):
+                raise ImportError(f"{path}: {BY_NAME}")
             found.update(_files(module, path))
             for alias in node.names:
                 found.update(_files(f"{module}.{alias.name}", path))
         elif isinstance(node, WITH_DOCSTRING) and node.body and _is_docstring(node.body[0]):
             node.body = node.body[1:]
     return ast.dump(tree), frozenset(found)
+
+
+def _source(path: Path) -> str:
+    """The Python of a file: all of a module, the code cells of a notebook without the commands of its shell."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [cell["source"] for cell in json.loads(text).get("cells", []) if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(source) for source in cells).splitlines()
+    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in lines)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -103,5 +131,7 @@ def _files(module: str, importer: Path) -> Iterator[Path]:
             folder = folder / name
         if (folder / "__init__.py").is_file():
             yield folder / "__init__.py"
-    elif (importer.parent / f"{head}.py").is_file() and PACKAGE_FOLDER not in importer.parents:
+    elif PACKAGE_FOLDER not in importer.parents and (
+        (importer.parent / f"{head}.py").is_file() or any((importer.parent / head).glob("*.py"))
+    ):
         raise ImportError(f"{importer}: imports {module!r} from beside it; what a script needs is a module of {PACKAGE}")

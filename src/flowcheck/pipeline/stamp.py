@@ -19,12 +19,16 @@ from flowcheck.pipeline.settings import Settings
 
 NUMERICAL = ("mpmath", "numpy", "scipy", "sympy", "torch")
 """Libraries whose versions may change a number."""
+DRAWING = ("matplotlib", "nbconvert", "seaborn")
+"""Libraries whose versions may change a figure or a page of a notebook."""
+WRITING = ("jinja2", "latex2mathml", "markdown-it-py", "mdit-py-plugins")
+"""Libraries whose versions may change a page of the report."""
 
 
 @functools.cache
-def libraries() -> dict[str, str]:
-    """Versions of the numerical libraries, without the part that names a build (``2.13.0+cpu``): a device is no other result."""
-    return {name: importlib.metadata.version(name).partition("+")[0] for name in NUMERICAL}
+def libraries(names: tuple[str, ...] = NUMERICAL) -> dict[str, str]:
+    """Versions of some libraries, without the part that names a build (``2.13.0+cpu``): a device is no other result."""
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in names}
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The digest of an experiment's code: it changes with the code that runs, and with nothing else."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from flowcheck.errors import ConfigError
 from flowcheck.pipeline import digest
-from flowcheck.pipeline.digest import code_digest, dependencies
+from flowcheck.pipeline.digest import check_package, code_digest, dependencies, own_digest
 
 SCRIPT = '''"""Docstring."""
 import numpy as np
@@ -255,3 +257,61 @@ def test_every_wing_and_room_has_a_module_that_is_touched():
     package = ROOT / "src" / "flowcheck"
     rooms = {str(path.parent.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py"}
     assert {str(Path(module).parent) for module in WINGS} == rooms
+
+
+def test_data_beside_a_script_count(code):
+    before = code.digest()
+    data = code.root / SCRIPTS / "data" / "x" / "table.csv"
+    data.parent.mkdir(parents=True)
+    data.write_bytes(b"\xff1")
+    added = code.digest()
+    data.write_bytes(b"\xff2")
+    assert len({before, added, code.digest()}) == 3
+
+
+@pytest.mark.parametrize("statement", ["import importlib", "from importlib import import_module"])
+def test_a_module_whose_name_is_known_only_as_it_runs_is_an_error(code, statement):
+    code.change(PACKAGE + "algebra.py", "def dot", f"{statement}\ndef dot")
+    with pytest.raises(ImportError, match=r"algebra\.py: imports a module whose name is known only as it runs"):
+        code.digest()
+
+
+def test_a_package_beside_a_script_is_an_error(code):
+    helpers = code.root / SCRIPTS / "helpers"
+    helpers.mkdir()
+    (helpers / "__init__.py").touch()
+    code.change(STUDY, "import numpy as np", "import helpers")
+    with pytest.raises(ImportError, match=r"study\.py: imports 'helpers' from beside it"):
+        code.digest()
+
+
+def test_the_modules_that_a_notebook_imports_count(code):
+    cells = [
+        {"cell_type": "markdown", "source": ["not Python"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "from flowcheck import linear"]},
+    ]
+    (code.root / "study.ipynb").write_text(json.dumps({"cells": cells}))
+    assert PACKAGE + "algebra.py" in code.reached("study.ipynb")
+    before = code.digest("study.ipynb")
+    code.change(PACKAGE + "algebra.py", "x * y", "x + y")
+    assert code.digest("study.ipynb") != before
+
+
+def test_the_digest_of_one_file_is_its_own(code):
+    path = code.root / PACKAGE / "linear.py"
+    before = own_digest(path)
+    code.change(PACKAGE + "algebra.py", "x * y", "x + y")
+    code.digest()
+    assert own_digest(path) == before
+    code.change(PACKAGE + "linear.py", "dot(x, x)", "dot(x, 1)")
+    code.digest()
+    assert own_digest(path) != before
+
+
+def test_a_package_of_another_checkout_is_one_sentence(code):
+    check_package(code.root)
+    check_package(code.root / "scripts")
+    own = code.root / "other" / "src" / "flowcheck"
+    own.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=rf"^{own}: this environment runs the code of another checkout, .*; use .*: make env$"):
+        check_package(code.root / "other")
