@@ -153,7 +153,8 @@ class FeedForward(Network):
                 matrix, trainable = matrices[j]
                 if trainable:
                     gradients.append(through if j == 0 else through @ _product([m for m, _ in matrices[:j]]).mT)
-                through = matrix.mT @ through
+                if j > 0:
+                    through = matrix.mT @ through
         return outputs, torch.cat([g.flatten(start_dim=-2) for g in reversed(gradients)], dim=-1)
 
     def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
