@@ -42,6 +42,12 @@ class FlowStates:
     log_delta: Float[Tensor, "*b"]
     degree: float
 
+    def of_trajectories(self, rows: Int[Tensor, " a"]) -> FlowStates:
+        """Those of some trajectories, in this order."""
+        return FlowStates(
+            self.direction[rows], self.log_growth[rows], self.time[rows], self.arc[rows], self.log_delta[rows], self.degree
+        )
+
     def log_norm(self) -> Float[Tensor, "*b"]:
         r"""$\ln\|w\|$."""
         return self.log_growth + self.log_delta

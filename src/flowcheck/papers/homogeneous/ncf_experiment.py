@@ -96,6 +96,7 @@ def study(
             firsts = sorted(np.unique(outcome, return_index=True)[1].tolist())
             shown = [*firsts, *(row for row in range(len(outcome)) if row not in firsts)][:CURVES]
             curves += [_curve(flows.fine, row) | {"outcome": outcome[row]} for row in shown]
+        del flows  # a hundred megabytes while the next family is followed
     return Runs.of(runs), {f"curve_{key}": np.array([curve[key] for curve in curves]) for key in curves[0]}
 
 

@@ -14,6 +14,7 @@ the integration and of the quadrature.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,8 @@ from flowcheck.papers.homogeneous.families import Family
 
 EFOLDS = 2.0
 """Largest change of L ln|u| between mesh points: Gauss quadrature of degree 9 then errs by less than 1e-10."""
+BLOCK = 100_000
+"""States that are read at a time: of 10 weights with data of 24 numbers, 30 MB."""
 LONGEST = 1e7
 """Largest arc, times the bound of the NCF. Near a degenerate rest point the gradient falls like a small power of the arc, while
 the steps stay limited by stability: what has not come to rest by then may take a hundred times as long."""
@@ -167,17 +170,16 @@ def follow(family: Family, ends: Ends, *, rtol: float, coarser: float = 100.0) -
     mesh = _refined(arcs, family.degree * steps.log_norm().cpu().numpy())
     fine = gradient_flow(correlation, starts, rtol=rtol, length=scout.arc, save=Save(at=_points(family, mesh, FIRST)))
     assert fine.recorded is not None
-    again = scout.between(_points(family, mesh, SECOND), torch.arange(len(mesh), device=starts.device))
     time, error = np.full((2, len(mesh)), np.nan), np.full(len(mesh), np.nan)
     if family.degree > 2:
         (last, tail), (first, _) = (blow_up_time(path, correlation) for path in (fine, scout))
         time, error = torch.stack([last, first]).cpu().numpy(), ((last - first).abs() + tail).cpu().numpy()
-    return Flows(
-        Followed(family, _sampled(family, fine.recorded, mesh, FIRST), time[0]),
-        Followed(family, _sampled(family, again, mesh, SECOND), time[1]),
-        error,
-        fine.evaluations.cpu().numpy(),
-    )
+    evaluations, between = fine.evaluations.cpu().numpy(), scout.between
+    seen = _sampled(family, fine.recorded.of_trajectories, mesh, FIRST)
+    del fine  # its states take more memory than all else
+    points = _points(family, mesh, SECOND)
+    again = _sampled(family, lambda rows: between(points[rows], rows), mesh, SECOND)
+    return Flows(Followed(family, seen, time[0]), Followed(family, again, time[1]), error, evaluations)
 
 
 def _points(family: Family, mesh: Float[np.ndarray, "s m"], rule: Quadrature) -> Float[torch.Tensor, "s p"]:
@@ -186,17 +188,30 @@ def _points(family: Family, mesh: Float[np.ndarray, "s m"], rule: Quadrature) ->
     return torch.from_numpy(np.concatenate([mesh[:, :1], points], axis=-1)).to(family.starts)
 
 
-def _sampled(family: Family, states: FlowStates, mesh: Float[np.ndarray, "s m"], rule: Quadrature) -> Samples:
-    """From the states at `_points`."""
-    found = _measure(family, states)
+def _sampled(
+    family: Family, states: Callable[[Int[torch.Tensor, " a"]], FlowStates], mesh: Float[np.ndarray, "s m"], rule: Quadrature
+) -> Samples:
+    """From the states of some trajectories at `_points`; a block of them at a time, as nobody wants directions at nodes."""
+    together = max(1, BLOCK // (mesh.shape[1] * (rule.count + 1)))
+    every = torch.arange(len(mesh), device=family.starts.device)
+    parts = []
+    for begin in range(0, len(mesh), together):
+        rows = every[begin : begin + together]
+        parts.append(_sampled_block(family, rows, states(rows), mesh[begin : begin + together], rule))
+    return Samples(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, degree=family.degree)
+
+
+def _sampled_block(
+    family: Family, rows: Int[torch.Tensor, " a"], states: FlowStates, mesh: Float[np.ndarray, "a m"], rule: Quadrature
+) -> dict[str, np.ndarray]:
+    found = _measure(family, rows, states)
     between = np.arange(1, states.time.shape[1]).reshape(mesh.shape[1] - 1, rule.count + 1)
     on_mesh = np.concatenate([[0], between[:, -1]])
-    return Samples(
+    return {
         **{name: held(values[:, on_mesh]) for name, values in found.items()},
-        weights=np.nan_to_num(rule.weights(mesh)),
+        "weights": np.nan_to_num(rule.weights(mesh)),
         **{f"node_{name}": np.nan_to_num(found[name][:, between[:, :-1]]) for name in ("log_norm", "value", "speed")},
-        degree=family.degree,
-    )
+    }
 
 
 def _refined(arc: Float[np.ndarray, "s n"], exponent: Float[np.ndarray, "s n"]) -> Float[np.ndarray, "s m"]:
@@ -210,10 +225,10 @@ def _refined(arc: Float[np.ndarray, "s n"], exponent: Float[np.ndarray, "s n"]) 
     return mesh
 
 
-def _measure(family: Family, states: FlowStates) -> dict[str, np.ndarray]:
-    """Arc, time, log-norm, direction, value and speed of states [S, P]; NaN where there is no state."""
+def _measure(family: Family, rows: Int[torch.Tensor, " a"], states: FlowStates) -> dict[str, np.ndarray]:
+    """Arc, time, log-norm, direction, value and speed of states [A, P] of some rows; NaN where there is no state."""
     row, column = torch.nonzero(~torch.isnan(states.time), as_tuple=True)
-    correlation = replace(family.correlation, x=family.x[row], z=family.z[row])
+    correlation = replace(family.correlation, x=family.x[rows[row]], z=family.z[rows[row]])
     direction = states.direction[row, column]
     value, speed = torch.full_like(states.time, torch.nan), torch.full_like(states.time, torch.nan)
     value[row, column] = correlation.value(direction)
