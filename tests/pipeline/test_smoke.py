@@ -92,7 +92,7 @@ class TestSmoke:
             assert claim["controls"] or claim["no_control"]
 
     def test_only_printed_statements_are_contradicted(self, ledger):
-        assert {c["variant"] for c in ledger["claims"] if c["verdict"] == "contradicted"} == {"printed"}
+        assert {c["variant"] for c in ledger["claims"] if c["verdict"] == "contradicted"} == {"printed", "extracted"}
 
     @pytest.mark.parametrize("paper", NUMBERED)
     def test_every_numbered_result_and_figure_has_an_entry(self, ledger, paper):

@@ -111,7 +111,7 @@ class ClaimEntry(BaseModel):
         "identity", "inequality", "existence", "asymptotic", "rate", "figure", "property", "tool", "hypothesis"
     ] = Field(alias="class")
     priority: Literal["A", "B", "C"]
-    variant: Literal["corrected", "printed"] = "corrected"
+    variant: Literal["corrected", "printed", "extracted"] = "corrected"
     origin: Literal["paper", "flowcheck"] = "paper"
     strength: Literal["symbolic", "enclosed", "measured"] = "measured"
     statement: Sentence

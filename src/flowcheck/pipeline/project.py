@@ -242,6 +242,12 @@ class Project:
                         f"closest: {listing(closest(claim, self.claims[paper]))}"
                     )
             deviations.append(deviation)
+        for claim in self.claims[paper].values():
+            kind = {"printed": "erratum", "extracted": "extraction"}.get(claim.variant)
+            if kind and not any(d.kind == kind and claim.id in d.claims for d in deviations):
+                raise ConfigError(
+                    f"{path}: claim '{claim.id}' is one of variant '{claim.variant}': an entry of kind '{kind}' is to name it"
+                )
         return deviations
 
     def _check_experiments(self, paper: str) -> None:

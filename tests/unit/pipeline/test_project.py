@@ -406,7 +406,7 @@ def test_two_papers_whose_rules_would_have_one_name_are_one_sentence(checkout, m
         shutil.copytree(Path(folder, "toy"), Path(folder, "toy_a"))
         for source in Path(folder, "toy").glob("spread.*"):
             shutil.copy(source, source.with_stem("a_spread"))
-    shutil.rmtree("config/deviations")
+    shutil.copy("config/deviations/toy.yaml", "config/deviations/toy_a.yaml")
     checkout.edit("claims", claim(id="figure-2"), "a_spread")
     said = sentence(Project)
     assert (
@@ -718,7 +718,23 @@ def test_one_id_twice_in_two_files_is_one_sentence(checkout, monkeypatch):
 
 def test_deviations_are_optional(checkout):
     checkout.path("deviations").unlink()
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected"))
     assert Project(checkout.root).deviations == {"toy": []}
+
+
+@pytest.mark.parametrize(("variant", "kind"), [("printed", "erratum"), ("extracted", "extraction")])
+def test_nobody_is_accused_without_an_erratum(checkout, monkeypatch, variant, kind):
+    monkeypatch.chdir(checkout.root)
+    other = {"erratum": "extraction", "extraction": "erratum"}[kind]
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant=variant))
+    for given in (other, "deviation"):
+        checkout.edit("deviations", lambda content, given=given: content[0].update(kind=given, proof="by hand"))
+        assert sentence(Project) == (
+            f"config/deviations/toy.yaml: claim 'theorem-1-printed' is one of variant '{variant}': "
+            f"an entry of kind '{kind}' is to name it"
+        )
+    checkout.edit("deviations", lambda content: content[0].update(kind=kind))
+    assert Project(checkout.root).claims["toy"]["theorem-1-printed"].variant == variant
 
 
 # ------------------------------------------------------------------------------------------------------ config.yaml and --config
@@ -1002,6 +1018,7 @@ def test_scripts_of_two_papers_may_share_a_name(simple):
         if paper == "twin":
             for kind in ("experiments", "claims"):
                 shutil.copytree(simple.root / "config" / kind / "toy", simple.root / "config" / kind / "twin")
+            shutil.copy(simple.root / "config/deviations/toy.yaml", simple.root / "config/deviations/twin.yaml")
     path_before, modules_before = list(sys.path), set(sys.modules)
     project = Project(simple.root)
     models = [load_script(project.script(paper, "decay")).Parameters for paper in ("toy", "twin")]

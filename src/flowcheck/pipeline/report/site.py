@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -115,10 +116,11 @@ class Site:
         return list(dict.fromkeys(claim[key] for claim in self.claims))
 
     def counterparts(self, claim: Mapping[str, Any]) -> list[Record]:
-        """Corrected claims of a printed one, and the other way round: same id up to ``-printed``, else a shared deviation."""
+        """Corrected claims of a printed or extracted one, and the other way round: same id up to that word, else a shared
+        deviation.
+        """
         others = [c for c in self.claims if c["paper"] == claim["paper"] and c["variant"] != claim["variant"]]
-        stem = claim["id"].split("-printed")[0]
-        same = [c for c in others if c["id"].split("-printed")[0] == stem]
+        same = [c for c in others if _stem(c["id"]) == _stem(claim["id"])]
         return same or [c for c in others if set(c["deviations"]) & set(claim["deviations"])]
 
     def comparison(self) -> dict[str, Any]:
@@ -230,3 +232,7 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def _stem(claim: str) -> str:
+    return re.split("-(?:printed|extracted)", claim)[0]
