@@ -1,10 +1,14 @@
 """A green run means fresh, whole, own evidence: failed re-runs and deleted results, by real Snakemake processes."""
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flowcheck.pipeline.evidence import save_sealed
@@ -264,3 +268,59 @@ def test_verify_says_that_evidence_is_of_other_code_or_settings(toy):
     assert "spread/metrics.json: measured with parameters {'samples': 400}, and the configuration says" in done.stdout
     assert "decay/metrics.json: measured by other code than that of this checkout" in done.stdout
     assert "order/metrics.json" not in done.stdout
+
+
+# ------------------------------------------------------------------------------------- kills over finished results
+
+
+def script_of(process):
+    """The experiment's script that runs below a Snakemake process, or None."""
+    for member in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(part.startswith("scripts/toy/") for part in member.cmdline()[1:2]):
+                return member
+    return None
+
+
+def kill_at(pipeline, victim, moment, *arguments):
+    """Start a run and kill `victim` at a moment (seconds); the status of the run, or None if it was killed itself."""
+    command = ["snakemake", "--cores=2", *arguments]
+    running = psutil.Popen(
+        command, cwd=pipeline.root, env=pipeline.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if victim == "the script":
+        while (script := script_of(running)) is None and running.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moment)
+        with contextlib.suppress(psutil.Error):
+            if script is not None:
+                script.kill()
+        return running.wait()
+    time.sleep(moment)
+    with contextlib.suppress(psutil.Error):
+        family = running.children(recursive=True)
+        for member in [running, *family] if victim == "everything" else [running]:
+            with contextlib.suppress(psutil.Error):
+                member.kill()
+        psutil.wait_procs(family, timeout=60)
+    running.wait()
+    pipeline.snakemake("--unlock")
+    return None
+
+
+MOMENTS = [("the script", 0.05), ("everything", 3.0), ("snakemake alone", 2.5)]
+
+
+def test_a_kill_over_finished_results_with_a_changed_parameter_never_leaves_a_stale_success(toy):
+    for samples, (victim, moment) in enumerate(MOMENTS, start=401):
+        toy.replace("config/experiments/toy/spread.yaml", f"samples: {samples - 1}", f"samples: {samples}")
+        status = kill_at(toy, victim, moment, "results/smoke/ledger.json")
+        if status != 0:
+            toy.snakemake("results/smoke/ledger.json")
+        evidence = toy.json("results/smoke/toy/spread/metrics.json")
+        (claim,) = (claim for claim in toy.json("results/smoke/ledger.json")["claims"] if claim["id"] == "toy/figure-1")
+        assert evidence["provenance"]["parameters"] == claim["provenance"]["parameters"] == {"samples": samples}
+        assert claim["n"] == evidence["mean"]["n"] == samples
+    toy.snakemake()
+    assert toy.planned() == {}
+    assert verified(toy).returncode == 0
