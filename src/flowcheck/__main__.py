@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.digest import check_package
+from flowcheck.pipeline.limit import add_minutes, end_after
 from flowcheck.pipeline.settings import SCALES
 from flowcheck.pipeline.strict_yaml import known
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     parser = argparse.ArgumentParser(prog="python -m flowcheck", description=__doc__)
+    add_minutes(parser)
     commands = parser.add_subparsers(dest="command", required=True)
 
     judge = commands.add_parser("judge", help="judge the claims of one experiment on its evidence")
@@ -57,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # formulas go into logs whatever the locale
+    end_after(arguments.minutes)
     try:
         check_package(Path())
         if "scale" in arguments:

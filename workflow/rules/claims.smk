@@ -42,5 +42,5 @@ for _paper, _experiment in PROJECT:
         message:
             f"{_paper}: verdicts on the claims of {_experiment}"
         shell:
-            "python -m flowcheck judge --scale {wildcards.scale} --paper {params.paper} --experiment {params.experiment}"
+            "python -m flowcheck --minutes {resources.runtime} judge --scale {wildcards.scale} --paper {params.paper} --experiment {params.experiment}"
             " --metrics {input.metrics} > {log} 2>&1"

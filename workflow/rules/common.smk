@@ -84,10 +84,9 @@ def upstream_folders(wildcards):
     return {name: Path("results", wildcards.scale, wildcards.paper, name) for name in names}
 
 
-def settings_of_cell(wildcards):
-    """What a cell gets of the settings; 1 and 1.0 are the same text."""
-    resolved = settings(*wildcards_of(wildcards)).at(wildcards.cell)
-    return resolved.model_copy(update={"parameters": stamp.plain(resolved.parameters)}).to_yaml()
+def settings_of_cell(wildcards, input):
+    """What a cell gets of the settings. Derived, as Snakemake sees it, and not compared: its stamp tells what matters of them."""
+    return settings(*wildcards_of(wildcards)).at(wildcards.cell).to_yaml()
 
 
 def check_cell(wildcards):

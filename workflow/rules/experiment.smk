@@ -57,7 +57,7 @@ rule cell:
         "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     shell:
         "printf '%s' {params.settings:q} | python {params.script} --parameters /dev/stdin --output {params.folder} --cell {wildcards.cell}"
-        " --device {resources.device} {params.upstream} > {log} 2>&1"
+        " --device {resources.device} --minutes {resources.runtime} {params.upstream} > {log} 2>&1"
 
 
 rule evidence:
@@ -94,4 +94,4 @@ rule evidence:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
         "python {params.script} --parameters {input.parameters} --output {params.folder} {params.step}"
-        " --device {resources.device} {params.upstream} > {log} 2>&1"
+        " --device {resources.device} --minutes {resources.runtime} {params.upstream} > {log} 2>&1"

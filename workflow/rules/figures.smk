@@ -50,4 +50,4 @@ for _paper, _experiment in PROJECT:
         message:
             f"{_paper}: notebook and figures of {_experiment}"
         shell:
-            "python -m flowcheck notebook {input.source} --folder {params.folder} --log {log} > {log} 2>&1"
+            "python -m flowcheck --minutes {resources.runtime} notebook {input.source} --folder {params.folder} --log {log} > {log} 2>&1"

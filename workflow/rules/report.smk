@@ -27,7 +27,7 @@ rule ledger:
     message:
         "ledger of all verdicts at {wildcards.scale} scale"
     shell:
-        "python -m flowcheck ledger --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
+        "python -m flowcheck --minutes {resources.runtime} ledger --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
 
 
 rule report:
@@ -57,4 +57,4 @@ rule report:
     message:
         "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:
-        "python -m flowcheck report --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
+        "python -m flowcheck --minutes {resources.runtime} report --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"

@@ -5,6 +5,7 @@ parameters                               whether the scripts take them
 surroundings                             what a run needs of the place it runs in
 digest, stamp                            the code an experiment runs; all that a cell depends on
 seal                                     files that carry the digest of their content
+limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
 verify                                   finished results against digests, evidence and checkout

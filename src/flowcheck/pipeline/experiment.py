@@ -37,6 +37,7 @@ from flowcheck.errors import ConfigError, EvidenceError, HypothesisError
 from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import check_package, code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
+from flowcheck.pipeline.limit import add_minutes, end_after
 from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import check_tree
@@ -247,10 +248,12 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--seed", type=int, help="root seed, in place of the one in the parameter file")
     parser.add_argument("--upstream", action="append", default=[], metavar="NAME=DIR", help="evidence of another experiment")
+    add_minutes(parser)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--cell", help="run this cell only")
     only.add_argument("--gather", action="store_true", help="gather; compute only cells that are damaged or outdated")
     arguments = parser.parse_args(argv)
+    end_after(arguments.minutes)
 
     def stop(sentence: str) -> NoReturn:
         parser.exit(2, f"{parser.prog}: error: {sentence}\n")

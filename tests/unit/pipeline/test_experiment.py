@@ -1,5 +1,6 @@
 """The command line that every experiment script shares: errors, resuming, random streams, progress."""
 
+import faulthandler
 import io
 import json
 import os
@@ -555,3 +556,25 @@ def test_a_grid_needs_a_gathering_step(study, capsys):
         main(Parameters, everything, argv=["--parameters", str(study.file), "--output", str(study.output)])
     assert caught.value.code == 2
     assert "key 'grid': 2 cells, and the script defines no 'gather' that merges them" in capsys.readouterr().err
+
+
+ENDLESS = """
+import sys
+from flowcheck.pipeline import limit
+limit.LENIENCE = 1.0
+limit.end_after(float(sys.argv[1]))
+while True:
+    sum(range(10**9))  # within one call of a library that never gives way
+"""
+
+
+def test_a_run_that_never_ends_is_ended_with_its_traceback():
+    done = subprocess.run([sys.executable, "-c", ENDLESS, "0.005"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+    assert 'File "<string>", line 7 in <module>' in done.stderr
+
+
+def test_a_run_within_its_minutes_is_left_alone(study):
+    assert study.run("--minutes", "10") == [0.1, 0.05]
+    faulthandler.cancel_dump_traceback_later()
