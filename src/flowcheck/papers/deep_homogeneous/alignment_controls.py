@@ -36,7 +36,8 @@ SMALL = 1e-3
 def deviation_slopes(study: Study, wrong: Study, other: Network, deltas: Sequence[float]) -> Found:
     r"""Slope of $\ln\|s-u\|$ on $\ln\delta$ with u from permuted labels, in the time of degree two, with `other` mixed in.
 
-    Cases whose labels a permutation leaves as they are have nothing wrong, and no say in the first.
+    Cases whose labels a permutation leaves as they are have nothing wrong, and those in which u takes no step, as its end is so
+    near, nothing to compare: they have no say.
     """
     ends, moment = study.ends, study.moments[0]
     time, short = ends.at(moment)[1], SHORT / (DEGREE * ends.value)
@@ -48,9 +49,10 @@ def deviation_slopes(study: Study, wrong: Study, other: Network, deltas: Sequenc
         ("mixture", mixture, study.cases, short, DEGREE),
     ):
         both = shadow(network, study.x, study.losses, cases, scales, until[:, None], rtol=study.rtol, degree=degree)
-        deviation = last_deviation(*both)
-        broken = study.cases.driven_by_another(cases) if name == "permuted" else slice(None)
-        found[f"deviation_slope_{name}"] = deviation_rate.of_all(deviation[broken], deltas)
+        told = (until > 0).cpu().numpy()
+        if name == "permuted":
+            told &= study.cases.driven_by_another(cases)
+        found[f"deviation_slope_{name}"] = deviation_rate.of_all(last_deviation(*both)[told], deltas)
     return found
 
 

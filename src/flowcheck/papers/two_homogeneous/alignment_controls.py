@@ -24,13 +24,15 @@ from flowcheck.pipeline.evidence import Found
 def permuted(study: Study, wrong: Study, deltas: Sequence[float]) -> Found:
     """At most until the u of permuted labels has grown to 1 / delta: beyond, w trains, and no claim speaks of it.
 
-    Cases whose labels a permutation leaves as they are have nothing wrong, and no say.
+    Cases whose labels a permutation leaves as they are have nothing wrong, and those in which u is at its end at once nothing to
+    compare: they have no say.
     """
     on_plateau = wrong.ends.below(-math.log(max(deltas)))
     until = wrong.ends.at(torch.minimum(wrong.moments[0], on_plateau))[1]
     scales = for_all_cases(deltas, study)
     both = shadow(study.network, study.x, study.losses, wrong.cases, scales, until[:, None], rtol=study.rtol)
-    return _deviation("permuted", both, deltas, study.cases.driven_by_another(wrong.cases))
+    told = study.cases.driven_by_another(wrong.cases) & (until > 0).cpu().numpy()
+    return _deviation("permuted", both, deltas, told)
 
 
 def cubic(study: Study, network: Network, cases: Cases, deltas: Sequence[float]) -> Found:
@@ -45,8 +47,8 @@ def cubic(study: Study, network: Network, cases: Cases, deltas: Sequence[float])
     apart = from_limit(apart, ends.limit_error[grows].cpu().numpy())
     eta = 0.5 * ends.norm_floor[grows].cpu().numpy()
     margins = margin(bounds.dichotomy_margin, norm, apart, eta, study.epsilons[-1])
-    every = np.ones(len(eta), dtype=bool)
-    return {**_deviation("cubic", both, deltas, every), "dichotomy_margin_cubic": margins.smallest_of_all()}
+    told = (until > 0).cpu().numpy()
+    return {**_deviation("cubic", both, deltas, told), "dichotomy_margin_cubic": margins.smallest_of_all()}
 
 
 def _deviation(name: str, both: tuple[Shadow, Shadow], deltas: Sequence[float], rows: Bool[np.ndarray, " s"]) -> Found:

@@ -47,6 +47,21 @@ def test_a_case_whose_labels_stay_has_nothing_wrong_and_no_say(study):
     assert nothing.n == 0
 
 
+def test_a_flow_that_is_near_its_end_at_once_has_no_say(study):
+    starts = torch.cat([study.cases.starts[:1], torch.tensor([[1.0, 1e-3]]).to(study.x)])
+    starts = starts / starts.norm(dim=-1, keepdim=True)
+    cases = Cases.of(study.losses[:1], study.cases.y[:1].expand(2, -1)[None], starts)
+    right, wrong = (
+        Study.begin(study.network, study.x, study.losses[:1], each, study.epsilons, study.rtol)
+        for each in (cases, cases.permuted(np.array([1, 0])))
+    )
+    found = alignment_controls.deviation_slopes(right, wrong, power_net(1, 2, 4), DELTAS)
+    for name in ("permuted", "unscaled"):  # up to a moment that is not there
+        assert found[f"deviation_slope_{name}"].n == len(DELTAS)
+        assert found[f"deviation_slope_{name}"].value == pytest.approx(0, abs=0.05)
+    assert found["deviation_slope_mixture"].n == 2 * len(DELTAS)  # up to a time that is
+
+
 def test_beyond_the_blow_up_the_norm_exceeds_its_bound_and_without_room_it_is_not_asked(study):
     found = alignment_controls.late_norm_ratio(study, 1e-6)
     assert found.value == pytest.approx(alignment_controls.LATE, rel=1e-5)
