@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from flowcheck.geometry import angle
 @dataclass(frozen=True)
 class Event:
     """Ends a trajectory where `margin(now) -> [A]` rises through 0, or is not negative at the start.
+
+    A margin that rises and falls within one step is seen where values and rates at the ends of the step show it (`integrate`).
 
     >>> Event("the norm has doubled", lambda now: now.log_growth - math.log(2.0)).name
     'the norm has doubled'
@@ -52,7 +55,12 @@ def loss_ratio_below(ratio: float) -> Event:
 
 
 def angle_within(target: Float[Tensor, "*s k"], radians: float) -> Event:
-    """The angle between the direction and `target`, [k] or one row per trajectory, falls to `radians`."""
+    """The angle between the direction and `target`, [k] or one row per trajectory, falls to `radians`.
+
+    Raises ValueError if a target is no direction: zero, or not finite.
+    """
+    if not bool((torch.isfinite(target).all(dim=-1) & (target != 0).any(dim=-1)).all()):
+        raise ValueError("the target of an angle is no direction: it is zero, or not finite")
     return Event(
         f"angle within {radians:g}",
         lambda now: radians - angle(now.direction, target if target.dim() == 1 else target[now.index]),

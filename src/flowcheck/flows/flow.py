@@ -181,6 +181,8 @@ def _begin(problem: Objective | Correlation, directions: Numbers, delta: float |
     scales = torch.as_tensor(delta, dtype=starts.dtype, device=starts.device).expand(len(starts))
     require_scale(scales.tolist())
     norm = starts.norm(dim=-1)
+    if not bool((norm > 0).all()):
+        raise ValueError(f"start {int((~(norm > 0)).nonzero()[0])} has no direction: it is the origin, where every flow rests")
     located = has_patterns(problem.network) if method.locate_kinks is None else method.locate_kinks
     return RescaledFlow(problem, starts / norm.unsqueeze(-1), norm.log(), scales.log(), located)
 

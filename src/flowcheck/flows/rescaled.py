@@ -236,8 +236,9 @@ class Moment:
         return self.flow.pull(self.state, self.index)
 
     def loss_ratio(self) -> Float[Tensor, " a"]:
-        """The loss over that at the start. Raises ValueError for the NCF flow, which has none."""
-        return self.flow.loss_value(self.state, self.index) / self.flow.start_loss[self.index]
+        """The loss over that at the start, 0 where both are 0. Raises ValueError for the NCF flow, which has none."""
+        now, first = self.flow.loss_value(self.state, self.index), self.flow.start_loss[self.index]
+        return torch.where((now == 0) & (first == 0), 0.0, now / first)
 
 
 def renormalise(state: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flowcheck.integration.crossings import Margin, Pieces, first_root
 from flowcheck.integration.dense_output import DenseOutput, Kept
-from flowcheck.integration.runge_kutta import RungeKutta, Step
+from flowcheck.integration.runge_kutta import Interpolant, RungeKutta, Step
 
 Rhs = Callable[..., Tensor]
 """f(state [A, m], index [A]) -> [A, m]; with kinks f(state, mode [A, M], index): the smooth extension of the piece `mode`."""
@@ -32,6 +32,14 @@ SAMPLES = (0.25, 0.5, 0.75, 1.0)
 """Where a step is looked at for kinks; two crossings of one kink between two samples go unseen."""
 TOGETHER = 1e-9
 """Kinks whose distance has shrunk by this factor when the first is met are met with it: they are one, up to a factor."""
+
+
+NEARBY = 1e-4
+"""Fraction of a step over which the rate of a margin is measured."""
+LOOKS = 24
+"""How often a step in which an event may hide is halved where its margin comes near 0."""
+RESOLUTION = 1e-9
+"""Fraction of a step within which two roots are one."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,9 @@ def integrate(
         order: 5 or 8.
         project: applied after each accepted step and to recorded states: puts them back on a manifold.
         events: a trajectory ends where one rises through 0, located to rounding, the last step of full order. An event that
-            is not negative at the start ends the trajectory there.
+            is not negative at the start ends the trajectory there. One that opens and closes within a step is seen by values
+            and rates of its margin at the ends of the step, and then between them: the margin may have kinks, and change twice as
+            fast inside. A spike that the ends do not show is not seen.
         record_at: increasing values of s, shared or one row per trajectory, filled by dense output.
         keep_steps, keep_dense: keep the states at every accepted step; what tells them between the steps.
         kinks: functions whose signs tell the pieces of a piecewise smooth rhs apart, or `Pieces`. A step is cut where it leaves
@@ -94,10 +104,11 @@ def integrate(
         max_kinks: located kinks per trajectory: a solution that slides along a kink crosses it for ever.
 
     Raises:
-        ValueError: neither a positive atol nor an error norm.
+        ValueError: neither a positive atol nor an error norm; a length that is negative or no number; an event that is no
+            number at the start.
         RuntimeError: naming trajectory and s, if a guard is hit, the step underflows, or rhs is not finite.
     """
-    lengths = torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(start.shape[0]).clone()
+    lengths = lengths_of(start, length)
     if error_norm is None:
         scale = torch.as_tensor(atol, dtype=start.dtype, device=start.device).expand(start.shape)
         if not bool((scale > 0).all()):
@@ -115,7 +126,36 @@ def integrate(
     return run.result()
 
 
+def lengths_of(start: Float[Tensor, "s m"], length: float | Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+    """The length of each trajectory. Raises ValueError if one is negative or no number, or if the states have no components."""
+    if not start.shape[1]:
+        raise ValueError("the states have no components")
+    lengths = torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(len(start)).clone()
+    bad = ~(lengths >= 0)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        raise ValueError(f"the length of trajectory {row} is {float(lengths[row]):g}; it must be at least 0")
+    return lengths
+
+
 COUNTS = ("evaluations", "steps", "kinks")
+
+
+def _may_open(left: Tensor, right: Tensor, change: Tensor) -> Tensor:
+    """Whether a margin that is negative at both ends of an interval reaches 0 within if it changes twice as fast as `change`."""
+    return (left < 0) & (right < 0) & (0.5 * (left + right) + change >= 0)
+
+
+def _may_hide(left: Tensor, right: Tensor, rate_left: Tensor, rate_right: Tensor) -> Tensor:
+    """Whether more may happen to a margin in a step than its ends show: rates are those at the ends, for the whole step.
+
+    Nothing does where the cubic through values and rates is monotone (Fritsch and Carlson, SIAM J. Numer. Anal. 17, 1980).
+    """
+    change = right - left
+    monotone = (rate_left * change >= 0) & (rate_right * change >= 0)
+    monotone &= torch.maximum(rate_left.abs(), rate_right.abs()) <= 3 * change.abs()
+    fastest = torch.maximum(torch.maximum(rate_left.abs(), rate_right.abs()), change.abs())
+    return (left < 0) & ~monotone & ((right >= 0) | _may_open(left, right, fastest))
 
 
 class _Run:
@@ -148,6 +188,10 @@ class _Run:
         self.h = self._first_step()
         self.evaluations += 2
         self.margins = self._margins(self.y, self.index)
+        unknown = torch.isnan(self.margins).nonzero()
+        if len(unknown):
+            raise ValueError(f"trajectory {int(unknown[0, 0])}: event {int(unknown[0, 1])} is no number where it begins")
+        self.rates = self._rates(self.y, NEARBY * self.h, self.slope, self.margins, self.index)
         nothing, ended = torch.zeros_like(self.index), torch.full_like(self.index, -1)
         self.final = Trajectories(self.y.clone(), self.s.clone(), ended, nothing, nothing.clone(), nothing.clone())
         self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
@@ -280,22 +324,76 @@ class _Run:
     def _cut_at_events(self, step: Step, rows: Tensor) -> tuple[Step, Tensor, Tensor]:
         """Steps that end at the first event inside them; margins at the end; the event that ended each row, or -1."""
         index = self.index[rows]
-        margins = self._margins(step.end, index)
-        rising = (self.margins[rows] < 0) & (margins >= 0)
-        ended = torch.full_like(index, -1)
-        hit = rising.any(dim=-1).nonzero()[:, 0]
-        if not len(hit):
+        margins, ended = self._margins(step.end, index), torch.full_like(index, -1)
+        if not self.events:
             return step, margins, ended
+        before, rates = self.margins[rows], self._rates(step.end, -NEARBY * step.h, step.end_slope, margins, index)
+        rising = (before < 0) & (margins >= 0)
+        unsure = rising | _may_hide(before, margins, self.rates[rows] * step.h.unsqueeze(-1), rates * step.h.unsqueeze(-1))
+        self.rates[rows] = rates
+        some = unsure.any(dim=-1).nonzero()[:, 0]
+        if not len(some):
+            return step, margins, ended
+        dense = self.method.interpolant(self._rows(rows[some], self.method.dense_evaluations), step.take(some))
+        opens, low, high = self._look_inside(dense, rows[some], before[some], margins[some])
+        found = opens.any(dim=-1).nonzero()[:, 0]
+        if not len(found):
+            return step, margins, ended
+        hit, dense, opens, low, high = some[found], dense.take(found), opens[found], low[found], high[found]
+        shown = ~(opens & ~rising[hit]).any(dim=-1)  # what opens first is open at the end of the step
+        opens = torch.where(shown.unsqueeze(-1), rising[hit], opens)
 
-        def before(state: Tensor) -> Tensor:
-            """Positive before the first of the events that happen in this step."""
-            return -self._margins(state, index[hit]).masked_fill(~rising[hit], -torch.inf).amax(dim=-1)
+        def closed(fraction: Tensor) -> Tensor:
+            return self._closed(dense(fraction), index[hit], opens)
 
-        cut = self._cut(step.take(hit), rows[hit], before, torch.zeros_like(step.h[hit]), torch.ones_like(step.h[hit]))
-        step = step.put(hit, cut)
+        fraction = first_root(closed, torch.where(shown, 0.0, low), torch.where(shown, 1.0, high))
+        late = (fraction < low) | (fraction > high + RESOLUTION)
+        if bool(late.any()):  # it has opened, closed and opened again
+            fraction = torch.where(late, first_root(closed, low, high), fraction)
+        cut = self._cut(step.take(hit), rows[hit], dense, lambda state: self._closed(state, index[hit], opens), fraction)
         reached = self._margins(cut.end, index[hit])
-        ended[hit] = reached.masked_fill(~rising[hit], -torch.inf).argmax(dim=-1)
-        return step, margins.index_copy(0, hit, reached), ended
+        ended[hit] = reached.masked_fill(~opens, -torch.inf).argmax(dim=-1)
+        return step.put(hit, cut), margins.index_copy(0, hit, reached), ended
+
+    def _closed(self, state: Tensor, index: Tensor, opens: Tensor) -> Tensor:
+        """Positive before the first of the events that open in a step."""
+        return -self._margins(state, index).masked_fill(~opens, -torch.inf).amax(dim=-1)
+
+    def _rates(self, state: Tensor, ahead: Tensor, slope: Tensor, margins: Tensor, index: Tensor) -> Tensor:
+        """Derivatives of the margins [A, E] along the solution, from `state` towards `ahead` in s: margins may have kinks."""
+        there = self._margins(torch.addcmul(state, ahead.unsqueeze(-1), slope), index)
+        return (there - margins) / ahead.unsqueeze(-1)
+
+    def _look_inside(self, dense: Interpolant, rows: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Which events [A, E] open first inside these steps, and fractions between which they do.
+
+        Intervals are halved as long as an event may hide in them.
+        """
+        none, whole = before.new_zeros(len(rows)), before.new_ones(len(rows))
+        own, at = torch.arange(len(rows), device=rows.device), torch.stack([none, whole])
+        found, seen = torch.stack([before, after]), []
+        for depth in range(LOOKS):
+            middle = at.mean(dim=0)
+            new = self._margins(dense(middle, own), self.index[rows[own]])
+            # both halves are given the larger change of the two: the one with the top of a margin may show none
+            change = torch.maximum((new - found[0]).abs(), (found[1] - new).abs()).repeat(2, 1)
+            own, at = own.repeat(2), torch.stack([torch.cat([at[0], middle]), torch.cat([middle, at[1]])])
+            found = torch.stack([torch.cat([found[0], new]), torch.cat([new, found[1]])])
+            opens = ((found[0] < 0) & (found[1] >= 0)).any(dim=-1)
+            split = (_may_open(found[0], found[1], change).any(dim=-1) | opens) & (depth < LOOKS - 1)
+            last = opens & ~split
+            seen.append((own[last], at[:, last], found[:, last]))
+            own, at, found = own[split], at[:, split], found[:, split]
+            if not len(own):
+                break
+        own, at = torch.cat([part[0] for part in seen]), torch.cat([part[1] for part in seen], dim=1)
+        left, right = torch.cat([part[2] for part in seen], dim=1)
+        earliest = (torch.inf * whole).scatter_reduce(0, own, at[0], "amin")
+        first = at[0] == earliest[own]
+        opens, low, high = torch.zeros_like(before, dtype=torch.bool), none, whole
+        opens[own[first]] = ((left < 0) & (right >= 0))[first]
+        low[own[first]], high[own[first]] = at[:, first]
+        return opens, low, high
 
     def _cut_at_kinks(self, step: Step, rows: Tensor) -> tuple[Step, Tensor]:
         """Steps that end where they first leave their piece, and through which kinks [A, M] they do."""
@@ -318,17 +416,18 @@ class _Run:
             """Positive inside the piece, as far as the kinks that this step goes through bound it."""
             return pieces.inside(state, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf).amin(dim=-1)
 
-        cut = self._cut(step.take(hit), rows[hit], inside, low[hit], high[hit])
+        part = step.take(hit)
+        dense = self.method.interpolant(self._rows(rows[hit], self.method.dense_evaluations), part)
+        fraction = first_root(lambda x: inside(dense(x)), low[hit], high[hit])
+        cut = self._cut(part, rows[hit], dense, inside, fraction)
         values = pieces.inside(cut.end, mode[hit], index[hit]).masked_fill(~left[hit], torch.inf)
         before = pieces.inside(step.start[hit], mode[hit], index[hit]).abs()
         reached = values <= torch.maximum(values.amin(dim=-1, keepdim=True).clamp_min(0), TOGETHER * before)
         return step.put(hit, cut), left.index_copy(0, hit, reached)
 
-    def _cut(self, step: Step, rows: Tensor, phi: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Step:
-        """The steps to the first zero of phi: found on the dense output, redone as one step, corrected once by the secant."""
-        f = self._rows(rows, self.method.dense_evaluations + 2 * self.method.evaluations)
-        dense = self.method.interpolant(f, step)
-        fraction = first_root(lambda x: phi(dense(x)), low, high)
+    def _cut(self, step: Step, rows: Tensor, dense: Interpolant, phi: Callable[[Tensor], Tensor], fraction: Tensor) -> Step:
+        """The steps to the zero of phi at `fraction` of the dense output: redone as one step, corrected once by the secant."""
+        f = self._rows(rows, 2 * self.method.evaluations)
         cut = self.method.advance(f, step.start, step.slope, fraction * step.h)
         nearby = (fraction - 1e-4).clamp_min(0)
         slope = (phi(dense(fraction)) - phi(dense(nearby))) / (fraction - nearby)
@@ -348,6 +447,9 @@ class _Run:
         self.mode[rows] = self.pieces.switch(self.y[rows], self.mode[rows], left, self.index[rows])
         self.kinks[rows] += left.sum(dim=-1)
         self.slope[rows] = self._rows(rows, 1)(self.y[rows])
+        self.rates[rows] = self._rates(
+            self.y[rows], NEARBY * self.h[rows], self.slope[rows], self.margins[rows], self.index[rows]
+        )
         many = self.kinks > max_kinks
         if bool(many.any()):
             row = int(many.nonzero()[0])
@@ -374,6 +476,7 @@ class _Run:
         self.final.state[done], self.final.s[done], self.final.ended_by[done] = self.y[rows], self.s[rows], ended[rows]
         for name in COUNTS:
             getattr(self.final, name)[done] = getattr(self, name)[rows]
-        for name in (*COUNTS, "index", "lengths", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins"):
+        kept = ("index", "lengths", "y", "s", "slope", "h", "last_error", "rejections", "attempts", "margins", "rates")
+        for name in (*COUNTS, *kept):
             setattr(self, name, getattr(self, name)[keep])
         self.mode = None if self.mode is None else self.mode[keep]

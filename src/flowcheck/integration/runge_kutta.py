@@ -67,6 +67,10 @@ class Interpolant:
             value = coefficients[j - 1] + (1 - x if self.alternate and j % 2 else x) * value
         return start + x * value
 
+    def take(self, rows: Tensor) -> Interpolant:
+        """That of some rows."""
+        return Interpolant(self.start[rows], self.coefficients[:, rows], self.alternate)
+
 
 class RungeKutta:
     """One explicit pair. `order` is that of the solution, `exponent` one more than that of the error estimate.

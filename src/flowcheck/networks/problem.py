@@ -109,6 +109,8 @@ def check_runs(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], s
     rows = _double(start)
     if rows.ndim != 2 or rows.shape[-1] != network.size:
         raise ValueError(f"{network.name} has {network.size} weights, and starts are rows of them; got start {tuple(rows.shape)}")
+    if not len(rows):
+        raise ValueError("there are no starts")
     if rows.device != x.device:
         raise ValueError(f"the starts are on {rows.device} and the data on {x.device}")
     if any(data.ndim == dims and len(data) != len(rows) for data, dims in ((x, 3), (y, 2))):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.errors import HypothesisError
@@ -316,3 +317,55 @@ def test_bad_input_names_the_hypothesis_that_fails():
         flow.gradient_flow(Correlation(network, x, y), start, until=[loss_ratio_below(0.5)])
     with pytest.raises(ValueError, match="give the time as length"):
         flow.gradient_flow(Correlation(network, x, y), start, clock="time", until=[time_reaches(1.0)])
+
+
+# ------------------------------------------------------------------------------------------------- brief events, and quiet flows
+
+
+@pytest.mark.parametrize("rtol", [1e-9, 1e-6, 1e-4])
+@pytest.mark.parametrize("order", [5, 8])
+def test_a_direction_that_passes_a_saddle_is_seen_to_come_near_it(order, rtol):
+    """U' = 2 z u entry by entry: by exp(2 z s) u0 the angle to the second axis is below 0.0048 for s in [7.337, 7.597]."""
+    network = zoo.power_net(1, 3, 2.0, slope=1.0)
+    correlation = Correlation(network, torch.eye(3, dtype=torch.float64), tensor([1.0, 0.9, 0.0]))
+    start = tensor([[1e-6, 1e-3, 1.0]])
+    until = [angle_within(tensor([0.0, 1.0, 0.0]), 0.0048)]
+    path = flow.gradient_flow(correlation, start, length=60.0, rtol=rtol, until=until, method=flow.Method(order=order))
+    assert path.ended_by.tolist() == [0]
+
+    def distance(s):
+        u = torch.exp(2 * correlation.z * s) * start
+        return 0.0048 - float(torch.atan2(u[:, [0, 2]].norm(), u[:, 1]))
+
+    opens = brentq(distance, 7.2, 7.45, xtol=1e-14)
+    assert float(path.arc) == pytest.approx(opens, abs=1e6 * rtol if rtol < 1e-6 else 0.3)
+
+
+def test_a_flow_that_fits_from_the_start_has_reached_every_share_of_its_loss():
+    network, start = zoo.power_net(1, 1, 2.0, slope=1.0), tensor([[1.0]])
+    fit = Objective(network, ONE[:, None], ONE, HALF_SUM)
+    path = flow.gradient_flow(fit, start, until=[loss_ratio_below(0.01)])
+    assert (path.ended_by.tolist(), path.arc.tolist()) == ([0], [0.0])
+    still = flow.gradient_flow(fit, start, length=3.0)
+    torch.testing.assert_close(still.weights(), start, rtol=0, atol=1e-15)
+
+
+BAD_STARTS = {
+    "the origin": (torch.zeros(1, 2, dtype=torch.float64), "start 0 has no direction: it is the origin"),
+    "the origin among others": (tensor([[1.0, 1.0], [0.0, 0.0]]), "start 1 has no direction: it is the origin"),
+    "none": (torch.zeros(0, 2, dtype=torch.float64), "there are no starts"),
+}
+
+
+@pytest.mark.parametrize(("starts", "expected"), BAD_STARTS.values(), ids=BAD_STARTS)
+def test_starts_without_a_direction_are_refused(starts, expected):
+    with pytest.raises(ValueError, match=expected):
+        flow.gradient_flow(Objective(zoo.deep_linear([1], 1), ONE[:, None], ONE, HALF_SUM), starts, length=1.0)
+
+
+@pytest.mark.parametrize("target", [[0.0, 0.0], [math.nan, 1.0], [math.inf, 0.0]])
+def test_a_target_without_a_direction_is_refused(target):
+    with pytest.raises(ValueError, match="the target of an angle is no direction"):
+        angle_within(tensor(target), 0.1)
+    with pytest.raises(ValueError, match="the target of an angle is no direction"):
+        angle_within(tensor([[1.0, 0.0], target]), 0.1)

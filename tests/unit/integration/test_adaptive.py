@@ -251,3 +251,95 @@ def test_accepted_steps_are_counted_and_kept_without_gaps_where_some_are_rejecte
     assert torch.equal((~torch.isnan(run.step_s)).sum(dim=1), run.steps + 1)
     for row, steps in enumerate(run.steps.tolist()):
         assert (run.step_s[row, : steps + 1].diff() > 0).all()
+
+
+# ------------------------------------------------------------------------------------------- events that open and close in a step
+
+
+def turning(y, index):
+    """The angle grows at rate 1."""
+    return torch.stack([-y[:, 1], y[:, 0]], dim=-1)
+
+
+def phase(y):
+    return torch.atan2(y[:, 1], y[:, 0])
+
+
+EAST = tensor([[1.0, 0.0]])
+BRIEF = {
+    "a tent": (lambda y: 0.01 - (phase(y) - 1.2).abs(), 1.19),
+    "a parabola": (lambda y: 1e-4 - (phase(y) - 1.2).square(), 1.19),
+    "a tent beside its middle": (lambda y: 0.002 - (phase(y) - 1.234).abs(), 1.232),
+    "a steep tent": (lambda y: 1.0 - 100 * (phase(y) - 1.2).abs(), 1.19),
+    "a tent in the first step": (lambda y: 1e-5 - (phase(y) - 2e-5).abs(), 1e-5),
+    "two tents, one after the other": (
+        lambda y: torch.maximum(0.01 - (phase(y) - 1.2).abs(), 0.01 - (phase(y) - 1.23).abs()),
+        1.19,
+    ),
+}
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 1e-6, 1e-4])
+@pytest.mark.parametrize("order", [5, 8])
+@pytest.mark.parametrize(("margin", "expected"), BRIEF.values(), ids=BRIEF)
+def test_an_event_that_opens_and_closes_within_a_step_ends_the_trajectory(margin, expected, order, tolerance):
+    run = integrate(turning, EAST, 2.0, rtol=tolerance, atol=tolerance, order=order, events=[lambda y, _: margin(y)])
+    assert run.ended_by.tolist() == [0]
+    assert float(run.s) == pytest.approx(expected, abs=200 * tolerance)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_of_two_events_the_one_that_opened_first_ends_the_trajectory_although_it_has_closed(order):
+    brief, lasting = (lambda y, _: 0.004 - (phase(y) - 1.2).abs()), (lambda y, _: phase(y) - 1.205)
+    run = integrate(turning, EAST, 2.0, rtol=1e-4, atol=1e-4, order=order, events=[lasting, brief])
+    assert run.ended_by.tolist() == [1]
+    assert float(run.s) == pytest.approx(1.196, abs=1e-3)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_an_event_that_only_comes_near_ends_nothing_and_every_trajectory_has_its_own(order):
+    nearest = tensor([-1e-6, 1e-3, -0.5, 1e-3])
+    where = tensor([1.2, 1.3, 1.4, 0.5])
+
+    def margin(y, index):
+        return nearest[index] - (phase(y) - where[index]).abs()
+
+    run = integrate(turning, EAST.expand(4, 2), 2.0, rtol=1e-6, atol=1e-6, order=order, events=[margin])
+    assert run.ended_by.tolist() == [-1, 0, -1, 0]
+    torch.testing.assert_close(run.s, tensor([2.0, 1.299, 2.0, 0.499]), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [5, 8])
+def test_looking_inside_steps_changes_no_number_of_a_run_that_has_no_brief_event(order):
+    events = [lambda y, _: phase(y) - 1.2]
+    plain = integrate(turning, EAST, 1.2, rtol=1e-9, atol=1e-9, order=order)
+    run = integrate(turning, EAST, 2.0, rtol=1e-9, atol=1e-9, order=order, events=events, keep_steps=True)
+    assert float(run.s) == pytest.approx(1.2, abs=1e-10)
+    torch.testing.assert_close(run.state, plain.state, rtol=0, atol=1e-9)
+    silent = integrate(turning, EAST, 2.0, rtol=1e-9, atol=1e-9, order=order, events=[lambda y, _: phase(y) - 7], keep_steps=True)
+    without = integrate(turning, EAST, 2.0, rtol=1e-9, atol=1e-9, order=order, keep_steps=True)
+    assert torch.equal(silent.step_state, without.step_state)
+    assert torch.equal(silent.evaluations, without.evaluations)
+
+
+def test_an_event_opens_and_closes_in_a_piece_beyond_a_kink():
+    """Y' = 1, then 2 beyond y = 0.5: the rate of the margin is that of the new piece."""
+
+    def rhs(y, mode, index):
+        return torch.where(mode > 0, 2.0, 1.0).to(y)
+
+    events = [lambda y, _: 1e-3 - (y[:, 0] - 0.8).abs()]
+    run = integrate(rhs, tensor([[0.0]]), 5.0, atol=1.0, events=events, kinks=lambda y, _: y - 0.5)
+    assert run.ended_by.tolist() == [0]
+    assert float(run.state) == pytest.approx(0.799, abs=1e-9)
+
+
+def test_an_event_that_is_no_number_at_the_start_is_refused():
+    with pytest.raises(ValueError, match="trajectory 1: event 0 is no number where it begins"):
+        integrate(turning, EAST.expand(2, 2), 1.0, atol=1e-9, events=[lambda y, index: torch.where(index == 1, torch.nan, -1.0)])
+
+
+@pytest.mark.parametrize("length", [-1.0, math.nan])
+def test_a_length_that_no_run_can_have_is_refused(length):
+    with pytest.raises(ValueError, match=r"the length of trajectory 1 is .*; it must be at least 0"):
+        integrate(turning, EAST.expand(2, 2), tensor([1.0, length]), atol=1e-9)
