@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from flowcheck.integration.adaptive import lengths_of
+
 Rhs = Callable[[Tensor, Tensor], Tensor]
 """f(state [A, m], index [A]) -> [A, m]: the rows `index` of the batch."""
 
@@ -74,9 +76,14 @@ def integrate_stabilised(
 ) -> Settled:
     """Integrate y' = rhs(y) over [0, length]. A step is accepted if the error of its two halves is at most rtol |y|.
 
-    Raises RuntimeError, naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
+    Raises:
+        ValueError: a length that is negative or not finite.
+        RuntimeError: naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
     """
-    run = _Run(rhs, start, torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(len(start)).clone(), rtol)
+    lengths = lengths_of(start, length)
+    if not bool(torch.isfinite(lengths).all()):
+        raise ValueError("the length is infinite, and no event ends these trajectories")
+    run = _Run(rhs, start, lengths, rtol)
     while run.pending:
         run.attempt(max_steps)
     return Settled(run.y, run.evaluations, run.steps, run.rejected)
@@ -91,10 +98,14 @@ class _Run:
         self.evaluations, self.steps, self.rejected = (torch.zeros_like(lengths, dtype=torch.int64) for _ in range(3))
         everything = torch.arange(len(start), device=start.device)
         self.slope = self._f(self.y, everything)
+        bad = ~torch.isfinite(self.slope).all(dim=-1)
+        if bool(bad.any()):
+            raise RuntimeError(f"trajectory {int(bad.nonzero()[0])} at s = 0: the right-hand side is not finite")
         self.axis, self.radius, self.age = self.slope.clone(), torch.zeros_like(lengths), torch.zeros_like(everything)
         self._estimate_radius(everything, iterations=20)
         self.last_error = torch.ones_like(lengths)
-        first = math.sqrt(rtol) * self.y.norm(dim=-1) / self.slope.norm(dim=-1).clamp_min(1e-300)
+        size, speed = size_of(self.y), size_of(self.slope)
+        first = torch.where((size > 0) & (speed > 0), math.sqrt(rtol) * size / speed, torch.inf)  # else the radius alone tells
         self.h = torch.minimum(first, 1 / self.radius)
 
     @property
@@ -111,7 +122,7 @@ class _Run:
         needed = 1 + (1 + INTERVAL * h * self.radius[running]).sqrt()
         group = needed <= WAITING * needed.min()
         index, h = running[group], h[group]
-        count = int(needed[group].max().ceil().clamp(2, LARGEST_STAGES))
+        count = int(needed[group].max().ceil().clamp(3, LARGEST_STAGES))  # two are stable for no step at all
         h = torch.minimum(h, ((count - 1) ** 2 - 1) / (INTERVAL * self.radius[index]))
         state, slope, error = self._step(index, h, count)
         finite = torch.isfinite(error)
@@ -135,20 +146,20 @@ class _Run:
         state = halves + error
         end = self.rhs(state, index)
         self.evaluations[index] += count + 2 * half
-        scale = torch.maximum(start.norm(dim=-1), state.norm(dim=-1))
-        return state, end, error.norm(dim=-1) / (self.rtol * scale)
+        scale, wrong = torch.maximum(size_of(start), size_of(state)), size_of(error)
+        return state, end, torch.where(wrong == 0, 0.0, wrong / (self.rtol * scale))  # a state that stays zero has no scale
 
     def _chebyshev(self, start: Tensor, slope: Tensor, index: Tensor, h: Tensor, count: int) -> Tensor:
-        """One step of order 2."""
+        """One step of order 2, in differences from its start: where f is zero they are, and the state stays to the last digit."""
         width = h.unsqueeze(-1)
         slope = width * slope
         coefficients = stages(count)
-        below, state = start, torch.add(start, slope, alpha=coefficients[0][3])
-        for fixed, mu, nu, tilde, gamma in coefficients[1:]:
-            following = torch.mul(self.rhs(state, index), tilde * width)
-            following.add_(state, alpha=mu).add_(below, alpha=nu).add_(start, alpha=fixed).add_(slope, alpha=gamma)
-            below, state = state, following
-        return state
+        below, change = torch.zeros_like(start), coefficients[0][3] * slope
+        for _, mu, nu, tilde, gamma in coefficients[1:]:
+            following = torch.mul(self.rhs(start + change, index), tilde * width)
+            following.add_(change, alpha=mu).add_(below, alpha=nu).add_(slope, alpha=gamma)
+            below, change = change, following
+        return start + change
 
     def _control(self, index: Tensor, h: Tensor, error: Tensor, finite: Tensor, accepted: Tensor) -> None:
         size = error.clamp_min(1e-8)
@@ -163,6 +174,7 @@ class _Run:
     def _guard(self, index: Tensor, finite: Tensor, max_steps: int) -> None:
         bad = (self.steps + self.rejected)[index] > max_steps
         bad |= self.s[index] + self.h[index] * 1e-3 == self.s[index]
+        bad &= self.s[index] < self.lengths[index]
         if bool(bad.any()):
             row = int(bad.nonzero()[0])
             cause = "too many steps, or the step underflows" if bool(finite[row]) else "the right-hand side is not finite"
@@ -175,10 +187,20 @@ class _Run:
     def _estimate_radius(self, index: Tensor, iterations: int) -> None:
         """Power iteration on differences of f, from the vector it ended with last time."""
         axis, state, slope = self.axis[index], self.y[index], self.slope[index]
-        length = 1e-7 * state.norm(dim=-1, keepdim=True)
+        size, ahead = size_of(state), size_of(slope) * self.lengths[index]
+        length = 1e-7 * torch.where(size > 0, size, torch.where(ahead > 0, ahead, 1.0)).unsqueeze(-1)
+        other = torch.cos(torch.arange(1, state.shape[1] + 1, dtype=state.dtype, device=state.device))
         radius = self.radius[index]
         for _ in range(iterations):
-            axis = axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+            size = size_of(axis).unsqueeze(-1)
+            # f does not change along an axis that came back as zero: another one is tried
+            axis = torch.where(size > 0, axis / size, other / other.norm())
             axis = (self._f(torch.addcmul(state, length, axis), index) - slope) / length
-            radius = axis.norm(dim=-1)
+            radius = size_of(axis)
         self.axis[index], self.radius[index], self.age[index] = axis, RADIUS_MARGIN * radius, 0
+
+
+def size_of(rows: Float[Tensor, "a m"]) -> Float[Tensor, " a"]:
+    """Euclidean norms, of rows too whose squares underflow."""
+    largest = rows.abs().amax(dim=-1, keepdim=True)
+    return largest[:, 0] * (rows / torch.where(largest > 0, largest, 1.0)).norm(dim=-1)

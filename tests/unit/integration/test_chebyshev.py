@@ -108,3 +108,124 @@ def test_a_right_hand_side_that_is_not_finite_is_an_error_that_says_where():
 
     with pytest.raises(RuntimeError, match=r"trajectory 1 at s = 1\.00000"):
         integrate_stabilised(blows_up, start, 2.0, rtol=1e-6, max_steps=3000)
+
+
+# ------------------------------------------------------------------------------------------------------------- quiet problems
+
+
+def rows(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def one(state, index):
+    return torch.ones_like(state)
+
+
+def zero(state, index):
+    return torch.zeros_like(state)
+
+
+def decay(state, index):
+    return -state
+
+
+def held(state, index):
+    """Moves the odd rows of a batch only."""
+    return -3.0 * state * (index % 2)[:, None]
+
+
+def follower(state, index):
+    """U' = 1, and v follows u at rate 1000: at the start f does not change along its own value's second component."""
+    return torch.stack([torch.ones_like(state[:, 0]), -1000 * (state[:, 1] - state[:, 0])], dim=-1)
+
+
+def wall(state, index):
+    """Constant, and stiff from 1 on."""
+    return torch.where(state < 1, 1.0, 1 - 1000 * (state - 1))
+
+
+QUIET = {
+    "constant": (one, rows([1.0]), 2.0, rows([3.0])),
+    "constant from the origin": (one, rows([0.0, 0.0]), 2.0, rows([2.0, 2.0])),
+    "constant through the origin": (lambda y, i: -one(y, i), rows([1.0]), 2.0, rows([-1.0])),
+    "constant to the origin": (lambda y, i: -one(y, i), rows([1.0]), 1.0, rows([0.0])),
+    "constant, alone of three": (
+        lambda y, i: torch.where((i == 1)[:, None], 1.0, -y),
+        rows([1.0], [1.0], [1.0]),
+        2.0,
+        rows([math.exp(-2)], [3.0], [math.exp(-2)]),
+    ),
+    "at rest": (zero, rows([3.0, 0.1], [1e-5, 7.0]), 2.0, rows([3.0, 0.1], [1e-5, 7.0])),
+    "at rest in the origin": (decay, rows([0.0, 0.0]), 5.0, rows([0.0, 0.0])),
+    "at rest beside one that moves": (held, rows([3.0, 0.1], [1.0, 2.0], [0.0, 0.0]), 1.0, None),
+    "at rest where it is unstable": (lambda y, i: y - y**3, rows([0.0], [1.0]), 5.0, rows([0.0], [1.0])),
+    "a component that f forgets": (lambda y, i: y * rows(0.0, -5.0), rows([1.0, 0.0]), 1.0, rows([1.0, 0.0])),
+    "flat, then stiff": (wall, rows([0.0]), 3.0, rows([1.001])),
+    "slow, then followed": (follower, rows([0.0, 0.0]), 2.0, rows([2.0, 1.999])),
+    "squares that underflow": (decay, rows([1e-200, -1e-200]), 2.0, math.exp(-2) * rows([1e-200, -1e-200])),
+    "no time": (one, rows([1.0]), 0.0, rows([1.0])),
+    "no trajectories": (decay, torch.zeros(0, 2, dtype=torch.float64), 2.0, torch.zeros(0, 2, dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize(("f", "start", "length", "end"), QUIET.values(), ids=QUIET)
+def test_a_quiet_problem_is_integrated(f, start, length, end):
+    found = integrate_stabilised(f, start, length, rtol=1e-6, max_steps=2000)
+    if end is None:
+        end = torch.where((torch.arange(len(start)) % 2 == 1)[:, None], math.exp(-3) * start, start)
+    size = float(start.abs().max()) or 1.0 if start.numel() else 1.0
+    assert torch.allclose(found.state / size, end / size, rtol=1e-4, atol=1e-14)
+    still = f(start, torch.arange(len(start))).abs().amax(dim=-1) == 0
+    assert torch.equal(found.state[still], start[still])  # to the last digit
+
+
+def test_a_quiet_trajectory_is_the_same_alone_and_beside_others():
+    starts = rows([0.0, 0.0], [1.0, -1.0], [3.0, 0.5])
+    together = integrate_stabilised(held, starts, 1.0)
+    for row in (0, 2):
+        alone = integrate_stabilised(zero, starts[row : row + 1], 1.0)
+        assert torch.equal(together.state[row], alone.state[0])
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [(-1.0, "is -1; it must be at least 0"), (math.nan, "is nan; it must be"), (math.inf, "the length is infinite")],
+)
+def test_a_length_that_no_run_can_have_is_refused(length, expected):
+    with pytest.raises(ValueError, match=expected):
+        integrate_stabilised(decay, rows([1.0], [1.0]), torch.tensor([1.0, length], dtype=torch.float64))
+
+
+def test_a_right_hand_side_that_is_no_number_at_the_start_is_an_error_that_says_where():
+    with pytest.raises(RuntimeError, match="trajectory 1 at s = 0: the right-hand side is not finite"):
+        integrate_stabilised(lambda y, i: y.sqrt(), rows([1.0], [-1.0]), 1.0)
+
+
+X = torch.tensor(np.random.default_rng(0).uniform(0.1, 1, (6, 3)))
+LABELS = torch.tensor(np.random.default_rng(1).standard_normal(6))
+
+
+def still_flows():
+    """Networks, labels and starts at which the gradient of the loss is zero."""
+    exact, dead = zoo.squared_relu((4, 3), 3), zoo.two_layer(2, 3)
+    w = torch.tensor(np.random.default_rng(2).standard_normal((1, exact.size)))
+    asleep = -torch.ones(1, dead.size, dtype=torch.float64)
+    linear = zoo.deep_linear([3, 2], 3)
+    return {
+        "an exact fit": (exact, exact.forward(w, X)[0], w),
+        "dead units": (dead, LABELS, asleep),
+        "a deep linear network of zeros": (linear, LABELS, torch.zeros(1, linear.size, dtype=torch.float64)),
+        "a deep network of zeros": (exact, LABELS, torch.zeros(1, exact.size, dtype=torch.float64)),
+    }
+
+
+@pytest.mark.parametrize("name", still_flows())
+def test_a_network_at_rest_stays_alone_and_in_a_batch(name):
+    network, labels, start = still_flows()[name]
+    problem = Objective(network, X, labels, losses.HALF_MEAN)
+    assert torch.equal(problem.pull(start), torch.zeros_like(start))
+    assert torch.equal(stabilised_flow(problem, start, 5.0).state, start)
+    moving = torch.tensor(0.3 * np.random.default_rng(3).standard_normal(start.shape))
+    together = stabilised_flow(problem, torch.cat([start, moving]), 5.0).state
+    assert torch.equal(together[:1], start)
+    assert not torch.equal(together[1:], moving)
