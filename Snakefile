@@ -18,9 +18,11 @@ try:
     check_surroundings(Path())
     check_package(Path())
     from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.recorded import load_expected, load_runs
 
     PROJECT = Project()
     RUN = PROJECT.run_config(config)
+    load_expected(PROJECT, RUN.scale), load_runs(PROJECT, RUN.scale)  # they are read when all has run
     PROJECT.check_parameters()
     for argument in sys.argv[1:]:  # a misspelt target gets a better answer than MissingRuleException
         PROJECT.check_target(argument)

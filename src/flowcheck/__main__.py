@@ -79,15 +79,21 @@ def _judge(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.ledger import judge_experiment
     from flowcheck.pipeline.project import Project
 
-    records = judge_experiment(Project(), arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
+    project = Project()
+    project.experiment(arguments.paper, arguments.experiment)
+    own = Path("results", arguments.scale, arguments.paper, arguments.experiment, "metrics.json")
+    if not arguments.metrics.is_file() and arguments.metrics != own:
+        raise ConfigError(f"{arguments.metrics}: no such file; the evidence of this experiment is {own}")
+    records = judge_experiment(project, arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
     for record in records:
         print(f"{record['id']}: {record['verdict']} ({record['reason']})")
     return 0
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import build_ledger, changes, load_expected, tally, write_ledger
+    from flowcheck.pipeline.ledger import build_ledger, changes, tally, write_ledger
     from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.recorded import load_expected
 
     project = Project()
     ledger = build_ledger(project, arguments.scale, _papers(project, arguments))
@@ -130,13 +136,12 @@ def _expected(arguments: argparse.Namespace) -> int:
         changes,
         evidence_that_is_gone,
         fewer_runs,
-        load_expected,
-        load_runs,
         read_ledger,
         record_expected,
         tally,
     )
     from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.recorded import load_expected, load_runs
 
     project = Project()
     ledger = read_ledger(project, arguments.scale)

@@ -484,6 +484,22 @@ def test_a_claim_without_evidence_is_not_run(fresh):
     assert record["slack"] is None
 
 
+def test_a_malformed_record_stops_before_any_job_starts(fresh):
+    fresh.path("config/expected").mkdir()
+    fresh.path("config/expected/smoke.json").write_text("{")
+    assert "config/expected/smoke.json: malformed JSON" in one_sentence(fresh.snakemake(ok=False))
+    assert not fresh.path("results").exists()
+
+
+def test_judging_a_misspelt_file_leaves_the_verdicts_as_they_are(toy):
+    before = toy.path("results/smoke/claims/toy/theorem-1.json").read_bytes()
+    own = ("judge", "--scale", "smoke", "--paper", "toy", "--experiment", "decay")
+    done = flowcheck(toy, *own, "--metrics", "results/typo/metrics.json")
+    said = f"flowcheck: results/typo/metrics.json: no such file; the evidence of this experiment is {DECAY}/metrics.json"
+    assert (done.returncode, done.stdout.strip()) == (2, said)
+    assert toy.path("results/smoke/claims/toy/theorem-1.json").read_bytes() == before
+
+
 def test_judging_what_does_not_exist_is_one_sentence(finished):
     done = flowcheck(finished, "judge", "--scale", "smoke", "--paper", "toy", "--experiment", "decai", "--metrics", "x")
     assert (done.returncode, done.stdout.strip()) == (

@@ -24,8 +24,8 @@ def settings(scale, paper, experiment):
     return PROJECT.settings(paper, experiment, scale)
 
 
-def settings_text(wildcards):
-    """The resolved config entry: a change of it re-runs the experiment."""
+def settings_text(wildcards, input=None):
+    """The resolved config entry. Derived, as Snakemake sees it, and not compared: whether the file says the same is."""
     return settings(*wildcards_of(wildcards)).to_yaml()
 
 

@@ -7,6 +7,7 @@ digest, stamp                            the code an experiment runs; all that a
 seal                                     files that carry the digest of their content
 limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script
+recorded                                 the verdicts that are expected
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
 verify                                   finished results against digests, evidence and checkout
 skeleton                                 the files of a new experiment

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from flowcheck.errors import EvidenceError, HypothesisError
-from flowcheck.pipeline.seal import SEAL, blank_seal, check_archive, check_sealed, seal_archive, seal_of, seal_text
+from flowcheck.pipeline.seal import SEAL, blank_seal, check_archive, check_sealed, parse_json, seal_archive, seal_of, seal_text
 
 EVIDENCE_FILES = ("metrics.json", "arrays.npz", "runs.parquet")
 PROVENANCE = "provenance"
@@ -291,23 +290,6 @@ def _measurements(flat: Mapping[str, Any], path: Path) -> dict[str, Measurement]
             found[name] = Measurement.from_json(record)
         except ValueError as error:
             raise EvidenceError(f"{path}: metric {name!r}: {error}") from None
-    return found
-
-
-def parse_json(path: Path, content: bytes) -> dict[str, Any]:
-    """The JSON object that a file holds. Raises EvidenceError if it is none, or has a key twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if twice := [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]:
-            raise ValueError(f"key {twice[0]!r} occurs twice")
-        return dict(pairs)
-
-    try:
-        found = json.loads(content, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise EvidenceError(f"{path}: malformed JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise EvidenceError(f"{path}: malformed JSON: an object is expected, found {type(found).__name__}")
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from flowcheck.pipeline.claims import Claim, Verdict
 from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, load_sealed, save_json, save_sealed
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.recorded import load_expected, load_runs, runs_file
 from flowcheck.pipeline.schema import Experiment
 from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_digest
 
@@ -183,30 +183,14 @@ def tally(claims: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
 
 
-def load_expected(project: Project, scale: str) -> dict[str, str]:
-    """Recorded verdicts of one scale, by claim id; empty if none were recorded."""
-    path = project.root / "config" / "expected" / f"{scale}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
 def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
     """Record today's verdicts as the expected ones: a deliberate act, seen in the diff."""
     path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
     known = load_expected(project, ledger["scale"])
     save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in ledger["claims"]}).items())))
     runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in ledger["claims"]}
-    save_json(_runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
+    save_json(runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
     return path
-
-
-def load_runs(project: Project, scale: str) -> dict[str, dict[str, int]]:
-    """How many runs stood behind each predicate when verdicts were recorded: claim id, metric, n. Empty if none were."""
-    path = _runs_file(project, scale)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _runs_file(project: Project, scale: str) -> Path:
-    return project.root / "config" / "expected" / "runs" / f"{scale}.json"
 
 
 def runs_behind(claim: Mapping[str, Any]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,23 @@ def seal_text(text: str) -> str:
     """The text with its digest in place of the last blank one."""
     before, _, after = text.rpartition(BLANK)
     return f"{before}{digest(text.encode())}{after}"
+
+
+def parse_json(path: Path, content: bytes) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises EvidenceError if it is none, or has a key twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if twice := [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]:
+            raise ValueError(f"key {twice[0]!r} occurs twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(content, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"{path}: malformed JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise EvidenceError(f"{path}: malformed JSON: an object is expected, found {type(found).__name__}")
+    return found
 
 
 def seal_of(path: Path, content: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -14,13 +15,13 @@ from flowcheck.pipeline.ledger import (
     changes,
     fewer_runs,
     judge_experiment,
-    load_runs,
     read_ledger,
     record_expected,
     tally,
     write_ledger,
 )
 from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.recorded import load_expected, load_runs
 
 MEASURED = {
     "decay": {"error_coarse": 0.02, "error_fine": 0.01, "error_wrong_rate": 0.2},
@@ -192,3 +193,21 @@ def test_verdicts_on_claims_that_are_gone_are_removed(project):
     gone.write_text("{}")
     judge_experiment(project, "smoke", "toy", "decay", project.root / "results/smoke/toy/decay/metrics.json")
     assert not gone.exists()
+
+
+MALFORMED = {
+    "no JSON": ("{", "malformed JSON: Expecting property name"),
+    "no object": ("[]", "malformed JSON: an object is expected, found list"),
+    "a verdict twice": ('{"toy/theorem-1": "vacuous", "toy/theorem-1": "supported"}', "key 'toy/theorem-1' occurs twice"),
+    "no verdict": ('{"toy/theorem-1": "true"}', "key 'toy/theorem-1': input should be 'supported', 'contradicted'"),
+    "no text": (b"\xff\xfe".decode("latin-1"), "malformed JSON"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_record_is_one_sentence(project, content, said):
+    path = project.root / "config/expected/smoke.json"
+    path.parent.mkdir()
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ConfigError, match=rf"expected/smoke\.json: .*{re.escape(said)}"):
+        load_expected(project, "smoke")

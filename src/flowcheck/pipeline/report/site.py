@@ -15,8 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from flowcheck.pipeline.claims import Verdict
-from flowcheck.pipeline.ledger import Record, load_expected, tally
+from flowcheck.pipeline.ledger import Record, tally
 from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.recorded import load_expected
 from flowcheck.pipeline.report.mathml import Renderer
 
 ASSETS = ("report.css", "report.js")
