@@ -120,7 +120,7 @@ def test_the_claim_and_the_entry_that_are_said_to_have_every_key_have_every_key(
     assert set(file) == set(ClaimsFile.model_fields)
     (claim,) = file["claims"]
     keys = {field.alias or name for name, field in ClaimEntry.model_fields.items()}
-    assert keys - set(claim) == {"no_control"}  # explained below it: the one excludes controls
+    assert keys - set(claim) == {"no_control", "passes"}  # explained below it: the one excludes controls
     entry = yaml.safe_load(shown["config/experiments/example/contraction.yaml"])
     assert set(entry) == set(Experiment.model_fields)
 

@@ -92,6 +92,20 @@ class Control(Condition):
     against: str | None = None
 
 
+class Passing(BaseModel):
+    """The same check where it must hold: shows that a check that fails could have passed.
+
+    Its number is held against the predicate `against`, comparison and threshold as they are; `against` may be left out where
+    there is one predicate.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Sentence
+    metric: str
+    against: str | None = None
+
+
 class ClaimEntry(BaseModel):
     """One numbered result, figure or checkable sentence of a paper, as its file has it.
 
@@ -122,6 +136,7 @@ class ClaimEntry(BaseModel):
     predicates: list[Predicate] = Field(min_length=1)
     controls: list[Control] = []
     no_control: Reason = ""
+    passes: list[Passing] = []
 
     @model_validator(mode="after")
     def _has_teeth(self) -> ClaimEntry:
@@ -130,6 +145,9 @@ class ClaimEntry(BaseModel):
                 "a claim needs either 'controls' (at least one) or 'no_control' with the reason why none can exist, "
                 f"and has {'both' if self.controls else 'neither'}"
             )
+        for passing in self.passes:
+            if self.predicate_of(passing).metric == passing.metric:
+                raise ValueError(f"'{passing.name}' under 'passes' measures {passing.metric!r}, which is the predicate itself")
         presupposed = {hypothesis.metric for hypothesis in self.hypotheses}
         for control in self.controls:
             predicate = self.predicate_of(control)
@@ -147,17 +165,20 @@ class ClaimEntry(BaseModel):
                 )
         return self
 
-    def predicate_of(self, control: Control) -> Predicate:
-        """The predicate that `control` is meant to miss. Raises ValueError if there is no such predicate.
+    def predicate_of(self, control: Control | Passing) -> Predicate:
+        """The predicate that `control` is held against. Raises ValueError if there is no such predicate.
 
-        Of a two-sided check (two predicates on one metric) it is the side that the control lies beyond.
+        Of a two-sided check (two predicates on one metric) it is the side that a control lies beyond, and the first for one that
+        passes.
         """
         metrics = list(dict.fromkeys(predicate.metric for predicate in self.predicates))
         against = metrics[0] if control.against is None and len(metrics) == 1 else control.against
         sides = [predicate for predicate in self.predicates if predicate.metric == against]
         if not sides:
-            raise ValueError(f"control {control.name!r}: 'against' is {against!r}; allowed: " + ", ".join(map(repr, metrics)))
-        return next((side for side in sides if not control.overlaps(side)), sides[0])
+            role = "control" if isinstance(control, Control) else "passing check"
+            raise ValueError(f"{role} {control.name!r}: 'against' is {against!r}; allowed: " + ", ".join(map(repr, metrics)))
+        beyond = (side for side in sides if isinstance(control, Control) and not control.overlaps(side))
+        return next(beyond, sides[0])
 
     def unbroken(self) -> list[Predicate]:
         """Predicates, of two-sided checks sides, that no control breaks."""
@@ -166,7 +187,8 @@ class ClaimEntry(BaseModel):
 
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""
-        return {condition.metric for condition in [*self.hypotheses, *self.predicates, *self.controls]}
+        conditions: list[Condition] = [*self.hypotheses, *self.predicates, *self.controls]
+        return {condition.metric for condition in conditions} | {passing.metric for passing in self.passes}
 
 
 class ClaimsFile(BaseModel):

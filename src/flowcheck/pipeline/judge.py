@@ -27,7 +27,7 @@ Outcome = Literal["holds", "fails", "undecided", "missing"]
 class Finding(BaseModel):
     """One condition confronted with its measurement. `margin` > 0 on the side that satisfies the condition."""
 
-    role: Literal["predicate", "control", "hypothesis"]
+    role: Literal["predicate", "control", "passing", "hypothesis"]
     name: str = ""
     metric: str
     comparison: str
@@ -55,6 +55,7 @@ class Ruling(BaseModel):
     weak: list[str]
     predicates: list[Finding]
     controls: list[Finding]
+    passes: list[Finding]
     hypotheses: list[Finding]
 
 
@@ -64,7 +65,17 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     predicates = [confront(p, metrics, "predicate", why=p.why, vacuous_above=p.vacuous_above) for p in claim.predicates]
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
     controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
-    verdict, reason = _decide(metrics, predicates, hypotheses, controls)
+    passes = [
+        confront(
+            Condition.model_validate({"metric": p.metric, "is": against.comparison, "value": against.value}),
+            metrics,
+            "passing",
+            name=p.name,
+            against=against.metric,
+        )
+        for p, against in ((p, claim.predicate_of(p)) for p in claim.passes)
+    ]
+    verdict, reason = _decide(metrics, predicates, hypotheses, controls, passes)
     nearest = tightest(predicates)
     return Ruling(
         verdict=verdict,
@@ -75,6 +86,7 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
         weak=weaknesses(claim, predicates, controls),
         predicates=predicates,
         controls=controls,
+        passes=passes,
         hypotheses=hypotheses,
     )
 
@@ -96,6 +108,8 @@ def weaknesses(claim: Claim, predicates: list[Finding], controls: list[Finding])
     if claim.controls and (unbroken := claim.unbroken()):
         named = ", ".join(f"{predicate.metric} {predicate.comparison} {predicate.value:g}" for predicate in unbroken)
         found.append(f"no control breaks {len(unbroken)} of {len(predicates)} predicates: {named}")
+    if not claim.controls and not claim.passes:
+        found.append("no control breaks it, and no measure shows that it can pass")
     if single := [finding.metric for finding in predicates if finding.n == 1]:
         found.append(f"one run stands behind {', '.join(dict.fromkeys(single))}")
     asked = {finding.metric for finding in predicates}
@@ -116,6 +130,7 @@ def _decide(
     predicates: list[Finding],
     hypotheses: list[Finding],
     controls: list[Finding],
+    passes: list[Finding],
 ) -> tuple[Verdict, str]:
     if not metrics:
         return Verdict.NOT_RUN, "there is no evidence: an empty set of measurements proves nothing"
@@ -130,6 +145,9 @@ def _decide(
         # a control condition states that the broken claim misses; anything but a resolved miss leaves the check toothless
         if finding.outcome != "holds":
             return Verdict.INCONCLUSIVE, f"the check has no teeth, control '{finding.name}' does not fail: {finding.reason}"
+    for finding in passes:
+        if finding.outcome != "holds":
+            return Verdict.INCONCLUSIVE, f"the check cannot pass, '{finding.name}' does not: {finding.reason}"
     # a conjunction with one resolved failure is false whatever the other parts are
     for finding in predicates:
         if finding.outcome == "fails":
@@ -149,7 +167,7 @@ def _decide(
 def confront(
     condition: Condition,
     metrics: Mapping[str, Measurement],
-    role: Literal["predicate", "control", "hypothesis"],
+    role: Literal["predicate", "control", "passing", "hypothesis"],
     *,
     name: str = "",
     why: str = "",

@@ -62,7 +62,7 @@ def rulings(project: Project, scale: str, paper: str, experiment: str, metrics_f
         ruling = judge(claim, metrics)
         record = describe(claim, paper, scale, entry) | ruling.model_dump(mode="json")
         record |= {"deviations": related, "provenance": provenance}
-        for finding in [*record["predicates"], *record["controls"], *record["hypotheses"]]:
+        for finding in [*record["predicates"], *record["controls"], *record["passes"], *record["hypotheses"]]:
             finding["description"] = entry.promised_metrics.get(finding["metric"], "")
         records.append(record)
     return records

@@ -462,6 +462,35 @@ def test_a_control_measures_neither_a_hypothesis_nor_what_it_is_to_break():
         claim(controls=[BROKEN | {"metric": "error"}])
 
 
+PASSING = {"name": "the corrected constant", "metric": "corrected"}
+
+
+def test_a_check_that_fails_must_be_able_to_pass():
+    printed = claim(controls=(), passes=[PASSING])
+    assert verdict(printed, error=1.5, corrected=0.5) == Verdict.CONTRADICTED
+    for broken in (1.2, NAN, Measurement(0.99, 0.01), None):
+        ruling = judge(printed, metrics(error=1.5, corrected=broken))
+        assert ruling.verdict == Verdict.INCONCLUSIVE
+        assert "the check cannot pass, 'the corrected constant' does not" in ruling.reason
+    assert verdict(printed, error=0.5, corrected=0.5) == Verdict.SUPPORTED
+
+
+def test_what_must_pass_is_held_against_its_own_predicate():
+    other = {"metric": "other", "is": ">=", "value": 3.0, "why": "second half"}
+    both = claim([ERROR, other], controls=(), passes=[PASSING | {"against": "other"}])
+    assert verdict(both, error=1.5, other=4.0, corrected=3.5) == Verdict.CONTRADICTED
+    assert verdict(both, error=1.5, other=4.0, corrected=0.5) == Verdict.INCONCLUSIVE
+    with pytest.raises(ValidationError, match="passing check 'the corrected constant': 'against' is None"):
+        claim([ERROR, other], controls=(), passes=[PASSING])
+    with pytest.raises(ValidationError, match="measures 'error', which is the predicate itself"):
+        claim(controls=(), passes=[PASSING | {"metric": "error"}])
+
+
+def test_a_claim_with_nothing_beside_its_predicate_is_weak():
+    assert judge(claim(controls=()), metrics(error=1.5)).weak == ["no control breaks it, and no measure shows that it can pass"]
+    assert judge(claim(controls=(), passes=[PASSING]), metrics(error=1.5, corrected=0.5)).weak == []
+
+
 def test_what_proves_little_is_said():
     other = {"metric": "other", "is": "<=", "value": 1e9, "why": "second half"}
     both = claim(

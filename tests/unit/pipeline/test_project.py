@@ -80,7 +80,7 @@ CLAIMS = "config/claims/toy/decay.yaml: "
 THEOREM = CLAIMS + "claim 'theorem-1'"
 DEVIATIONS = "config/deviations/toy.yaml: entry 'fourth-power'"
 CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', 'statement', "
-CLAIM_KEYS += "'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', 'no_control'"
+CLAIM_KEYS += "'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', 'no_control', 'passes'"
 
 # readable id: (file, change, the sentence)
 BAD = {
