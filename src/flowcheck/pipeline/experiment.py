@@ -214,7 +214,7 @@ class _Run:
         self._check_promise(evidence)
         self._check_silence(evidence, "evidence")
         devices = sorted({how[DEVICE] for how in made})
-        evidence.provenance |= provenance(self.settings, devices) | {
+        evidence.provenance |= provenance(self.settings, self.script, devices) | {
             "script": _relative(self.script),
             "code": self.code,
             "cells": len(cells),
@@ -307,7 +307,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         stop(str(error))
 
 
-def provenance(settings: Settings, devices: list[str]) -> dict[str, Any]:
+def provenance(settings: Settings, script: Path, devices: list[str]) -> dict[str, Any]:
     """Where numbers come from: commit, settings, seed, versions, device, machine, time."""
     versions = {name: importlib.metadata.version(name) for name in ("flowcheck", "numpy", "scipy", "torch", "sympy")}
     return {
@@ -317,7 +317,7 @@ def provenance(settings: Settings, devices: list[str]) -> dict[str, Any]:
         "seed": settings.seed,
         "grid": settings.grid,
         "parameters": settings.parameters,
-        "commit": commit(),
+        "commit": commit(script),
         "versions": {"python": platform.python_version()} | versions,
         "device": ", ".join(devices),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -325,15 +325,28 @@ def provenance(settings: Settings, devices: list[str]) -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """The checkout's commit, with ``-dirty`` if tracked files differ, or ``unknown`` outside git."""
+def commit(script: Path) -> str:
+    """The commit of the checkout that ``scripts/<paper>/<experiment>.py`` is in, with ``-dirty`` if tracked files differ.
+
+    ``unknown``, and why, where git does not know it: an archive that lies inside another repository has no commit.
+    """
+    checkout = script.resolve().parent.parent.parent
+
+    def git(*arguments: str) -> str:
+        command, plain = ["git", "-C", str(checkout), *arguments], os.environ | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=plain).stdout.strip()
+
     try:
-        shown = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, timeout=20, check=True
-        )
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != checkout:
+            return "unknown: the files lie inside a repository that is not theirs"
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or "").strip()
+        if "dubious ownership" in said:
+            return "unknown: git does not read a checkout of another user"
+        return "unknown: no git repository" if "not a git repository" in said else f"unknown: {said.splitlines()[0]}"
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return shown.stdout.strip()
+        return "unknown: git does not answer"
 
 
 def _relative(path: Path) -> str:

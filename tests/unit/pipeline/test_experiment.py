@@ -578,3 +578,60 @@ def test_a_run_that_never_ends_is_ended_with_its_traceback():
 def test_a_run_within_its_minutes_is_left_alone(study):
     assert study.run("--minutes", "10") == [0.1, 0.05]
     faulthandler.cancel_dump_traceback_later()
+
+
+# ------------------------------------------------------------------------------------------------------- whose commit it is
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    done = subprocess.run(["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    script = tmp_path / "outer" / "checkout" / "scripts" / "toy" / "decay.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("x = 1\n")
+    return script
+
+
+def committed(folder):
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "all")
+    return git(folder, "rev-parse", "--short=12", "HEAD")
+
+
+def test_the_commit_is_that_of_the_checkout_whatever_its_tags_and_says_what_differs(checkout):
+    made = committed(checkout.parents[2])
+    git(checkout.parents[2], "tag", "v9.9")
+    assert experiment.commit(checkout) == made
+    checkout.write_text("x = 2\n")
+    assert experiment.commit(checkout) == f"{made}-dirty"
+
+
+def test_files_inside_another_repository_have_no_commit(checkout):
+    committed(checkout.parents[3])
+    assert experiment.commit(checkout) == "unknown: the files lie inside a repository that is not theirs"
+
+
+def test_files_outside_of_git_have_no_commit(checkout, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parents[4]))
+    assert experiment.commit(checkout) == "unknown: no git repository"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("fatal: detected dubious ownership in repository at 'x'", "git does not read a checkout of another user"),
+        ("fatal: something else\nand more", "fatal: something else"),
+    ],
+)
+def test_why_git_does_not_know_is_said(checkout, monkeypatch, said, why):
+    def refuse(command, **_):
+        raise subprocess.CalledProcessError(128, command, stderr=said)
+
+    monkeypatch.setattr(experiment.subprocess, "run", refuse)
+    assert experiment.commit(checkout) == f"unknown: {why}"
