@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -24,8 +25,8 @@ try:
     RUN = PROJECT.run_config(config)
     load_expected(PROJECT, RUN.scale), load_runs(PROJECT, RUN.scale)  # they are read when all has run
     PROJECT.check_parameters()
-    for argument in sys.argv[1:]:  # a misspelt target gets a better answer than MissingRuleException
-        PROJECT.check_target(argument)
+    for target in get_argument_parser().parse_known_args(sys.argv[1:])[0].targets or ():
+        PROJECT.check_target(target)  # a misspelt one gets a better answer than MissingRuleException
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
 

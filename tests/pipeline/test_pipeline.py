@@ -292,6 +292,12 @@ def test_a_mistake_on_the_command_line_is_one_sentence(finished, arguments, expe
     assert expected in one_sentence(said)
 
 
+def test_what_an_option_is_given_is_no_target(finished):
+    path = "results/reports/2026/smoke/report.html"
+    assert "unknown scale" not in finished.run("snakemake", "--cores=1", "--report", path, "-n").stdout
+    assert "unknown scale" in finished.snakemake("--report", path, "--", path, ok=False)
+
+
 def one_sentence(said):
     """The only line that is not Snakemake's own announcement of a profile."""
     lines = [

@@ -116,10 +116,7 @@ class Project:
         )
 
     def check_target(self, target: str) -> None:
-        """Raise ConfigError if a file under ``results/`` is none that a rule makes: an unknown scale, cell, claim.
-
-        Paths that an option of Snakemake takes, such as ``--report results/report.zip``, are none of these.
-        """
+        """Raise ConfigError if a file under ``results/`` is none that a rule makes: an unknown scale, cell, claim."""
         match Path(target).parts:
             case ("results", file) if Path(file).stem == "ledger":
                 raise ConfigError(f"{target}: each scale has its own; allowed: {listing(f'results/{s}/{file}' for s in SCALES)}")
