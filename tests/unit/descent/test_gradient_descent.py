@@ -267,6 +267,24 @@ def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeyp
         Objective(network, x, y, losses.HALF_SUM), start, step_size=5e-4, steps=20, compile=True
     )
     assert path.mode.startswith("eager: no-such-compiler: ")
+    monkeypatch.setenv("CC", "cc 'never closed")
+    assert (
+        "CC="
+        in gradient_descent.gradient_descent(
+            Objective(network, x, y, losses.HALF_SUM), start, step_size=5e-4, steps=20, compile=True
+        ).mode
+    )
+
+
+@needs_compiler
+def test_a_compiler_may_have_a_launcher_and_options(monkeypatch):
+    network = zoo.power_net(2, 2, 4)
+    x, y, start = problem(network, 2)
+    monkeypatch.setenv("CC", "env LC_ALL=C cc -O1")
+    path = gradient_descent.gradient_descent(
+        Objective(network, x, y, losses.HALF_SUM), start, step_size=5e-4, steps=20, compile=True
+    )
+    assert not path.mode.startswith("eager"), path.mode
 
 
 @needs_compiler

@@ -94,16 +94,26 @@ def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
 
 @contextlib.contextmanager
 def _no_home(folder: Path) -> Iterator[None]:
-    """Kernels keep their files under `folder`: a home may be read-only, and what is configured there is no part of a result."""
-    before = {
-        name: os.environ.get(name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
+    """Kernels are those of this environment and keep their files under `folder`.
+
+    A home may be read-only, and what a user or a site has configured is no part of a result: a site's kernel `python3` would run
+    the notebook in another Python.
+    """
+    own = {
+        name: str(folder / name.lower())
+        for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
     }
-    os.environ.update({name: str(folder / name.lower()) for name in before})
+    before = {name: os.environ.get(name) for name in (*own, "JUPYTER_PATH", "JUPYTER_PREFER_ENV_PATH", "PYTHONSTARTUP")}
+    for name in before:
+        os.environ.pop(name, None)
+    os.environ.update(own, JUPYTER_PREFER_ENV_PATH="1")
     try:
         yield
     finally:
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[str]) -> nbformat.NotebookNode:

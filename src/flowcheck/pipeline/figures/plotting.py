@@ -111,9 +111,10 @@ class PowersOfTen(LogFormatterSciNotation):
 
 
 def set_theme() -> None:
-    """Seaborn's white grid and colour-blind palette with our sizes; `figure` calls it."""
+    """Seaborn's white grid and colour-blind palette with our sizes, whatever a ``matplotlibrc`` says; `figure` calls it."""
     import seaborn as sns  # late: it brings pandas and scipy.stats, a second that judging does without
 
+    mpl.rcdefaults()
     sns.set_theme(style="whitegrid", palette="colorblind", rc=THEME)
 
 

@@ -1,6 +1,9 @@
 """Figures and notebooks: reproducible files, no network, notebooks without outputs, verdicts shown where they belong."""
 
+import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -159,6 +162,40 @@ def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
     assert "<math" in page
     assert page.count("<img") == 1
     assert (folder / "figures" / "line.pdf").is_file()
+
+
+def test_a_notebook_runs_in_this_environment_whatever_the_machine_has_configured(tmp_path, monkeypatch):
+    kernel = tmp_path / "site" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": ["false"], "display_name": "the site's Python", "language": "python"})
+    )
+    startup = tmp_path / "ipython" / "profile_default" / "startup" / "own.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("raise SystemExit('what a user runs at the start of every session')")
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfigure.dpi: 10\nimage.cmap: hot\n")
+    machine = {"JUPYTER_PATH": "site", "IPYTHONDIR": "ipython", "MATPLOTLIBRC": "matplotlibrc"}
+    for name, value in machine.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    folder = tmp_path / "results" / "paper" / "one"
+    Evidence({"gap": Measurement(2.0, 1e-9)}).save(folder)
+    told = "import sys\nfrom flowcheck.pipeline.figures import plotting\nplotting.figure()\n"
+    told += "print(sys.executable, plotting.mpl.rcParams['lines.linewidth'], plotting.mpl.rcParams['image.cmap'])"
+    cells = [
+        nbformat.v4.new_code_cell('folder = ""', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(told),
+    ]
+    source = tmp_path / "one.ipynb"
+    language = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=language), source)
+    run_notebook(source, folder, tmp_path / "one.log", list)
+    executed = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    said = "".join(output.get("text", "") for output in executed.cells[-1].outputs)
+    interpreter, width, colours = said.split()
+    assert Path(interpreter).samefile(sys.executable)
+    assert float(width) < 2
+    assert colours != "hot"
+    assert os.environ["JUPYTER_PATH"] == str(tmp_path / "site")  # as it was
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
