@@ -42,10 +42,12 @@ def judge_experiment(project: Project, scale: str, paper: str, experiment: str, 
     for path in (project.root / verdict_file(scale, paper, "x")).parent.glob("*.json"):
         if path.stem not in project.claims[paper]:
             path.unlink(missing_ok=True)  # nobody makes this claim any more
-    rests_on = [metrics_file] if metrics_file.is_file() else []
+    there = metrics_file.is_file()
     for record in records:
         path = project.root / verdict_file(scale, paper, record["id"].partition("/")[2])
-        save_sealed(path, record | {SEAL: blank_seal(path, rests_on, f"{scale}/claims/{paper}/{path.name}")})
+        place = f"{scale}/claims/{paper}/{path.name}"
+        seal = blank_seal(path, [metrics_file] if there else [], place, absent=[] if there else [metrics_file])
+        save_sealed(path, record | {SEAL: seal})
     return records
 
 

@@ -21,6 +21,8 @@ from flowcheck.errors import EvidenceError
 SEAL = "sealed"
 KEY = f'"{SEAL}": '.encode()
 BLANK = "0" * 64
+ABSENT = "absent"
+"""In place of the digest of a file that was not there."""
 LABEL = 16
 """Characters of an archive's label: what a cell was made with."""
 TRAILER = LABEL + len(BLANK)
@@ -40,12 +42,14 @@ def digest_of_file(path: Path) -> str:
     return digest(path.read_bytes())
 
 
-def blank_seal(path: Path, files: Iterable[Path], place: str = "") -> dict[str, Any]:
+def blank_seal(path: Path, files: Iterable[Path], place: str = "", absent: Iterable[Path] = ()) -> dict[str, Any]:
     """The seal to put last into the content of `path`, for `seal_text` to complete.
 
-    `files` are those that it vouches for, `place` is where the file belongs under ``results/``.
+    `files` are those that it vouches for, `absent` those without which it was made; `place` is where it belongs under
+    ``results/``. Raises OSError if a file is not there.
     """
     digests = {os.path.relpath(file, path.parent): digest_of_file(file) for file in files}
+    digests |= {os.path.relpath(file, path.parent): ABSENT for file in absent}
     return {"place": place, "files": digests, "digest": BLANK}
 
 
@@ -100,6 +104,10 @@ def check_sealed(path: Path, digest_of: Digest = digest_of_file, place: str = ""
         raise EvidenceError(f"{path}: written as {seal['place'] or 'something else'}")
     for name, written in seal["files"].items():
         file = Path(os.path.normpath(path.parent / name))
+        if written == ABSENT:
+            if file.exists():
+                raise EvidenceError(f"{file}: there, and {path} was made without it")
+            continue
         try:
             found = digest_of(file)
         except OSError as error:

@@ -211,3 +211,14 @@ def test_a_malformed_record_is_one_sentence(project, content, said):
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ConfigError, match=rf"expected/smoke\.json: .*{re.escape(said)}"):
         load_expected(project, "smoke")
+
+
+def test_a_verdict_without_evidence_does_not_outlive_its_coming(project):
+    metrics = project.root / "results/smoke/toy/decay/metrics.json"
+    content = metrics.read_bytes()
+    metrics.unlink()
+    judge_experiment(project, "smoke", "toy", "decay", metrics)
+    assert build_ledger(project, "smoke", ["toy"])["claims"][0]["verdict"] == "not-run"
+    metrics.write_bytes(content)
+    with pytest.raises(EvidenceError, match=r"decay/metrics\.json: there, and \S+theorem-1\.json was made without it"):
+        build_ledger(project, "smoke", ["toy"])
