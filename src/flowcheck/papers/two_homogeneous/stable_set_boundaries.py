@@ -12,6 +12,7 @@ from torch import Tensor
 
 from flowcheck.flows import flow
 from flowcheck.geometry import unit
+from flowcheck.measures.readings import NOTHING
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.two_homogeneous import stable_sets
 from flowcheck.papers.two_homogeneous.landscape import Landscape
@@ -60,9 +61,16 @@ class Segments:
 def boundaries(sphere: SphereMap, rng: np.random.Generator, count: int) -> Found:
     """Points on boundaries against the saddles' stable sets, and flows along these.
 
-    The coarser numbers are those of curves with ten times the tolerance, and of segments that are cut once less.
+    The coarser numbers are those of curves with ten times the tolerance, and of segments that are cut once less. Where all
+    directions end at one maximum there is no boundary, and nothing is measured.
     """
     landscape = sphere.landscape
+    if not len(landscape.saddles) or bool((sphere.labels == sphere.labels[0]).all()):
+        names = ("boundary_distance", "boundary_distance_unrefined", "saddle_approach", "saddle_approach_beside")
+        none = np.zeros((0, 3))
+        return {"curve_points": none, "curve_starts": np.zeros(1, dtype=np.int64), "boundary_points": none} | dict.fromkeys(
+            names, NOTHING
+        )
     fine, coarse = (
         stable_sets.stable_curves(landscape.ncf, landscape.saddles, landscape.points.relaxation, rtol=rtol)
         for rtol in (CURVE_RTOL, 10 * CURVE_RTOL)

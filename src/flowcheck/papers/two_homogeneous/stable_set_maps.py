@@ -103,7 +103,8 @@ class SphereMap:
     def share_of(self, cells: Tensor) -> Measurement:
         """The share of the sphere that some cells [b, a] make up.
 
-        Its error is its largest change from the whole grid to one of the four grids of half the resolution in it.
+        Its error is its largest change from the whole grid to one of the four grids of half the resolution in it, and no less
+        than a cell, which a set may slip through.
         """
         shares = []
         for rows in (0, 1):
@@ -111,7 +112,8 @@ class SphereMap:
                 part = self.weight[rows::2, columns::2]
                 shares.append(float((part * cells[rows::2, columns::2]).sum() / part.sum()))
         whole = float((self.weight * cells).sum())
-        return Measurement(whole, max(abs(whole - share) for share in shares), n=cells.numel())
+        error = max(float(self.weight.max()), *(abs(whole - share) for share in shares))
+        return Measurement(whole, error, n=cells.numel())
 
 
 def _at_two_tolerances(

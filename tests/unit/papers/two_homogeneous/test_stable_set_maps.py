@@ -58,6 +58,8 @@ def test_the_error_of_a_share_covers_what_the_grid_cuts_off(half_spheres):
     cap = half_spheres.share_of((half_spheres.grid[:, 2] > 0.4).view(half_spheres.table.shape))
     assert abs(cap.value - 0.3) <= cap.error  # of a cap of height 0.6 on a sphere of diameter 2
     assert cap.value != pytest.approx(0.3, abs=1e-6)
+    nothing = half_spheres.share_of(half_spheres.table < 0)
+    assert (nothing.value, nothing.error) == (0.0, float(half_spheres.weight.max()))
 
 
 def test_the_nearest_maximum_is_the_wrong_answer_of_a_neuron():
@@ -109,6 +111,22 @@ def test_boundaries_are_stable_sets_of_saddles_and_points_beside_them_are_not():
     assert found["saddle_approach"].value < 1e-3
     assert found["saddle_approach_beside"].value > 0.02
     assert len(found["curve_starts"]) == 5  # two halves for each of two saddles
+
+
+def test_one_maximum_has_no_boundary_and_nothing_is_measured_there():
+    """max(0, u_1)^2: a single input, one maximum, and a half sphere on which N vanishes."""
+    ncf = Correlation(zoo.power_net(1, 3, 2.0), [[1.0, 0.0, 0.0]], [1.0])
+    top = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
+    points = stable_sets.CriticalPoints(
+        top, ncf.value(top), torch.tensor([0]), -2 * torch.ones(1, 2).double(), torch.zeros(1).double()
+    )
+    longitude, latitude = torch.zeros(2).double(), torch.zeros(1).double()
+    labels, distance = torch.zeros(2, dtype=torch.int64), torch.zeros(2).double()
+    sphere = SphereMap(Landscape(ncf, points), longitude, latitude, top.expand(2, -1), top.expand(2, -1), labels, distance)
+    found = boundaries(sphere, np.random.default_rng(0), 5)
+    assert found["boundary_distance"].n == found["saddle_approach"].n == 0
+    assert np.isnan(found["boundary_distance"].value)
+    assert len(found["curve_starts"]) == 1
 
 
 def test_the_loss_flow_aligns_where_the_map_says_and_not_where_that_of_other_labels_does():
