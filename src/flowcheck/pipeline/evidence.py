@@ -335,6 +335,19 @@ def load_sealed(path: Path) -> dict[str, Any]:
     return found
 
 
+def verdicts_on(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The verdict files on the evidence in ``results/{scale}/{paper}/{experiment}``, with what they say.
+
+    Files of other experiments may be damaged, or be written just now. Raises EvidenceError if one of these was changed.
+    """
+    found = []
+    for path in sorted((folder.parent.parent / "claims" / folder.parent.name).glob("*.json")):
+        with contextlib.suppress(EvidenceError, OSError):
+            if parse_json(path, path.read_bytes()).get("experiment") == folder.name:
+                found.append(path)
+    return {path: load_sealed(path) for path in found}
+
+
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], label: str = "") -> None:
     """Write arrays as sealed ``.npz`` without pickles, atomically. Raises TypeError on object arrays."""
     for name, array in arrays.items():

@@ -12,7 +12,7 @@ from typing import Any
 from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
-from flowcheck.pipeline.evidence import Evidence, load_sealed
+from flowcheck.pipeline.evidence import Evidence, verdicts_on
 from flowcheck.pipeline.figures.plotting import save_figure
 from flowcheck.pipeline.report.mathml import Renderer
 
@@ -73,10 +73,7 @@ def show_claims(folder: str | Path) -> HTML:
 
 def verdicts(folder: str | Path) -> list[dict[str, Any]]:
     """Verdict records that rest on ``results/{scale}/{paper}/{experiment}``, in the order of their identifiers."""
-    experiment = Path(folder)
-    files = sorted((experiment.parent.parent / "claims" / experiment.parent.name).glob("*.json"))
-    records = [load_sealed(path) for path in files]
-    return [record for record in records if record["experiment"] == experiment.name]
+    return list(verdicts_on(Path(folder)).values())
 
 
 def _card(record: dict[str, Any], render: Renderer) -> str:

@@ -26,7 +26,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from flowcheck.pipeline.evidence import EVIDENCE_FILES, UNMET, atomic_file, load_metrics, load_sealed
+from flowcheck.pipeline.evidence import EVIDENCE_FILES, UNMET, atomic_file, load_metrics, verdicts_on
 from flowcheck.pipeline.report.mathml import Renderer
 from flowcheck.pipeline.seal import SEAL, blank_seal, seal_text
 
@@ -52,9 +52,7 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], It
 def _shown(folder: Path) -> Iterator[Path]:
     """The figures that a notebook drew, and the verdicts that it shows."""
     yield from sorted(path for path in (folder / "figures").glob("*") if not path.name.startswith("."))
-    for path in sorted((folder.parent.parent / "claims" / folder.parent.name).glob("*.json")):
-        if load_sealed(path)["experiment"] == folder.name:
-            yield path
+    yield from verdicts_on(folder)
 
 
 def as_html(notebook: nbformat.NotebookNode) -> str:

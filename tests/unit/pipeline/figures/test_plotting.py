@@ -133,6 +133,16 @@ def test_claims_of_the_experiment_are_shown_in_mathml(tmp_path):
     assert "No claim" in display.show_claims(tmp_path / "paper" / "two").data
 
 
+def test_a_damaged_verdict_stops_the_notebook_of_its_experiment_and_no_other(tmp_path):
+    write_claim(tmp_path, "one")
+    other = tmp_path / "claims" / "paper" / "claim-other.json"
+    for content in ("", "[]", '{"experiment": "other"}'):
+        other.write_text(content)
+        assert len(display.verdicts(tmp_path / "paper" / "one")) == 1
+    with pytest.raises(EvidenceError, match=r"claim-other\.json: damaged"):
+        display.verdicts(tmp_path / "paper" / "other")
+
+
 def test_executed_notebook_requests_nothing_from_a_network(tmp_path):
     folder = tmp_path / "results" / "paper" / "one"
     write_claim(tmp_path / "results", "one")
