@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from flowcheck.errors import EvidenceError
 from flowcheck.pipeline.evidence import Evidence, Measurement, save_sealed
 from flowcheck.pipeline.figures import display, plotting
 from flowcheck.pipeline.figures.notebook import run_notebook
