@@ -51,9 +51,13 @@ class Correlation:
             object.__setattr__(self, name, part)  # frozen from here on
 
     def rows(self, chosen: Bool[Tensor, " s"]) -> Correlation:
-        """The correlation of the chosen rows of a batch."""
+        """The correlation of the chosen rows of a batch, whose data are those that were checked."""
         x, z = (self.x if self.x.dim() == 2 else self.x[chosen]), (self.z if self.z.dim() == 1 else self.z[chosen])
-        return Correlation(self.network, x, z)
+        some = object.__new__(type(self))
+        for name, part in {**vars(self), "x": x, "z": z}.items():
+            if name not in ("upper_bound", "degree_defect", "signal"):  # cached, and of the whole batch
+                object.__setattr__(some, name, part)
+        return some
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
         return self._along_z(self.network.forward(u, self.x))
