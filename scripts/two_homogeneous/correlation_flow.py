@@ -17,7 +17,7 @@ from flowcheck.pipeline.experiment import Context, main
 def cell(p: Parameters, context: Context) -> Evidence:
     drawn = [s.draw(name, context, runs=p.runs, dimension=p.dimension) for name, s in p.families.items()]
     families = [family.on(context.device) for family in drawn]
-    two_layer, example = [family for family in families if family.kind == "two_layer"], lemma_a_3.example()
+    two_layer, example = [family for family in families if family.system.exact], lemma_a_3.example()
     runs, curves = study([*families, example], p.drawn, context, ends=p.ends, rtol=p.rtol, coarser=p.coarser, ascents=p.ascents)
     degree = min(family.degree for family in p.families.values())
     evidence = Evidence.of(

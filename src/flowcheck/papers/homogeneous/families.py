@@ -14,10 +14,9 @@ from torch import Tensor
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import gaussian, sphere_inputs, unit_vectors
 from flowcheck.geometry import unit
-from flowcheck.networks import zoo
 from flowcheck.networks.network import Network
+from flowcheck.papers.homogeneous.kinds import KINDS, Kind, System
 
-Kind = Literal["power", "polynomial", "squared", "linear", "two_relu", "two_layer"]
 Labels = Literal["mixed", "negative", "positive", "alternating"]
 Inputs = Literal["sphere", "half_space"]
 Starts = Literal["sphere", "zero", "positive"]
@@ -47,6 +46,11 @@ class Family:
         return Correlation(self.network, self.x, self.z)
 
     @property
+    def system(self) -> System:
+        """What its kind of network is."""
+        return KINDS[self.kind]
+
+    @property
     def degree(self) -> float:
         return float(self.network.degree)
 
@@ -56,27 +60,6 @@ class Family:
         if bound is None:
             raise ValueError(f"{self.name}: {self.network.name} has no closed bound of its outputs")
         return bound
-
-
-def network_of(kind: Kind, degree: int, dimension: int, units: int, slope: float = 0.0) -> Network:
-    """The test systems of both papers. Raises ValueError for a degree that the kind does not have.
-
-    `slope` is that of the two-layer leaky ReLU net.
-    """
-    if kind in ("power", "polynomial"):
-        return zoo.power_net(units, dimension, degree, slope=float(kind == "polynomial"))
-    if kind == "linear":
-        return zoo.deep_linear((units,) * (degree - 1), dimension)
-    network: Network
-    if kind == "two_layer":
-        network = zoo.two_layer(units, dimension, slope=slope)
-    elif kind == "two_relu":
-        network = zoo.relu_two_trainable((units, units), dimension, (1.0,) * units)
-    else:
-        network = zoo.squared_relu((units, units), dimension)
-    if network.degree != degree:
-        raise ValueError(f"a {kind} network has degree {network.degree:g}, not {degree}")
-    return network
 
 
 def draw_family(

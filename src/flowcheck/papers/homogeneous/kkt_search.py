@@ -18,8 +18,6 @@ from flowcheck.correlation.clarke import neuron_kkt_points
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.geometry import unit
-from flowcheck.networks import feed_forward, zoo
-from flowcheck.networks.network import Network
 from flowcheck.papers.homogeneous.exact_trajectories import unit_of
 from flowcheck.papers.homogeneous.families import Family
 
@@ -75,9 +73,10 @@ class FoundPoints:
 def search(family: Family, rng: np.random.Generator, starts: int) -> FoundPoints:
     """Ascend from `starts` random vectors per row."""
     x, z = (data.repeat_interleave(starts, dim=0) for data in (family.x, family.z))
-    one, whole = Correlation(unit_network(family), x, z), Correlation(family.network, x, z)
+    system, network = family.system, family.network
+    one, whole = Correlation(system.unit(network), x, z), Correlation(network, x, z)
     points = ascend(one, unit_vectors(rng, len(z), one.network.size).to(z), tolerance=TOLERANCE, iterations=3000)
-    weights, shape = lifted(family, points.points), (len(family.starts), starts)
+    weights, shape = system.lift(network, points.points), (len(family.starts), starts)
     value = whole.value(weights).view(shape) / family.bound[:, None]
     return FoundPoints(
         family,
@@ -112,36 +111,3 @@ class ListedPoints:
             apart = np.linalg.norm(u[:, None] - points, axis=2) if len(points) else np.full((len(u), 1), np.inf)
             distances.append(apart.min(axis=1).max())
         return np.array(distances)
-
-
-def unit_network(family: Family) -> Network:
-    """The network of one unit whose KKT points `lifted` turns into KKT points of the family's network."""
-    dimension = family.network.inputs
-    if family.kind == "two_relu":
-        return zoo.two_layer(1, dimension)
-    if family.kind == "squared":
-        return zoo.power_net(1, dimension, 2)
-    if family.kind in ("power", "polynomial"):
-        return zoo.power_net(1, dimension, family.degree, slope=float(family.kind == "polynomial"))
-    return family.network
-
-
-def lifted(family: Family, units: Float[Tensor, "p j"]) -> Float[Tensor, "p k"]:
-    r"""Unit vectors of the network that realise the function of one unit, up to a factor: the unit alone, or in rank one.
-
-    $W_2W_1=\tfrac12e_1b^\top$ for a squared ReLU net; $W_1=e_1u^\top$, $W_2=h^{-1/2}v\mathbf1e_1^\top$ for two trained ReLU
-    layers of h units with outputs 1 and v > 0, where $(u,v)$ is the unit. In both, any other choice of e_1 is as good.
-    """
-    if units.shape[1] == family.network.size:
-        return units
-    weights = units.new_zeros((len(units), family.network.size))
-    if family.kind in ("power", "polynomial"):
-        weights[:, : units.shape[1]] = units
-        return weights
-    assert isinstance(family.network, feed_forward.FeedForward)
-    first, second = family.network.unpack(weights)
-    if family.kind == "squared":
-        first[:, 0], second[:, 0, 0] = units * 0.5**0.5, 0.5**0.5
-    else:
-        first[:, 0], second[:, :, 0] = units[:, :-1], units[:, -1:].abs() / second.shape[1] ** 0.5
-    return weights

@@ -15,8 +15,9 @@ from flowcheck.measures.readings import count
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous import ncf_table, no_gradient
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
-from flowcheck.papers.homogeneous.families import Family, Inputs, Kind, Labels, Starts, draw_family, network_of
+from flowcheck.papers.homogeneous.families import Family, Inputs, Labels, Starts, draw_family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.papers.homogeneous.kinds import Kind, network_of
 from flowcheck.papers.homogeneous.ncf_table import IDENTITIES, Runs
 from flowcheck.papers.homogeneous.trajectories import FIRST, Flows, Followed, follow
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -87,8 +88,7 @@ def study(
     """Follow all families, and read what the lemmas say; the runs, and curves `curve_*` of families that are drawn."""
     runs, curves = [], []
     for family in context.progress(list(families), what="families"):
-        exact = family.kind == "two_layer"
-        flows: Flows = follow_exactly(family, ends) if exact else follow(family, ends, rtol=rtol, coarser=coarser)
+        flows: Flows = follow_exactly(family, ends) if family.system.exact else follow(family, ends, rtol=rtol, coarser=coarser)
         runs.append(ncf_table.read(flows, ends, context.rng("ascent", family.name), ascents))
         if family.name in drawn:
             outcome = runs[-1].facts["outcome"]

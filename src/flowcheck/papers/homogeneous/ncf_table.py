@@ -198,7 +198,7 @@ def _deeper(f: Followed, ended: lemmas.Outcome) -> dict[str, Numbers]:
 
 def _kkt_points(family: Family, rng: np.random.Generator, ascents: int) -> Points | None:
     """KKT points found without the flow; None for two-layer units in other than three dimensions."""
-    if family.kind != "two_layer":
+    if not family.system.exact:
         return kkt_search.search(family, rng, ascents)
     return kkt_search.ListedPoints.of(family) if family.network.inputs == kkt_search.LISTED else None
 

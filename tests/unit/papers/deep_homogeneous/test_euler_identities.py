@@ -8,7 +8,8 @@ import torch
 
 from flowcheck.networks import sums, zoo
 from flowcheck.papers.deep_homogeneous import euler_identities
-from flowcheck.papers.homogeneous.families import draw_family, network_of
+from flowcheck.papers.homogeneous.families import draw_family
+from flowcheck.papers.homogeneous.kinds import network_of
 
 NETWORKS = [
     zoo.power_net(3, 3, 3),

@@ -7,7 +7,8 @@ import torch
 from flowcheck.flows.ending import Ends
 from flowcheck.papers.deep_homogeneous import lemma_5_2
 from flowcheck.papers.homogeneous import kkt_search, ncf_table
-from flowcheck.papers.homogeneous.families import draw_family, network_of
+from flowcheck.papers.homogeneous.families import draw_family
+from flowcheck.papers.homogeneous.kinds import network_of
 from flowcheck.papers.homogeneous.trajectories import follow
 
 torch.set_num_threads(1)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from flowcheck.papers.deep_homogeneous import lemma_d_1
-from flowcheck.papers.homogeneous.families import draw_family, network_of
+from flowcheck.papers.homogeneous.families import draw_family
+from flowcheck.papers.homogeneous.kinds import network_of
 
 torch.set_num_threads(1)
 

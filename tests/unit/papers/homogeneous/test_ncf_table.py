@@ -13,8 +13,9 @@ from flowcheck.networks import zoo
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous import ncf_table, no_gradient
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
-from flowcheck.papers.homogeneous.families import Family, draw_family, network_of
+from flowcheck.papers.homogeneous.families import Family, draw_family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.papers.homogeneous.kinds import network_of
 from flowcheck.papers.homogeneous.ncf_experiment import common_metrics, thinned
 from flowcheck.papers.homogeneous.trajectories import follow
 

@@ -14,7 +14,8 @@ from flowcheck.networks import sums, zoo
 from flowcheck.papers.homogeneous import kkt_search, trajectories
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly, unit_of
-from flowcheck.papers.homogeneous.families import Family, draw_family, network_of
+from flowcheck.papers.homogeneous.families import Family, draw_family
+from flowcheck.papers.homogeneous.kinds import network_of
 from flowcheck.papers.homogeneous.trajectories import follow
 
 torch.set_num_threads(1)

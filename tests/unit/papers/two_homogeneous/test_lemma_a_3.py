@@ -9,7 +9,8 @@ import torch
 from flowcheck.flows.ending import Ends
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
-from flowcheck.papers.homogeneous.families import draw_family, network_of
+from flowcheck.papers.homogeneous.families import draw_family
+from flowcheck.papers.homogeneous.kinds import network_of
 from flowcheck.papers.two_homogeneous import kink_example, lemma_a_3
 
 torch.set_num_threads(1)
