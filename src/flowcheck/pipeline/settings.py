@@ -68,4 +68,6 @@ class Settings(BaseModel):
 
 
 def _slug(value: Scalar) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)  # 1.0 is 1, and its cell need not be made again
     return re.sub(r"[^A-Za-z0-9._+]", "-", str(value))

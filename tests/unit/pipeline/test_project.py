@@ -1059,6 +1059,7 @@ def settings(grid):
         ({"n": [1, 2]}, ["n-1", "n-2"]),
         ({"n": [1, 2], "eta": [0.1]}, ["n-1_eta-0.1", "n-2_eta-0.1"]),
         ({"eta": [1e-5, 1e20, -0.5]}, ["eta-1e-05", "eta-1e+20", "eta--0.5"]),
+        ({"eta": [1.0, -3.0, 2.5]}, ["eta-1", "eta--3", "eta-2.5"]),
         ({"kind": ["half space", "a/b", "ä"]}, ["kind-half-space", "kind-a-b", "kind--"]),
         ({"biased": [True, False]}, ["biased-True", "biased-False"]),
     ],
@@ -1070,7 +1071,7 @@ def test_cells_are_named_after_their_grid_point_with_characters_a_file_can_have(
     assert all(list(point) == list(grid) for point in cells.values())
 
 
-@pytest.mark.parametrize("values", [[1, 1], ["a b", "a-b"], [0.1, "0.1"]], ids=str)
+@pytest.mark.parametrize("values", [[1, 1], [1, 1.0], ["a b", "a-b"], [0.1, "0.1"]], ids=str)
 def test_two_grid_points_of_one_name_are_refused(values):
     with pytest.raises(ValueError, match="have the same name"):
         settings({"x": values}).cells()
