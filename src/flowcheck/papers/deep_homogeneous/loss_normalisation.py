@@ -16,6 +16,7 @@ from torch import Tensor
 from flowcheck.descent.gradient_descent import gradient_descent
 from flowcheck.losses import HALF_SUM
 from flowcheck.measures.readings import fraction, largest, smallest
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.problem import Objective
 from flowcheck.papers.deep_homogeneous.figure_criteria import between
 from flowcheck.papers.deep_homogeneous.figure_draws import Audible, Draws
@@ -120,4 +121,4 @@ def distances(
 def largest_distance(distance: Float[np.ndarray, "losses s"]) -> Measurement:
     """It is made of rounding, so that it is known up to its own size. Infinite where a run never escaped."""
     known = np.where(np.isnan(distance), np.inf, distance)
-    return largest(known, known)
+    return Refined.of(known, np.zeros_like(known)).largest()

@@ -75,9 +75,11 @@ def test_the_lemma_holds_from_all_starts_and_its_controls_fail(data):
 
 
 def test_v_that_changes_sign_is_counted():
-    flat = {name: Refined(np.zeros((2, 3)), np.zeros((2, 3))) for name in ("closed_form_gap", "parallel_defect", "separation")}
-    rows = flat | {name: Refined(np.ones((2, 3)), np.zeros((2, 3))) for name in ("conservation_defect", "gain", "product")}
-    signed = Refined(np.array([[1.0, -1.0, 2.0], [3.0, 0.0, 1.0]]), np.zeros((2, 3)))
+    flat = {
+        name: Refined(np.zeros((2, 3)), np.full((2, 3), 1e-15)) for name in ("closed_form_gap", "parallel_defect", "separation")
+    }
+    rows = flat | {name: Refined(np.ones((2, 3)), np.full((2, 3), 1e-15)) for name in ("conservation_defect", "gain", "product")}
+    signed = Refined(np.array([[1.0, -1.0, 2.0], [3.0, 0.0, 1.0]]), np.full((2, 3), 1e-15))
     found = lemma_5_4.within(rows | {"signed_v": signed}, np.ones(3))
     assert (found["l54_sign_changes"].value, found["l54_sign_changes"].n) == (2, 6)
 
