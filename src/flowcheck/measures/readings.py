@@ -154,6 +154,22 @@ def rate(
     return Measurement(slope, 2 * float(np.where(use, error, 0.0).max()) / span, interval, n)
 
 
+def log_rate(
+    x: Float[np.ndarray, "*#s p"],
+    y: Float[np.ndarray, "s p"],
+    error: Float[np.ndarray, "s p"],
+    use: Bool[np.ndarray, "s p"] | None = None,
+) -> Measurement:
+    """`rate` of ln y on ln x: the exponent of a power law. All points by default, which then are positive.
+
+    >>> log_rate(np.array([1.0, 2.0, 4.0]), np.array([[3.0, 12.0, 48.0]]), np.full((1, 3), 1e-9)).value
+    2.0
+    """
+    used = np.ones(y.shape, dtype=bool) if use is None else use
+    known = np.where(used, y, 1.0)
+    return rate(np.broadcast_to(np.log(x), y.shape), np.log(known), error / known, used)
+
+
 def largest_of(parts: Iterable[Measurement]) -> Measurement:
     """The largest number of several cells, with its error; behind it stand the runs of all. NaN if one of them is NaN.
 

@@ -89,9 +89,7 @@ class Table:
     def log_slope(self, columns: list[str], x: Float[np.ndarray, " p"]) -> Measurement:
         """One slope of the logarithms of these columns on those of x, with an offset for each row."""
         y, error = self.values[columns].to_numpy(dtype=float), self.errors[columns].to_numpy()
-        use = np.isfinite(y) & (y > 0)
-        y = np.where(use, y, 1.0)
-        return readings.rate(np.broadcast_to(np.log(x), y.shape), np.log(y), error / y, use)
+        return readings.log_rate(x, y, error, np.isfinite(y) & (y > 0))
 
 
 def _value(cell: Measurement | str | int) -> float | str | int:

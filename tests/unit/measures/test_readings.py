@@ -159,3 +159,17 @@ def test_counts_of_cells_add_up_and_nothing_else_does():
     assert readings.total([Measurement.count(2, 5), Measurement.count(0, 5)]) == Measurement.exact(2, n=10)
     with pytest.raises(ValueError, match="only counts"):
         readings.total(PARTS)
+
+
+def test_the_exponent_of_a_power_law_is_that_of_the_rate_of_logarithms():
+    x, rows = np.array([1.0, 0.1, 0.01, 0.001]), np.array([[2.0], [5.0]])
+    y, error = rows * x**1.5, 1e-6 * rows * x**1.5
+    found = readings.log_rate(x, y, error)
+    assert found == readings.rate(np.broadcast_to(np.log(x), y.shape), np.log(y), error / y, np.ones(y.shape, dtype=bool))
+    assert found.value == pytest.approx(1.5, abs=1e-12)
+
+
+def test_points_that_are_left_out_need_no_logarithm():
+    x, y = np.array([1.0, 0.1, 0.01, 0.001, 1e-4]), np.array([[2.0, 0.2, 0.02, 0.0, -1.0]])
+    found = readings.log_rate(x, y, np.full(y.shape, 1e-9), y > 0)
+    assert (found.value, found.n) == (pytest.approx(1.0), 3)

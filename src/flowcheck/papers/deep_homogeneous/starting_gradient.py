@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.readings import largest_of_all, rate
+from flowcheck.measures.readings import largest_of_all, log_rate
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.network import Network
 from flowcheck.papers.deep_homogeneous.alignment_cases import Drawn
@@ -50,5 +50,5 @@ def slope_gaps(powers: Mapping[str, Drawn], mixture: Network, on: Drawn, deltas:
 
 def slope(found: Refined, deltas: Sequence[float]) -> Measurement:
     """Of the logarithm of the norm on that of delta, up to `LARGEST_DELTA`."""
-    x = np.broadcast_to(np.log(np.array(deltas)), found.value.shape)
-    return rate(x, np.log(found.value), found.error / found.value, x <= np.log(LARGEST_DELTA))
+    small = np.broadcast_to(np.array(deltas) <= LARGEST_DELTA, found.value.shape)
+    return log_rate(np.array(deltas), found.value, found.error, small)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from flowcheck.measures.readings import rate
+from flowcheck.measures.readings import log_rate
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -26,14 +26,12 @@ def slope(
     """
     value, error = deviation.value, deviation.error
     use = (value <= LARGEST_SHARE * size[:, None]) & (value >= resolution * error) & (value > 0)
-    floor = np.where(use, value, 1.0)
-    return rate(np.log(deltas), np.log(floor), error / floor, use)
+    return log_rate(deltas, value, error, use)
 
 
 def of_all(deviation: Refined, deltas: Sequence[float]) -> Measurement:
     """A control, whose deviation does not vanish: the slope of all points [S, D]."""
-    x = np.broadcast_to(np.log(np.array(deltas)), deviation.value.shape)
-    return rate(x, np.log(deviation.value), deviation.error / deviation.value, np.ones(x.shape, dtype=bool))
+    return log_rate(np.array(deltas), deviation.value, deviation.error)
 
 
 def of_cases(name: str, compared: Compared, rows: Bool[np.ndarray, " s"], resolution: float = 100.0) -> Found:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.flow import gradient_flow
-from flowcheck.measures.readings import rate
+from flowcheck.measures.readings import log_rate
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.two_homogeneous import kink_example
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -52,13 +52,11 @@ def smooth(
         return largest[1:].cpu().numpy()
 
     found = Refined.of(distances(RTOL), distances(COARSE_RTOL))
-    relative = found.error / found.value
-    everything = np.ones((1, len(deltas)), dtype=bool)
     return {
         "c1_deltas": deltas,
         "c1_smooth": found.value,
         "c1_error_smallest": Measurement(found.value[-1], found.error[-1], n=1),
-        "c1_slope": rate(np.log(deltas)[None], np.log(found.value)[None], relative[None], everything),
+        "c1_slope": log_rate(deltas, found.value[None], found.error[None]),
     }
 
 

@@ -2,7 +2,6 @@ r"""Section 5.3 of two_homogeneous: how far the direction turns in a fixed time,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from flowcheck import geometry
 from flowcheck.flows.flow import gradient_flow
 from flowcheck.losses import HALF_SUM
-from flowcheck.measures.readings import rate
+from flowcheck.measures.readings import log_rate
 from flowcheck.measures.refinement import ROUNDING, Refined
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import Objective
@@ -56,9 +55,8 @@ def slopes(found: Mapping[str, Refined], deltas: Sequence[float]) -> Found:
     r"""Slopes of $1-\cos$ on delta for each degree; the median for the smallest delta; for figures all of them."""
     numbers: dict[str, Measurement | np.ndarray] = {"turning_deltas": np.array(deltas)}
     for name, angle in found.items():
-        x = np.broadcast_to(np.log(np.array(deltas)), angle.value.shape)
-        use = (x <= math.log(LARGEST_DELTA)) & (angle.value >= RESOLUTION * angle.error)
-        numbers[f"turning_slope_{name}"] = rate(x, np.log(angle.value), angle.error / angle.value, use)
+        use = (np.array(deltas) <= LARGEST_DELTA) & (angle.value >= RESOLUTION * angle.error)
+        numbers[f"turning_slope_{name}"] = log_rate(np.array(deltas), angle.value, angle.error, use)
         numbers[f"{name}_turned"] = angle.value
         last = angle[:, -1]
         numbers[f"turned_{name}"] = Measurement(np.median(last.value), last.error.max(), n=len(last.value))

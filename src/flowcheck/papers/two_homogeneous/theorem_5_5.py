@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcheck.integration.initial_value import solve
-from flowcheck.measures.readings import count, largest, rate
+from flowcheck.measures.readings import count, largest, log_rate
 from flowcheck.measures.refinement import change
 from flowcheck.measures.table import Row, Table, at_two_tolerances
 from flowcheck.papers.homogeneous.near_saddles import coarser_flow, kkt_point, labels, limit_for_labels
@@ -160,7 +160,7 @@ def slopes(runs: Table, scales: Float[np.ndarray, " d"], between: tuple[float, f
         columns = [f"{name}_{k}" for k in fitted]
         fine, coarse = (some.values[[column + end for column in columns]].to_numpy() for end in ("", "_coarse"))
         moved = np.abs(np.log(coarse / fine))
-        keep, x = moved <= RESOLVED, np.broadcast_to(np.log(scales[fitted]), fine.shape)
-        found[f"{name}_slope"] = rate(x, np.log(fine), some.errors[columns].to_numpy() / fine, keep)
+        keep = moved <= RESOLVED
+        found[f"{name}_slope"] = log_rate(scales[fitted], fine, some.errors[columns].to_numpy(), keep)
         found[f"{name}_points_dropped"] = count(~keep)
     return found
