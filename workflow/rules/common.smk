@@ -6,7 +6,7 @@ import os
 from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest, own_digest
-from flowcheck.pipeline.seal import check_archive, check_sealed, remembered_digest
+from flowcheck.pipeline.seal import check_sealed, remembered_digest
 
 # priority above every notebook: a long job left for the end would run alone
 EVIDENCE_FIRST = 100
@@ -93,10 +93,7 @@ def check_cell(wildcards):
     """Raise EvidenceError if a finished cell is damaged, or was made with anything else than it would be made with now."""
     path = Path("results", *wildcards_of(wildcards), "cells", f"{wildcards.cell}.npz")
     resolved = settings(*wildcards_of(wildcards))
-    made_with = check_archive(path, path.read_bytes())
-    expected = stamp.of_cell(resolved, resolved.cells()[wildcards.cell], experiment_code(wildcards), upstream_folders(wildcards))
-    if made_with != expected:
-        raise EvidenceError(f"{path}: made with another grid point, parameter, code, library or evidence of others")
+    stamp.check_cell(path, resolved, resolved.cells()[wildcards.cell], experiment_code(wildcards), upstream_folders(wildcards))
 
 
 def check_parameters(wildcards):

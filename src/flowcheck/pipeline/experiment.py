@@ -38,7 +38,6 @@ from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import check_package, code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.limit import add_minutes, end_after
-from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import check_tree
 
@@ -146,10 +145,6 @@ class _Run:
     def parameters(self, point: Mapping[str, Any]) -> ParametersModel:
         return self.parameters_model.model_validate(self.settings.parameters | dict(point))
 
-    def stamp(self, point: Mapping[str, Any]) -> str:
-        """What the cell at a grid point must have been made with to count as finished."""
-        return stamp.of_cell(self.settings, point, self.code, self.upstream)
-
     @functools.cached_property
     def code(self) -> str:
         return code_digest(self.script)
@@ -161,17 +156,17 @@ class _Run:
     def why_unfinished(self, name: str, point: Mapping[str, Any]) -> str:
         """Why a cell has to be computed, or nothing if it is finished."""
         path = self.cell_file(name)
-        try:
-            made_with = check_archive(path, path.read_bytes())
-        except FileNotFoundError:
+        if not path.is_file():
             return ABSENT
+        try:
+            stamp.check_cell(path, self.settings, point, self.code, self.upstream)
         except (OSError, EvidenceError) as error:
             return str(error)
-        others = f"{path}: made with another grid point, parameter, code, library or evidence of others"
-        return "" if made_with == self.stamp(point) else others
+        return ""
 
     def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
-        context, made_with = self.context(f"{self.settings.experiment} {name}"), self.stamp(point)  # of the code that runs now
+        context = self.context(f"{self.settings.experiment} {name}")
+        made_with = stamp.of_cell(self.settings, point, self.code, self.upstream)  # of the code that runs now
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         try:

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flowcheck.errors import EvidenceError
+from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
 
 NUMERICAL = ("mpmath", "numpy", "scipy", "sympy", "torch")
@@ -51,3 +53,12 @@ def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: M
         "upstream": {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(upstream.items())},
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def check_cell(path: Path, settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path]) -> None:
+    """Raise EvidenceError if a finished cell is damaged, or was made with anything else than it would be made with now.
+
+    Raises OSError if it is not there, or evidence that it reads.
+    """
+    if check_archive(path, path.read_bytes()) != of_cell(settings, point, code, upstream):
+        raise EvidenceError(f"{path}: made with another grid point, parameter, code, library or evidence of others")
