@@ -1,11 +1,13 @@
 """Station four: notebooks draw the figures and show the numbers and verdicts; they compute nothing."""
 
+from flowcheck.pipeline.project import FIGURE_FORMATS
+
 for _paper, _experiment in PROJECT:
     _folder = f"results/{{scale}}/{_paper}/{_experiment}"
     _figures = [
         f"{_folder}/figures/{figure}.{suffix}"
         for figure in PROJECT.experiment(_paper, _experiment).figures
-        for suffix in ("png", "svg", "pdf")
+        for suffix in FIGURE_FORMATS
     ]
 
     rule:

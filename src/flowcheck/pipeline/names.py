@@ -24,7 +24,8 @@ PROVENANCE = "provenance"
 PAPER_FILE = "paper"
 """The file beside the entries of experiments that says what the paper is."""
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST)]
+IDENTIFIER = "[a-z][a-z0-9_]*"
+Identifier = Annotated[str, Field(pattern=f"^{IDENTIFIER}$", max_length=LONGEST)]
 """A paper, an experiment, an axis of a grid."""
 Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST)]
 """A claim, a deviation, a figure."""
@@ -66,7 +67,7 @@ def check_experiment(place: object, name: str) -> None:
 
 
 def _check_identifier(place: object, kind: str, name: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) > LONGEST:
+    if not re.fullmatch(IDENTIFIER, name) or len(name) > LONGEST:
         raise ConfigError(
             f"{place}: of at most {LONGEST} characters, a letter first, "
             f"the name of a{'n' if kind == 'experiment' else ''} {kind} is lower-case letters, digits and underscores"

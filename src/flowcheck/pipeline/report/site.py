@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.ledger import Record, tally
-from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.project import FIGURE_FORMATS, Project
 from flowcheck.pipeline.recorded import load_expected
 from flowcheck.pipeline.report.mathml import Renderer
 
@@ -138,7 +138,7 @@ class Site:
         """Copies a figure into the report. Returns caption, files by suffix, and under `shown` the file to display."""
         source = self.results / paper / experiment / "figures"
         found = {"name": name, "caption": self.project.experiments[paper][experiment].figures.get(name, "")}
-        for suffix in ("png", "svg", "pdf"):
+        for suffix in FIGURE_FORMATS:
             if (source / f"{name}.{suffix}").is_file():
                 found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
         small = "svg" in found and (source / f"{name}.svg").stat().st_size <= LARGEST_SVG
