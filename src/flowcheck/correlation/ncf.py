@@ -7,7 +7,7 @@ It is non-negative if $\mathcal N(u)\ge0$.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -54,9 +54,8 @@ class Correlation:
         """The correlation of the chosen rows of a batch, whose data are those that were checked."""
         x, z = (self.x if self.x.dim() == 2 else self.x[chosen]), (self.z if self.z.dim() == 1 else self.z[chosen])
         some = object.__new__(type(self))
-        for name, part in {**vars(self), "x": x, "z": z}.items():
-            if name not in ("upper_bound", "degree_defect", "signal"):  # cached, and of the whole batch
-                object.__setattr__(some, name, part)
+        for field in fields(self):  # and nothing that is cached of the whole batch
+            object.__setattr__(some, field.name, {"x": x, "z": z}.get(field.name, getattr(self, field.name)))
         return some
 
     def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
