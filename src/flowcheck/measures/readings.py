@@ -61,13 +61,9 @@ def _first(
     errors: Float[np.ndarray, "*#s"] | float,
     position: Callable[[Float[np.ndarray, " n"]], int],
 ) -> Measurement:
-    found = np.asarray(values, dtype=float).ravel()
-    if not found.size:
-        return NOTHING
-    chosen = position(found)  # of a NaN where there is one
-    return Measurement(
-        found[chosen], np.broadcast_to(np.asarray(errors, dtype=float), np.shape(values)).ravel()[chosen], n=found.size
-    )
+    found = np.asarray(values, dtype=float)
+    bounds = np.broadcast_to(np.asarray(errors, dtype=float), found.shape)
+    return _at(found.ravel(), bounds.ravel(), position)  # of a NaN where there is one
 
 
 def _chosen(
@@ -76,7 +72,12 @@ def _chosen(
     where: Bool[np.ndarray, "*#s"] | None,
     position: Callable[[Float[np.ndarray, " n"]], int],
 ) -> Measurement:
-    kept, bounds = _spoken(values, errors, where)
+    return _at(*_spoken(values, errors, where), position)
+
+
+def _at(
+    kept: Float[np.ndarray, " n"], bounds: Float[np.ndarray, " n"], position: Callable[[Float[np.ndarray, " n"]], int]
+) -> Measurement:
     if not kept.size:
         return NOTHING
     chosen = position(kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -126,8 +126,7 @@ def _at_two_tolerances(
     """The largest of numbers that the ends of flows have; its error is its change when that flow has ten times the tolerance."""
     row = int(values.argmax())
     again = of_ends(limits(starts[row : row + 1], 10 * stable_sets.RTOL))
-    refined = Refined.of(float(values[row]), float(again[0])).with_rounding(besides)
-    return Measurement(refined.value.item(), refined.error.item(), n=len(values))
+    return replace(Refined.of(float(values[row]), float(again[0])).with_rounding(besides).number(), n=len(values))
 
 
 def circle(ncf: Correlation, count: int) -> Found:
