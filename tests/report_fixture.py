@@ -65,6 +65,7 @@ ALPHA = [
         predicates=[
             predicate("error_max", "<=", 1e-6),
             predicate("slope", ">=", 1.9, "order two, less the width of the interval"),
+            predicate("balance", "<=", 1e-8) | {"implied": "starts are drawn until they are balanced"},
         ],
         controls=[
             control("rate doubled", "error_doubled", ">", 1e-3, against="error_max"),
@@ -105,7 +106,7 @@ ALPHA = [
 ]
 BETA = [
     claim("proposition-4", "Proposition 4", "An upper bound far from tight", kind="proposition",
-          predicates=[predicate("bound", ">=", 0.0) | {"vacuous_above": 10.0}],
+          predicates=[predicate("bound", ">=", 0.0) | {"vacuous_above": 10.0, "vacuous_why": "more than ten away"}],
           controls=[control("sign flipped", "bound_flipped", "<", -1.0)]),
     claim("conjecture-a", "Observation A", "The rate survives discretisation", kind="sentence", origin="flowcheck",
           experiment="missing", strength="enclosed", figures=["nothing"], predicates=[predicate("unmeasured", "<=", 1.0)],

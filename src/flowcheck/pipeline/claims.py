@@ -28,7 +28,7 @@ def _said(text: str, words: int = 1) -> str:
 
 Sentence = Annotated[str, AfterValidator(_said)]
 Reason = Annotated[str, AfterValidator(lambda text: _said(text, words=3) if text else text)]
-"""Why there is none; empty where there is one."""
+"""Of something that may be absent, and empty where there is nothing to give a reason for."""
 Threshold = Annotated[Number, Field(ge=-LARGEST, le=LARGEST)]
 
 
@@ -69,11 +69,24 @@ class Condition(BaseModel):
 class Predicate(Condition):
     """A condition the claim implies, and the reason for its threshold (the claim itself, or the numerical error).
 
-    With a margin above `vacuous_above`, in the metric's unit, it holds only trivially.
+    With a margin above `vacuous_above`, in the metric's unit, it holds only trivially; `vacuous_why` says why from there on.
+    `implied` says what it follows from where it follows from how the run was chosen or stopped: such a predicate is shown, and
+    neither supports nor contradicts a claim.
     """
 
     why: Sentence
     vacuous_above: Annotated[Number, Field(gt=0)] | None = None
+    vacuous_why: Reason = ""
+    implied: Reason = ""
+
+    @model_validator(mode="after")
+    def _limit_of_triviality_has_a_reason(self) -> Predicate:
+        if (self.vacuous_above is None) != (not self.vacuous_why):
+            raise ValueError(
+                f"'vacuous_above' and its reason 'vacuous_why' go together, and {self.metric!r} has "
+                f"{'the reason' if self.vacuous_why else 'the limit'} only"
+            )
+        return self
 
 
 class Hypothesis(Condition):
@@ -145,6 +158,8 @@ class ClaimEntry(BaseModel):
                 "a claim needs either 'controls' (at least one) or 'no_control' with the reason why none can exist, "
                 f"and has {'both' if self.controls else 'neither'}"
             )
+        if all(predicate.implied for predicate in self.predicates):
+            raise ValueError("all predicates are 'implied': one at least must be able to fail, whatever run was chosen")
         for passing in self.passes:
             if self.predicate_of(passing).metric == passing.metric:
                 raise ValueError(f"'{passing.name}' under 'passes' measures {passing.metric!r}, which is the predicate itself")
@@ -181,9 +196,9 @@ class ClaimEntry(BaseModel):
         return next(beyond, sides[0])
 
     def unbroken(self) -> list[Predicate]:
-        """Predicates, of two-sided checks sides, that no control breaks."""
+        """Predicates, of two-sided checks sides, that no control breaks; of those that can fail."""
         broken = [self.predicate_of(control) for control in self.controls]
-        return [predicate for predicate in self.predicates if predicate not in broken]
+        return [predicate for predicate in self.predicates if predicate not in broken and not predicate.implied]
 
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""

@@ -42,6 +42,8 @@ class Finding(BaseModel):
     n: int | None = None
     margin: float | None = None
     vacuous_above: float | None = None
+    vacuous_why: str = ""
+    implied: str = ""
 
 
 class Ruling(BaseModel):
@@ -62,7 +64,12 @@ class Ruling(BaseModel):
 def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     """Judge one claim on the metrics of its experiment; `None` or an empty mapping says that it was not run."""
     metrics = metrics or {}
-    predicates = [confront(p, metrics, "predicate", why=p.why, vacuous_above=p.vacuous_above) for p in claim.predicates]
+    predicates = [
+        confront(p, metrics, "predicate", why=p.why).model_copy(
+            update={"vacuous_above": p.vacuous_above, "vacuous_why": p.vacuous_why, "implied": p.implied}
+        )
+        for p in claim.predicates
+    ]
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
     controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
     passes = [
@@ -95,9 +102,9 @@ def tightest(predicates: list[Finding]) -> Finding | None:
     """The predicate with the smallest margin, or None if nothing was measured.
 
     A count that meets its limit exactly (no violations among n) says nothing about slack, so it is passed over where there is
-    another predicate.
+    another predicate. One that is implied has the slack that the run was chosen with.
     """
-    measured = [(f.margin, f) for f in predicates if f.margin is not None]
+    measured = [(f.margin, f) for f in predicates if f.margin is not None and not f.implied]
     telling = [(m, f) for m, f in measured if m != 0 or f.error or f.interval or f.outcome != "holds"]
     return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
 
@@ -148,20 +155,25 @@ def _decide(
     for finding in passes:
         if finding.outcome != "holds":
             return Verdict.INCONCLUSIVE, f"the check cannot pass, '{finding.name}' does not: {finding.reason}"
-    # a conjunction with one resolved failure is false whatever the other parts are
     for finding in predicates:
+        if finding.implied and finding.outcome != "holds":
+            return Verdict.INCONCLUSIVE, f"measured otherwise than the run was chosen ({finding.implied}): {finding.reason}"
+    telling = [finding for finding in predicates if not finding.implied]
+    # a conjunction with one resolved failure is false whatever the other parts are
+    for finding in telling:
         if finding.outcome == "fails":
             return Verdict.CONTRADICTED, finding.reason
-    for finding in predicates:
+    for finding in telling:
         if finding.outcome == "undecided":
             return Verdict.INCONCLUSIVE, finding.reason
-    for finding in predicates:
+    for finding in telling:
         if finding.vacuous_above is not None and finding.margin is not None and finding.margin > finding.vacuous_above:
             return Verdict.VACUOUS, (
                 f"{finding.metric} {finding.comparison} {finding.threshold:g} holds only trivially: "
-                f"its margin {finding.margin:.3g} is above {finding.vacuous_above:g}"
+                f"its margin {finding.margin:.3g} is above {finding.vacuous_above:g}, {finding.vacuous_why}"
             )
-    return Verdict.SUPPORTED, f"all {len(predicates)} predicates hold, all {len(controls)} controls fail"
+    besides = f", {implied} of them implied" if (implied := len(predicates) - len(telling)) else ""
+    return Verdict.SUPPORTED, f"all {len(predicates)} predicates hold{besides}, all {len(controls)} controls fail"
 
 
 def confront(
@@ -172,7 +184,6 @@ def confront(
     name: str = "",
     why: str = "",
     against: str | None = None,
-    vacuous_above: float | None = None,
 ) -> Finding:
     """Compare one condition with its measurement, taking numerical error and confidence interval into account."""
     measurement = metrics.get(condition.metric)
@@ -196,7 +207,6 @@ def confront(
         outcome=outcome,
         reason=reason,
         margin=margin,
-        vacuous_above=vacuous_above,
         **known,
     )
 

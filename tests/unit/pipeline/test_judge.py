@@ -21,6 +21,8 @@ HUGE = sys.float_info.max
 ERROR = {"metric": "error", "is": "<=", "value": 1.0, "why": "the theorem"}
 BROKEN = {"name": "rate doubled", "metric": "broken", "is": ">", "value": 2.0}
 DEFECT = {"metric": "defect", "is": "<=", "value": 0.5, "why": "balanced start"}
+TRIVIAL = {"vacuous_above": 10.0, "vacuous_why": "the bound is then far away"}
+IMPLIED = {"metric": "chosen", "is": "<=", "value": 1.0, "why": "the theorem", "implied": "runs are chosen by it"}
 
 
 def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
@@ -46,7 +48,7 @@ def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
 
 def trivial_above(limit):
     """The standard claim, whose predicate holds trivially with a margin above `limit`."""
-    return claim([ERROR | {"vacuous_above": limit}])
+    return claim([ERROR | TRIVIAL | {"vacuous_above": limit}])
 
 
 def metrics(error=0.5, broken=3.0, **rest):
@@ -146,7 +148,7 @@ def expected_verdict(defect, control, error):
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_judge_asks_its_questions_in_the_order_of_the_design(defect, control, error):
     measured = metrics(error=ERRORS[error], broken=CONTROLS[control], defect=DEFECTS[defect])
-    the_claim = claim([ERROR | {"vacuous_above": 10.0}], hypotheses=[DEFECT])
+    the_claim = claim([ERROR | TRIVIAL], hypotheses=[DEFECT])
     assert judge(the_claim, measured).verdict == expected_verdict(defect, control, error)
 
 
@@ -429,10 +431,36 @@ def test_the_control_of_a_claim_with_several_metrics_says_which_one_it_tests():
 
 def test_a_tight_predicate_of_another_unit_does_not_hide_that_a_bound_is_trivial():
     count = {"metric": "n_runs", "is": ">=", "value": 19.5, "why": "a count"}
-    both = claim([ERROR | {"value": 1e6, "vacuous_above": 3.0}, count], [BROKEN | {"value": 2e6, "against": "error"}])
+    both = claim([ERROR | TRIVIAL | {"value": 1e6, "vacuous_above": 3.0}, count], [BROKEN | {"value": 2e6, "against": "error"}])
     ruling = judge(both, metrics(error=0.5, broken=3e6, n_runs=20.0))
     assert ruling.verdict == Verdict.VACUOUS
     assert ruling.reason.startswith("error <= 1e+06 holds only trivially")
+
+
+def test_a_predicate_that_is_implied_neither_supports_nor_contradicts():
+    both = claim([ERROR, IMPLIED], [BROKEN | {"against": "error"}])
+    ruling = judge(both, metrics(error=0.5, chosen=0.9999))
+    assert ruling.verdict == Verdict.SUPPORTED
+    assert ruling.reason == "all 2 predicates hold, 1 of them implied, all 1 controls fail"
+    assert ruling.slack == 0.5  # not the one that the runs were chosen with
+    assert ruling.weak == []  # nothing can break what is implied
+    assert ruling.predicates[1].implied == "runs are chosen by it"
+    assert judge(both, metrics(error=1.5, chosen=0.5)).verdict == Verdict.CONTRADICTED
+    for chosen in (1.5, NAN):
+        unfit = judge(both, metrics(error=0.5, chosen=chosen))
+        assert unfit.verdict == Verdict.INCONCLUSIVE
+        assert unfit.reason.startswith("measured otherwise than the run was chosen (runs are chosen by it): chosen <= 1")
+
+
+def test_a_claim_of_implied_predicates_alone_is_refused():
+    with pytest.raises(ValidationError, match="all predicates are 'implied'"):
+        claim([IMPLIED])
+
+
+@pytest.mark.parametrize("half", ["vacuous_above", "vacuous_why"])
+def test_a_limit_of_triviality_has_a_reason(half):
+    with pytest.raises(ValidationError, match=f"'error' has the {'limit' if half == 'vacuous_above' else 'reason'} only"):
+        claim([ERROR | {half: TRIVIAL[half]}])
 
 
 @pytest.mark.parametrize("value", [1e31, -1e308, HUGE])
@@ -535,7 +563,8 @@ def claims(draw, thresholds=finite):
     predicates, controls = [], []
     for index in range(draw(st.integers(1, 3))):
         predicate = {"metric": f"p{index}", "is": draw(comparisons), "value": draw(thresholds), "why": "because"}
-        predicate["vacuous_above"] = draw(st.none() | st.floats(1e-3, 1e3))
+        predicate |= draw(st.just({}) | st.builds(lambda limit: TRIVIAL | {"vacuous_above": limit}, st.floats(1e-3, 1e3)))
+        predicate["implied"] = draw(st.sampled_from(["", IMPLIED["implied"]])) if index else ""
         predicates.append(predicate)
         if draw(st.booleans()) or index == 0:
             control = {"is": OPPOSITE[predicate["is"]], "value": predicate["value"], "against": predicate["metric"]}
@@ -588,7 +617,9 @@ def test_judge_contradicts_only_on_a_resolved_failure_with_working_controls(case
     if judge(the_claim, measured).verdict != Verdict.CONTRADICTED:
         return
     assert any(
-        not satisfies(p, (m := measured[p.metric]).value) and abs(p.value - m.value) >= 10 * m.error for p in the_claim.predicates
+        not satisfies(p, (m := measured[p.metric]).value) and abs(p.value - m.value) >= 10 * m.error
+        for p in the_claim.predicates
+        if not p.implied
     )
     assert all(not satisfies(the_claim.predicate_of(c), measured[c.metric].value) for c in the_claim.controls)
 

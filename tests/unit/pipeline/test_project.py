@@ -172,7 +172,8 @@ BAD = {
     "claim: unknown key in a predicate": (
         "claims",
         condition("predicates", wyh="x"),
-        THEOREM + ", key 'predicates.0.wyh': unknown key; allowed: 'metric', 'is', 'value', 'why', 'vacuous_above'",
+        THEOREM + ", key 'predicates.0.wyh': unknown key; allowed: 'metric', 'is', 'value', 'why', 'vacuous_above', "
+        "'vacuous_why', 'implied'",
     ),
     "claim: unknown comparison": (
         "claims",
