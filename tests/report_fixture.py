@@ -61,6 +61,11 @@ ALPHA = [
         statement=TRICKY,
         figures=["decay"],
         note="Holds with the constant of the proof, $C_1 = 1/2$.",
+        covers={
+            "parts": "the rate, for all recorded $t$",
+            "over": "depths 2 and 3, 64 starts each",
+            "leaves_out": {"depths above 3": r"the equation of $\mathbf w_e$ has the depth as a parameter"},
+        },
         hypotheses=[{"metric": "balance", "is": "<=", "value": 1e-10, "why": "Eq. (13) along the simulated network"}],
         predicates=[
             predicate("error_max", "<=", 1e-6),
@@ -77,6 +82,8 @@ ALPHA = [
         "Theorem 1",
         "Linear rate with the printed constant",
         variant="printed",
+        result="theorem-1",
+        hits="statement",
         predicates=[predicate("error_printed", "<=", 1e-6)],
     ),
     claim(
@@ -146,6 +153,11 @@ EXPECTED = {
     "beta/theorem-10": "contradicted",
     "beta/gone": "supported",
 }
+RESULTS = {
+    "alpha": {"theorem-1": "Theorem 1", "lemma-2": "Lemma 2", "remark-9": "Remark 9", "figure-3": "Figure 3"},
+    "beta": {"proposition-4": "Proposition 4", "theorem-10": "Theorem 10"},
+}
+UNCHECKED = {"alpha": {"remark-9": "it thanks the referees"}, "beta": {}}
 DEVIATIONS = {
     "alpha": [
         {
@@ -183,6 +195,8 @@ def make_project(root: Path) -> Project:
             "authors": "A. Author & B. Writer",
             "reference": "*Journal of Made-up Results* 1 (2024)",
             "about": r"What happens to $\bar{\mathbf w}(t)$ at small initialization.",
+            "results": RESULTS[paper],
+            "unchecked": UNCHECKED[paper],
         }
         _write(root / f"config/experiments/{paper}/paper.yaml", yaml.safe_dump(about))
         for name, entry in experiments.items():

@@ -1,4 +1,4 @@
-"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|verify|schemas|new``."""
+"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|results|verify|schemas|new``."""
 
 from __future__ import annotations
 
@@ -46,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     expected.add_argument("--scale", required=True)
     expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
 
+    results = commands.add_parser("results", help="how each result of the papers stands, by the recorded verdicts")
+    results.add_argument("--scale", required=True)
+
     verify = commands.add_parser("verify", help="hold finished results against their digests, the evidence and the checkout")
     verify.add_argument("--scale", required=True)
 
@@ -91,14 +94,15 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import build_ledger, changes, tally, write_ledger
+    from flowcheck.pipeline.ledger import build_ledger, changes, write_ledger
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_expected
+    from flowcheck.pipeline.results import lines_of
 
     project = Project()
     ledger = build_ledger(project, arguments.scale, _papers(project, arguments))
     write_ledger(Path("results") / arguments.scale, ledger)
-    print(tally(ledger["claims"]))
+    print("\n".join(lines_of(ledger["counts"]["all"])))
     print("\n".join(changes(ledger, load_expected(project, arguments.scale))))
     return 0
 
@@ -138,14 +142,14 @@ def _expected(arguments: argparse.Namespace) -> int:
         fewer_runs,
         read_ledger,
         record_expected,
-        tally,
     )
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_expected, load_runs
+    from flowcheck.pipeline.results import lines_of
 
     project = Project()
     ledger = read_ledger(project, arguments.scale)
-    print(f"{arguments.scale}: {tally(ledger['claims'])}")
+    print("\n".join([f"{arguments.scale} scale", *lines_of(ledger["counts"]["all"])]))
     if gone := evidence_that_is_gone(project, ledger):
         print("\n".join(gone))
         return 1
@@ -156,6 +160,22 @@ def _expected(arguments: argparse.Namespace) -> int:
     differences += fewer_runs(ledger, load_runs(project, arguments.scale))
     print("\n".join(differences) or "no verdict changed")
     return 1 if differences else 0
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.recorded import load_expected
+    from flowcheck.pipeline.results import count, lines_of, results_of, table_of
+
+    project = Project()
+    verdicts = load_expected(project, arguments.scale)
+    if not verdicts:
+        raise ConfigError(f"config/expected/{arguments.scale}.json: not there, or empty; no verdict is recorded for this scale")
+    for paper in project.papers:
+        for result in results_of(project, paper, verdicts):
+            print(f"{result.id}: {result.standing}{''.join(f'; left out: {part}' for part in result.leaves_out)}")
+    print("", *lines_of(count(project, project.papers, verdicts)), "", table_of(project, verdicts), sep="\n")
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -201,6 +221,7 @@ _COMMANDS = {
     "report": _report,
     "notebook": _notebook,
     "expected": _expected,
+    "results": _results,
     "verify": _verify,
     "schemas": _schemas,
     "new": _new,

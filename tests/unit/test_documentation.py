@@ -95,10 +95,8 @@ def test_the_table_of_devices_says_whose_arrays_are_tensors():
 def test_the_entries_that_the_documents_show_are_a_project_that_validates(tmp_path):
     shown = re.findall(r"^```yaml\n# (config/\S+)\n(.*?)^```$", document("claims") + document("add_a_paper"), re.M | re.S)
     files = {kind: f"config/{kind}/example/contraction.yaml" for kind in ("claims", "experiments")}
-    assert [name for name, _ in shown] == [files["claims"], "config/deviations/example.yaml", files["experiments"]]
-    about = dict.fromkeys(("title", "authors", "reference", "about"), "an example")
-    (tmp_path / "config/experiments/example").mkdir(parents=True)
-    (tmp_path / "config/experiments/example/paper.yaml").write_text(yaml.safe_dump(about))
+    paper = "config/experiments/example/paper.yaml"
+    assert [name for name, _ in shown] == [files["claims"], "config/deviations/example.yaml", paper, files["experiments"]]
     for name, text in shown:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -119,10 +119,26 @@ class Passing(BaseModel):
     against: str | None = None
 
 
+class Covers(BaseModel):
+    """How much of a result a claim checks: which `parts` of the statement, `over` what, and what it leaves out, with the reason.
+
+    Starts, data and times that are drawn are samples, and `over` says so. A case, depth, dimension, class of networks or
+    direction that the statement speaks of and nobody runs is left out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parts: Sentence
+    over: Sentence
+    leaves_out: dict[Sentence, Sentence] = {}
+
+
 class ClaimEntry(BaseModel):
     """One numbered result, figure or checkable sentence of a paper, as its file has it.
 
-    `waives` names hypotheses of the file that this claim does not stand on, each with the reason.
+    `result` names what it is about, in the list of the paper; left out, it is the result with the claim's own id. `hits` says
+    whether a printed claim is about the statement itself or about its proof. `waives` names hypotheses of the file that this
+    claim does not stand on, each with the reason.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
@@ -141,6 +157,9 @@ class ClaimEntry(BaseModel):
     variant: Literal["corrected", "printed", "extracted"] = "corrected"
     origin: Literal["paper", "flowcheck"] = "paper"
     strength: Literal["symbolic", "enclosed", "measured"] = "measured"
+    result: Label | None = None
+    hits: Literal["statement", "proof"] | None = None
+    covers: Covers | None = None
     statement: Sentence
     note: str = ""
     figures: list[str] = []
@@ -150,6 +169,23 @@ class ClaimEntry(BaseModel):
     controls: list[Control] = []
     no_control: Reason = ""
     passes: list[Passing] = []
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> ClaimEntry:
+        if self.origin == "flowcheck" and self.result:
+            raise ValueError(f"key 'result': a claim of ours is about no result of the paper, found {self.result!r}")
+        if bool(self.hits) != (self.variant == "printed"):
+            raise ValueError(
+                "a printed claim needs 'hits': 'statement', or 'proof' where the statement itself stands"
+                if self.variant == "printed"
+                else f"key 'hits': only a printed claim has it, and this one is of variant {self.variant!r}"
+            )
+        return self
+
+    @property
+    def about(self) -> str | None:
+        """The result of the paper that it is about; None for a claim of ours."""
+        return (self.result or self.id) if self.origin == "paper" else None
 
     @model_validator(mode="after")
     def _has_teeth(self) -> ClaimEntry:

@@ -9,28 +9,29 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import ConfigError, EvidenceError
-from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.claims import Claim
 from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, load_sealed, save_json, save_sealed
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.recorded import load_expected, load_runs, runs_file
+from flowcheck.pipeline.results import count, lines_of, results_of
 from flowcheck.pipeline.schema import Experiment
 from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_digest
 
 Record = dict[str, Any]
 CSV_COLUMNS = (
-    *("id", "label", "kind", "class", "priority", "variant", "origin"),
+    *("id", "about", "label", "kind", "class", "priority", "variant", "origin"),
     *("verdict", "slack", "error", "n", "strength", "reason"),
 )
 KEPT = 0.9
 """Share of the recorded runs that a predicate must rest on: a run near a limit may fall beyond it on another processor."""
-MARKDOWN_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
+RESULTS_HEADER = ["| result | stands | left out |", "|---|---|---|"]
+CLAIMS_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
 
 
 def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
@@ -83,6 +84,9 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "priority": claim.priority,
         "variant": claim.variant,
         "origin": claim.origin,
+        "about": claim.about,
+        "hits": claim.hits,
+        "covers": claim.covers.model_dump() if claim.covers else None,
         "strength": claim.strength,
         "statement": claim.statement,
         "note": claim.note,
@@ -131,6 +135,8 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
             record["expected"] = recorded
             record["changed"] = recorded is not None and recorded != record["verdict"]
             claims.append(record)
+    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
+    counts = {"all": papers} | {paper: [paper] for paper in papers}
     commits = sorted({c["provenance"].get("commit", "unknown") for c in claims})
     return {
         "scale": scale,
@@ -140,6 +146,8 @@ def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
             "papers": {name: project.papers[name].model_dump() for name in papers},
             "wall_time_s": round(sum(_experiment_times(claims).values()), 1),
         },
+        "counts": {name: count(project, of, verdicts) for name, of in counts.items()},
+        "results": [result.model_dump(mode="json") for paper in papers for result in results_of(project, paper, verdicts)],
         "claims": claims,
     }
 
@@ -165,24 +173,32 @@ def as_csv(ledger: Mapping[str, Any]) -> str:
 
 
 def as_markdown(ledger: Mapping[str, Any]) -> str:
-    """The ledger as one Markdown table per paper, for pull requests and closing notes."""
-    lines = [f"# Ledger, {ledger['scale']} scale", ""]
+    """The ledger as Markdown tables, one of results and one of claims per paper, for pull requests and closing notes."""
+    lines = [f"# Ledger, {ledger['scale']} scale", "", *_bullets(ledger["counts"]["all"]), ""]
     for paper in ledger["provenance"]["papers"]:
-        claims = [c for c in ledger["claims"] if c["paper"] == paper]
-        lines += [f"## {paper}: {tally(claims)}", "", *MARKDOWN_HEADER]
-        for c in claims:
-            numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
-            mark = f" (recorded: {c['expected']})" if c["changed"] else ""
-            name = f"{c['label']}: {c['title']}".replace("|", "\\|")
-            lines.append(f"| {name} | {c['variant']} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
+        lines += [f"## {paper}", "", *_bullets(ledger["counts"][paper]), "", *RESULTS_HEADER]
+        for result in ledger["results"]:
+            if result["paper"] == paper:
+                left = result["unchecked"] or "; ".join(f"{part} ({why})" for part, why in result["leaves_out"].items())
+                lines.append(f"| {_cell(result['label'])} | {result['standing']} | {_cell(left)} |")
+        lines += ["", *CLAIMS_HEADER]
+        for c in ledger["claims"]:
+            if c["paper"] == paper:
+                numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
+                mark = f" (recorded: {c['expected']})" if c["changed"] else ""
+                name = _cell(f"{c['label']}: {c['title']}")
+                variant = "ours" if c["origin"] == "flowcheck" else c["variant"]
+                lines.append(f"| {name} | {variant} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def tally(claims: Iterable[Mapping[str, Any]]) -> str:
-    """``12 supported, 3 contradicted`` in the fixed order of the verdicts."""
-    counts = Counter(claim["verdict"] for claim in claims)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+def _bullets(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    return [f"- {line}" for line in lines_of(counts)]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:

@@ -54,6 +54,7 @@ class Project:
             self.papers[name] = validate(TypeAdapter(Paper), read_yaml(path / PAPER), path / PAPER)
             self.experiments[name] = self._read_experiments(path)
             self.claims[name] = self._read_claims(folder / "claims" / name, name)
+            self._check_results(path / PAPER, name)
             self.deviations[name] = self._read_deviations(folder / "deviations" / f"{name}.yaml", name)
         if not self.papers:
             raise ConfigError(f"{folder / 'experiments'}: no paper found; expected a folder for each")
@@ -225,6 +226,26 @@ class Project:
                         )
                 claims[claim.id] = claim
         return claims
+
+    def _check_results(self, path: Path, paper: str) -> None:
+        listed = self.papers[paper].results | self.papers[paper].statements
+        claimed = set[str]()
+        for claim in self.claims[paper].values():
+            if claim.about is None:
+                continue
+            if claim.about not in listed:
+                raise ConfigError(
+                    f"{path}: no result {claim.about!r}, which claim '{claim.id}' is about; closest: "
+                    f"{listing(closest(claim.about, listed))}"
+                )
+            claimed.add(claim.about)
+        for result in listed:
+            if (result in claimed) == (result in self.papers[paper].unchecked):
+                raise ConfigError(
+                    f"{path}: result {result!r} is listed under 'unchecked', and has a claim"
+                    if result in claimed
+                    else f"{path}: result {result!r} has no claim; write one, or name it under 'unchecked' with the reason"
+                )
 
     def _read_deviations(self, path: Path, paper: str) -> list[Deviation]:
         deviations = []

@@ -10,7 +10,7 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from flowcheck.pipeline.claims import ClaimsFile, Deviation, Sentence
 from flowcheck.pipeline.names import Identifier, Label, Whole, check_metric
@@ -78,7 +78,7 @@ class Experiment(BaseModel):
 
 
 class Paper(BaseModel):
-    """What is said of one paper; its experiments have files of their own."""
+    """What is said of one paper, and the list of its results; its experiments have files of their own."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,6 +86,17 @@ class Paper(BaseModel):
     authors: str
     reference: str
     about: str
+    results: dict[Label, Sentence] = Field(default={}, description="its numbered results: id and label")
+    statements: dict[Label, Sentence] = Field(default={}, description="its equations and sentences that are checked besides")
+    unchecked: dict[Label, Sentence] = Field(default={}, description="those of them that no claim is about, each with the reason")
+
+    @model_validator(mode="after")
+    def _list_is_sound(self) -> Paper:
+        if twice := sorted(set(self.results) & set(self.statements)):
+            raise ValueError(f"{twice[0]!r} is listed twice, under 'results' and under 'statements'")
+        if unknown := sorted(set(self.unchecked) - set(self.results) - set(self.statements)):
+            raise ValueError(f"'unchecked' names {unknown[0]!r}, which is listed neither under 'results' nor under 'statements'")
+        return self
 
 
 class RunConfig(BaseModel):

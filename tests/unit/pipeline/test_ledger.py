@@ -17,7 +17,6 @@ from flowcheck.pipeline.ledger import (
     judge_experiment,
     read_ledger,
     record_expected,
-    tally,
     write_ledger,
 )
 from flowcheck.pipeline.project import Project
@@ -84,7 +83,9 @@ def test_the_three_files_of_the_ledger_agree(ledger, tmp_path):
     assert {row["id"]: row["verdict"] for row in rows} == VERDICTS
     assert tuple(rows[0]) == CSV_COLUMNS
     table = (tmp_path / "results/smoke/ledger.md").read_text()
-    assert "## toy: 2 supported, 1 contradicted, 1 inconclusive, 1 vacuous" in table
+    assert "## toy\n\n- numbered results: 4 (1 as printed; 1 corrected; 2 undecided)\n" in table
+    assert "- claims on these as meant: 4 (2 supported; 1 inconclusive; 1 vacuous)\n" in table
+    assert "| Theorem 1 | corrected |  |" in table
     assert "| Theorem 1: Euler's method is exact | printed | inequality | contradicted | -0.00999 | 0 | 3 |" in table
 
 
@@ -92,12 +93,6 @@ def test_bars_in_a_title_do_not_break_the_markdown_table(ledger):
     ledger["claims"][0]["title"] = "a bound on |x|"
     rows = [line for line in as_markdown(ledger).splitlines() if line.startswith("| Theorem 1: a bound")]
     assert rows[0].replace("\\|", "").count("|") == 8
-
-
-def test_the_tally_names_verdicts_in_their_fixed_order():
-    claims = [{"verdict": verdict} for verdict in ("not-run", "supported", "vacuous", "supported")]
-    assert tally(claims) == "2 supported, 1 vacuous, 1 not-run"
-    assert tally([]) == ""
 
 
 def test_changes_against_the_recorded_verdicts_are_one_sentence_each(ledger):

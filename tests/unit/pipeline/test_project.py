@@ -79,8 +79,9 @@ EXPERIMENTS = "config/experiments/toy/decay.yaml: "
 CLAIMS = "config/claims/toy/decay.yaml: "
 THEOREM = CLAIMS + "claim 'theorem-1'"
 DEVIATIONS = "config/deviations/toy.yaml: entry 'fourth-power'"
-CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', 'statement', "
-CLAIM_KEYS += "'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', 'no_control', 'passes'"
+CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', "
+CLAIM_KEYS += "'result', 'hits', 'covers', 'statement', 'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', "
+CLAIM_KEYS += "'no_control', 'passes'"
 
 # readable id: (file, change, the sentence)
 BAD = {
@@ -408,7 +409,7 @@ def test_two_papers_whose_rules_would_have_one_name_are_one_sentence(checkout, m
         for source in Path(folder, "toy").glob("spread.*"):
             shutil.copy(source, source.with_stem("a_spread"))
     shutil.copy("config/deviations/toy.yaml", "config/deviations/toy_a.yaml")
-    checkout.edit("claims", claim(id="figure-2"), "a_spread")
+    checkout.edit("claims", claim(id="figure-2", result="figure-1"), "a_spread")
     said = sentence(Project)
     assert (
         said
@@ -719,7 +720,7 @@ def test_one_id_twice_in_two_files_is_one_sentence(checkout, monkeypatch):
 
 def test_deviations_are_optional(checkout):
     checkout.path("deviations").unlink()
-    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected"))
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected", hits=None))
     assert Project(checkout.root).deviations == {"toy": []}
 
 
@@ -727,7 +728,8 @@ def test_deviations_are_optional(checkout):
 def test_nobody_is_accused_without_an_erratum(checkout, monkeypatch, variant, kind):
     monkeypatch.chdir(checkout.root)
     other = {"erratum": "extraction", "extraction": "erratum"}[kind]
-    checkout.edit("claims", lambda content: content["claims"][1].update(variant=variant))
+    hits = "statement" if variant == "printed" else None
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant=variant, hits=hits))
     for given in (other, "deviation"):
         checkout.edit("deviations", lambda content, given=given: content[0].update(kind=given, proof="by hand"))
         assert sentence(Project) == (

@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from flowcheck.pipeline.claims import Verdict
-from flowcheck.pipeline.ledger import Record, tally
+from flowcheck.pipeline.ledger import Record
 from flowcheck.pipeline.project import FIGURE_FORMATS, Project
 from flowcheck.pipeline.recorded import load_expected
 from flowcheck.pipeline.report.mathml import Renderer
+from flowcheck.pipeline.results import Group, Standing, lines_of
 
 ASSETS = ("report.css", "report.js")
 LARGEST_SVG = 1_500_000  # bytes; browsers are slow on larger drawings, which are shown as PNG
@@ -42,6 +43,22 @@ VERDICTS = {
     ),
     Verdict.NOT_RUN: ("–", "There is no evidence at this scale. An empty set of measurements never passes."),
 }
+STANDINGS = {
+    Standing.PRINTED: "It holds as the paper prints it; its claims leave nothing out that the statement speaks of.",
+    Standing.PRINTED_IN_PART: "What is checked of it holds as printed; a case, depth, dimension, class or direction is left out.",
+    Standing.CORRECTED: "As printed it does not hold; in the corrected form it does.",
+    Standing.CORRECTED_IN_PART: "As printed it does not hold; in the corrected form what is checked of it does.",
+    Standing.FAILS: "It is contradicted in the form that we take to be meant.",
+    Standing.UNDECIDED: "A claim on it is inconclusive, vacuous, not run, or a hypothesis of it is not met.",
+    Standing.UNCHECKED: "No claim is about it; the reason is given.",
+}
+CLAIM_GROUPS = {
+    Group.MEANT: "variant=corrected&origin=paper",
+    Group.PRINTED: "variant=printed",
+    Group.EXTRACTED: "variant=extracted",
+    Group.OURS: "origin=flowcheck",
+}
+"""Groups of claims, and what shows them in the list of all."""
 KINDS = {
     "deviation": "A choice of ours that differs from what the paper prints.",
     "clarification": "Fills in what the paper leaves open.",
@@ -91,7 +108,10 @@ class Site:
             "outcomes": OUTCOMES,
             "signs": SIGNS,
             "control_outcome": control_outcome,
-            "tally": tally,
+            "standings": STANDINGS,
+            "result_groups": [Group.NUMBERED, Group.STATEMENTS],
+            "claim_groups": CLAIM_GROUPS,
+            "lines_of": lines_of,
             "count": lambda number, one: f"{number} {one}{'' if number == 1 else 's'}",
         }
 
@@ -108,9 +128,14 @@ class Site:
     def claims_of(self, paper: str, experiment: str | None = None) -> list[Record]:
         return [c for c in self.claims if c["paper"] == paper and experiment in (None, c["experiment"])]
 
-    def counts(self, paper: str | None = None) -> Counter[str]:
-        """How many claims have each verdict, of one paper or of all."""
-        return Counter(c["verdict"] for c in self.claims if paper in (None, c["paper"]))
+    def counts(self, *papers: str) -> dict[str, Counter[str]]:
+        """How many results and claims of these papers are in which state, by group."""
+        found = [self.ledger["counts"][paper] for paper in papers]
+        return {group: sum((Counter(each[group]) for each in found), Counter()) for group in Group}
+
+    def result_of(self, claim: Mapping[str, Any]) -> Record:
+        """The result that a claim is about."""
+        return next(r for r in self.ledger["results"] if r["id"] == f"{claim['paper']}/{claim['about']}")
 
     def values(self, key: str) -> list[str]:
         """What the claims say under one key, for the filters, in order of appearance."""

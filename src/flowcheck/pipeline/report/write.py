@@ -42,6 +42,7 @@ def build_site(project: Project, ledger: Record, papers: list[str], folder: Path
     site.copy_assets()
     for previous, record, following in zip([None, *site.claims], site.claims, [*site.claims[1:], None], strict=False):
         site.write("claim.html", site.page_of(record), claim=record, previous=previous, following=following)
+    site.write("results.html", "results.html")
     site.write("claims.html", "claims.html")
     site.write("deviations.html", "deviations.html")
     overview = site.render("index.html", "index.html", expected=site.comparison())
