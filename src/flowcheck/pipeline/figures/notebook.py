@@ -14,6 +14,7 @@ import sys
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ from papermill.exceptions import PapermillExecutionError
 from flowcheck.pipeline.evidence import EVIDENCE_FILES, UNMET, atomic_file, load_metrics, verdicts_on
 from flowcheck.pipeline.report.mathml import Renderer
 from flowcheck.pipeline.seal import SEAL, blank_seal, seal_text
+
+gc.freeze()  # no module is garbage: Python need not walk them all, last as it ends
 
 
 def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
