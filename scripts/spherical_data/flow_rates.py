@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from flowcheck.measures import readings
 from flowcheck.measures.readings import largest_of, smallest_of
 from flowcheck.measures.refinement import Refined, refined
 from flowcheck.networks.linear import Weights, balanced_weights
 from flowcheck.papers.spherical_data import (
     broken_flows,
+    broken_statements,
     full_weights,
     lemma_1,
     lemma_7,
@@ -32,7 +34,6 @@ from flowcheck.papers.spherical_data.flow_table import table
 from flowcheck.papers.spherical_data.full_weights import Accuracy, FullFlow
 from flowcheck.papers.spherical_data.phases import over_runs
 from flowcheck.papers.spherical_data.population import LAWS, SphericalLaw, law
-from flowcheck.papers.spherical_data.proposition_2 import late_slope
 from flowcheck.papers.spherical_data.reduced_flow import COARSE_RTOL, RTOL
 from flowcheck.papers.spherical_data.reference_run import CLOCK
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
@@ -45,6 +46,11 @@ FULL, BROKEN, OPPOSITE = Accuracy(rtol=1e-11), Accuracy(rtol=1e-9), Accuracy(rto
 """Accuracy of full weights: from balanced starts, with a hypothesis broken, from the opposite start."""
 FEW, MANY = 61, 121
 """Times at which full weights are recorded."""
+SMALLEST = (
+    *("theorem3_upper_excess_unbalanced", "lemma8_lower_ratio_unbalanced", "lemma8_upper_ratio_unbalanced"),
+    *("opposite_slope_gap_beside", "opposite_sine_beside", "opposite_lower_ratio_unbalanced"),
+)
+"""Numbers of which the smallest over the depths is asked: controls that must be too large at each of them."""
 TURNS_READ, ANGLES_READ = (1, 2, 4), {1: 10, 4: 20}
 """Depths at which T of the paper's own start is read, and depths and times at which its angle is."""
 
@@ -79,14 +85,22 @@ def cell(p: Parameters, context: Context) -> Evidence:
     stretched = refined(lambda accuracy: broken_flows.ellipse(tilted, times, accuracy), BROKEN, BROKEN.coarser)
     evidence.add(at_depth(depth, stretched))
     turning, long = balanced(broken_flows.TURNING_START, "stretched"), np.linspace(0.0, 4 * horizon, 2 * MANY - 1)
-    turns = Measurement.count(broken_flows.turns(turning, long, BROKEN))
-    evidence.record(f"{'lemma1' if depth == 1 else 'lemma6'}_sign_changes_stretched", turns)
+    turns = refined(lambda accuracy: broken_flows.turns(turning, long, accuracy), BROKEN, BROKEN.coarser)
+    evidence.record(
+        f"{'lemma1' if depth == 1 else 'lemma6'}_sign_changes_stretched", Measurement.count(int(turns["sign_changes"].value))
+    )
+    evidence.record("lemma8_growth_slope_stretched", turns["growth_slope"].number())
+    if depth != 2:
+        evidence.add(broken_statements.flipped(balanced(broken_statements.WITH_A_TURN, "flipped"), p.resolved_from, BROKEN))
     if depth == 1:
-        evidence.add(broken_flows.flipped_labels(BROKEN))
+        evidence.add(broken_statements.only_shrinking(BROKEN))
     else:
-        evidence.add(unbalanced_layers(depth, balanced(reference_run.start(2), "unbalanced"), times))
+        evidence.add(broken_statements.unbalanced_identities(balanced(reference_run.start(2), "unbalanced"), times, BROKEN))
     if depth > 2:
-        evidence.add(opposite_start.measure(depth, balanced(-reference_run.direction(2), "opposite"), OPPOSITE))
+        falling, growing = (balanced(w, "bounds") for w in (reference_run.start(2), broken_statements.GROWING))
+        evidence.add(broken_statements.unbalanced_bounds(falling, growing, p.resolved_from, BROKEN))
+        opposite, beside = (balanced(w, "opposite") for w in opposite_start.STARTS)
+        evidence.add(opposite_start.measure(depth, opposite, beside, OPPOSITE))
     return evidence
 
 
@@ -102,8 +116,6 @@ def paper_start(depth: int, advances: np.ndarray) -> Found:
     if depth in TURNS_READ:
         coarse = reference_run.on_the_clock(depth, advances, COARSE_RTOL)
         found |= at_depth(depth, refined(reference_run.turn, path, coarse))
-        if depth == 1:
-            found["along_v_slope"] = Refined.of(late_slope(path), late_slope(coarse)).number()
     if depth in ANGLES_READ:
         time = ANGLES_READ[depth]
         angles = (reference_run.one_minus_cos(depth, time, rtol) for rtol in reference_run.PLAIN_TOLERANCES)
@@ -132,19 +144,6 @@ def full_networks(depth: int, laws: Sequence[SphericalLaw], starts: Sequence[Wei
     return at_depth(depth, refined(distances, fine, coarse) | lemma_7.residuals(fine, coarse))
 
 
-def unbalanced_layers(depth: int, weights: Weights, times: np.ndarray) -> Found:
-    """Layers scaled by 3 and 1/3: what then holds no more, each of it at the depths for which a claim asks."""
-    fine, coarse = (broken_flows.unbalanced(weights, times, accuracy) for accuracy in (BROKEN, BROKEN.coarser))
-    residuals = lemma_7.residuals([fine], [coarse])
-    found = dict(at_depth(depth, {f"{name}_unbalanced": each for name, each in residuals.items()}))
-    if depth == 2:
-        distances = (proposition_4.distance(flow, CLOCK, flow.law.c0) for flow in (fine, coarse))
-        found["unbalanced_proposition4"] = Refined.of(*distances).number()
-    if depth == 4:
-        found["unbalanced_cosine_gap_N4"] = Refined.of(*(full_weights.angle_gap(flow, CLOCK) for flow in (fine, coarse))).number()
-    return found
-
-
 def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     parts = list(cells.values())
     runs = pd.concat([part.runs for part in parts], ignore_index=True)
@@ -152,13 +151,15 @@ def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Ev
     evidence = Evidence.of([part.arrays for part in parts], runs)
     evidence.arrays["full_times"], evidence.arrays["ellipse_times"] = (np.linspace(0.0, p.full_horizon, n) for n in (FEW, MANY))
     for name in dict.fromkeys(name for part in parts for name in part.metrics):
-        of_all = smallest_of if name == "opposite_slope_gap_one_layer_more" else largest_of
+        of_all = smallest_of if name in SMALLEST else largest_of
         evidence.record(name, of_all(part.metrics[name] for part in parts if name in part.metrics))
     for found in (theorem_1.tightest(one), theorem_3.tightest(deep), lemma_8.tightest(deep), lemma_8.slopes(runs)):
         evidence.add(found)
     for lemma, flows in (("lemma1", one), ("lemma6", several)):
         evidence.add({f"{lemma}_{name}": found for name, found in lemma_1.over_flows(flows).items()})
     evidence.record("progress_along_v_min", over_runs(one, "progress_min"))
+    for size in ("late_norm_gap", "late_along_v_gap"):
+        evidence.record(f"{size}_max", over_runs(one, size, readings.largest))
     evidence.record("growth_max_at_pi", opposite_start.growth())
     return evidence
 

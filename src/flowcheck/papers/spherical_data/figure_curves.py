@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float
 
-from flowcheck.papers.spherical_data import bounds, reduced_flow
+from flowcheck.papers.spherical_data import bounds, reduced_flow, reference_run
 from flowcheck.papers.spherical_data.population import law
 from flowcheck.papers.spherical_data.reference_run import CLOCK
 
@@ -90,5 +90,5 @@ def curves(w_e: Float[Array, "s p 2"], times: Float[Array, " p"], depth: int) ->
 
 def population_flow(times: Float[Array, " p"], depth: int, rtol: float) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
     """Cosine and norm of the population flow from the paper's start."""
-    q, s = reduced_flow.in_time(law("circle"), depth, CLOCK, 0.0, times, rtol=rtol)
+    q, s = reference_run.in_time(depth, times, rtol)
     return np.tanh(q), np.exp(s)

@@ -46,10 +46,11 @@ def table(
 
     slopes = (lemma_8.growth_slope(path, how.slope_step) for path, how in ((fine, FINE), (coarse, COARSE)))
     phases = Phases(fine, norm0[:, None], resolved_from)
+    late = refined(lambda how: proposition_2.late_growth(which, q0, s0, how.rtol), FINE, COARSE) if depth == 1 else {}
     bounds = refined(against_bounds, phases, Phases(coarse, norm0[:, None], resolved_from))
     columns = {"law": which.name, "depth": depth, "angle": angle0, "norm": norm0}
     columns |= with_errors(refined(lemma_1.transition, fine, coarse)) | lemma_1.turns(fine)
-    columns |= with_errors(refined(proposition_2.progress, fine, coarse) | {"growth_slope_at_T": Refined.of(*slopes)})
+    columns |= with_errors(refined(proposition_2.progress, fine, coarse) | {"growth_slope_at_T": Refined.of(*slopes)} | late)
     return pd.DataFrame(columns | with_errors({name: each.with_rounding(phases.rounding) for name, each in bounds.items()}))
 
 

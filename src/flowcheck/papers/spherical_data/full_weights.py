@@ -16,12 +16,15 @@ from jaxtyping import Float
 from flowcheck.networks import linear
 from flowcheck.papers.spherical_data import reduced_flow
 from flowcheck.papers.spherical_data.population import Array, SphericalLaw, law_gradient
+from flowcheck.papers.spherical_data.reduced_flow import ReducedPath, Transition
 
 Gradient = Callable[[Array], Array]
 PANELS = 7
 """The integrand bends on the scale 1/‖w‖, 1/20 at least where this is used; panels down to 2^-7 leave an error of 1e-13."""
 SATURATED = 1e-15
 """A cosine nearer to one than this is rounded to it."""
+LAST_CLOCK = 6.0
+"""Beyond, the arctanh of a rounded cosine is what limits a comparison: e^{2q} amplifies its rounding."""
 
 
 class Accuracy(NamedTuple):
@@ -96,7 +99,22 @@ def follow(
 
 def reduction(flow: FullFlow, q0: float) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
     """Clock q and log norm of the reduced flow at the same times, from the clock `q0` and norm one."""
-    return reduced_flow.in_time(flow.law, flow.depth, q0, 0.0, flow.times, rtol=flow.accuracy.reduced_rtol)
+    start = np.array([q0]), np.zeros(1)
+    q, s = reduced_flow.in_time(flow.law, flow.depth, *start, flow.times, rtol=flow.accuracy.reduced_rtol)
+    return q[0], s[0]
+
+
+def as_reduced(flow: FullFlow) -> ReducedPath:
+    """The flow as a batch of one in the two numbers of the reduction, whether it obeys that or not, up to `LAST_CLOCK`.
+
+    Its turn T is the first recorded time from which the norm grows, or the last time if it never does.
+    """
+    resolved = np.abs(flow.q) < LAST_CLOCK
+    kept = slice(None if resolved.all() else int(np.argmin(resolved)))
+    q, s, t = (part[None, kept] for part in (flow.q, np.log(flow.norm), flow.times))
+    grows = np.append(np.diff(s[0]) >= 0, True)
+    turn = int(np.argmax(grows))
+    return ReducedPath(flow.law, flow.depth, q, s, t, Transition(t[:, turn], q[:, turn], s[:, turn]))
 
 
 def gap(flow: FullFlow, q0: float) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -108,8 +108,3 @@ def over_runs(runs: pd.DataFrame, column: str, reading: Reading = readings.small
     """A reading of one column, over the flows on which it speaks; the column with `_error` behind its name holds the errors."""
     value, error = (runs[name].to_numpy(dtype=float) for name in (column, f"{column}_error"))
     return reading(value, error, np.isfinite(value))
-
-
-def against(found: Measurement, factor: float) -> Measurement:
-    """The excess over `factor` times the bound, from the excess over the bound."""
-    return replace(found, value=found.value / factor + (1.0 / factor - 1.0), error=found.error / factor)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowcheck.papers.spherical_data.bounds import proposition4_exponent
-from flowcheck.papers.spherical_data.full_weights import FullFlow
-
-LAST_CLOCK = 6.0
-"""Beyond, the arctanh of a rounded cosine is what limits the comparison: e^{2q} amplifies its rounding."""
+from flowcheck.papers.spherical_data.full_weights import LAST_CLOCK, FullFlow
 
 
 def distance(flow: FullFlow, q0: float, c0: float) -> float:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from flowcheck.integration.initial_value import solve
 from flowcheck.papers.spherical_data.population import Array, Number, SphericalLaw
@@ -76,8 +77,8 @@ def clock_of_gap(gap: Number) -> Number:
 
 
 def one_minus_cos(q: Number) -> Number:
-    """1 - cos θ = 2 / (e^{2q} + 1), without cancellation."""
-    return 2.0 / (np.exp(2.0 * np.asarray(q, float)) + 1.0)
+    """1 - cos θ = 2 / (e^{2q} + 1), without cancellation, at any q."""
+    return 2.0 * expit(-2.0 * np.asarray(q, float))
 
 
 def norm_growth(law: SphericalLaw, q: Array, s: Array) -> Array:
@@ -157,13 +158,20 @@ def advance(law: SphericalLaw, depth: int, q: Array, s: Array, t: Array, step: A
 
 
 def in_time(
-    law: SphericalLaw, depth: int, q0: float, s0: float, times: Float[Array, " p"], *, rtol: float = RTOL
-) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
-    """(q, s) of one flow at given times (increasing, first one 0), integrated in plain time: the second implementation."""
+    law: SphericalLaw,
+    depth: int,
+    q0: Float[Array, " s"],
+    s0: Float[Array, " s"],
+    times: Float[Array, " p"],
+    *,
+    rtol: float = RTOL,
+) -> tuple[Float[Array, "s p"], Float[Array, "s p"]]:
+    """(q, s) of flows at given times (increasing, first one 0), integrated in plain time: the second implementation."""
+    size = len(q0)
 
     def rates(_: float, state: Array) -> Array:
-        ds, dt = clock_rates(law, depth, state[:1], state[1:])
+        ds, dt = clock_rates(law, depth, state[:size], state[size:])
         return np.concatenate([1.0 / dt, ds / dt])
 
-    solution = solve(rates, times[-1], np.array([q0, s0]), "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
-    return solution.y[0], solution.y[1]
+    solution = solve(rates, times[-1], np.concatenate([q0, s0]), "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
+    return solution.y[:size], solution.y[size:]

@@ -40,14 +40,20 @@ def turn(path: reduced_flow.ReducedPath) -> dict[str, float]:
 
 def one_minus_cos(depth: int, time: float, rtol: float) -> float:
     """1 - cos θ at one time."""
-    q, _ = reduced_flow.in_time(law("circle"), depth, CLOCK, 0.0, np.array([0.0, time]), rtol=rtol)
+    q, _ = in_time(depth, np.array([0.0, time]), rtol)
     return float(reduced_flow.one_minus_cos(q[-1]))
+
+
+def in_time(depth: int, times: Float[Array, " p"], rtol: float) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
+    """(q, s) of the flow at these times, the first one 0."""
+    q, s = reduced_flow.in_time(law("circle"), depth, np.array([CLOCK]), np.zeros(1), times, rtol=rtol)
+    return q[0], s[0]
 
 
 def curves(path: reduced_flow.ReducedPath) -> dict[str, Array]:
     """What the figures draw: the flow on both clocks, (t, log norm, q) at T, and the bounds of its depth at `TIMES`."""
     depth, c0, at = path.depth, path.law.c0, path.transition
-    q, s = reduced_flow.in_time(path.law, depth, CLOCK, 0.0, TIMES, rtol=PLAIN_TOLERANCES[0])
+    q, s = in_time(depth, TIMES, PLAIN_TOLERANCES[0])
     at_t, at_s, at_q = (float(part[0]) for part in (at.t, at.s, at.q))
     found = {"q": path.q[0], "s": path.s[0], "t": path.t[0], "times": TIMES, "q_in_time": q, "s_in_time": s}
     found["transition"] = np.array([at_t, at_s, at_q])

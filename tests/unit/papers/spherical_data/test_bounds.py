@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from flowcheck.papers.spherical_data import bounds
 
@@ -31,6 +33,23 @@ def test_bounds_start_where_the_flow_starts():
     ):
         assert start == pytest.approx(2 * q, abs=1e-14)
     assert bounds.theorem1_second_phase_printed(0.0, q, r, 1.0, printed_a2=True, printed_root=False) != pytest.approx(2 * q)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+@pytest.mark.parametrize(("norm", "c0"), [(0.2, 1.0), (3.0, 1.3)])
+def test_bounds_on_the_norm_solve_the_two_comparison_equations_of_their_proof(depth, norm, c0):
+    # B.2: |d‖w‖²/dt| / 2 = N ‖w‖^{2-2/N} |g|, with g >= -c0 ‖w‖ and g <= 0.3
+    def fall(_, r):
+        return -depth * c0 * r ** (2 - 2 / depth)
+
+    def growth(_, r):
+        return depth * 0.3 * r ** (1 - 2 / depth)
+
+    times = np.array([0.0, 0.01, 0.5, 4.0])
+    found = bounds.lemma8_log_norm_bounds(times, norm, c0, depth)
+    for bound, rate in zip(found, (fall, growth), strict=True):
+        solved = solve_ivp(rate, (0.0, 4.0), [norm], "LSODA", times, rtol=1e-11, atol=1e-14)
+        assert np.exp(bound) == pytest.approx(solved.y[0], rel=1e-7)
 
 
 def test_reference_values_of_the_figure_s_bounds():

@@ -32,6 +32,17 @@ def test_shares_below_one_are_norms_between_the_bounds(depth):
         assert np.any((lower > path.s)[phases.anywhere]) == broken
 
 
+def test_powers_that_move_as_far_as_the_bounds_let_them_use_all_of_it():
+    times, depth = np.array([[0.1, 2.0, 50.0]]), 5
+    lower, upper = bounds.lemma8_log_norm_bounds(times, 0.7, 1.2, depth)
+    for side, s in enumerate((lower, upper)):
+        moved, allowed = lemma_8.moved_and_allowed(times, s, np.log(0.7), 1.2, depth)[side]
+        assert moved == pytest.approx(allowed)
+    # in the powers of Eq. (17), over their values at the start
+    _, allowed = lemma_8.moved_and_allowed(times, lower, np.log(0.7), 1.2, depth)[0]
+    assert allowed == pytest.approx((depth - 2) * 1.2 * times * 0.7 ** (1 - 2 / depth))
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_the_growth_turns_at_its_predicted_slope(depth):
     path = follow(depth)
@@ -48,5 +59,5 @@ def test_flows_that_never_shrink_are_not_counted():
     assert found["lemma8_growth_slope_min"].n == 2
     assert found["lemma8_growth_slope_min"].value == pytest.approx(1.0, abs=1e-6)
     shares = lemma_8.tightest(runs)
-    assert shares["lemma8_lower_ratio_c0_halved"].value == 2 * shares["lemma8_lower_ratio_max"].value
-    assert shares["lemma8_upper_ratio_cap_halved"].error == 2 * shares["lemma8_upper_ratio_max"].error
+    assert shares["lemma8_lower_ratio_max"].value == runs["lemma8_lower"].max()
+    assert shares["lemma8_upper_ratio_max"].n == 3

@@ -6,6 +6,7 @@ from scipy.integrate import quad
 
 from flowcheck.networks import linear
 from flowcheck.papers.spherical_data import opposite_start
+from flowcheck.papers.spherical_data.broken_flows import V, planar_flow
 from flowcheck.papers.spherical_data.full_weights import Accuracy
 from flowcheck.papers.spherical_data.population import law
 
@@ -16,7 +17,8 @@ FINE = opposite_start.TOLERANCES[0]
 def test_the_norm_decays_with_the_exponent_of_its_depth_and_no_other(depth):
     found = opposite_start.decay(depth, FINE)
     assert found["opposite_slope_gap"] < 1e-4
-    assert found["opposite_slope_gap_one_layer_more"] > 0.05
+    assert opposite_start.slope_gap(np.array([1.0, 3.0]), np.array([0.0, -2 * (depth + 1) / (depth - 1)]), depth) > 0.05
+    assert opposite_start.slope_gap(*opposite_start.beside_decay(depth, 1e-10), depth) > 1
 
 
 def test_the_share_of_equation_17_is_that_of_time_by_quadrature():
@@ -34,15 +36,21 @@ def test_the_share_of_equation_17_is_that_of_time_by_quadrature():
 
 def test_the_angle_is_kept_by_full_weights_and_a_turned_start_is_seen():
     rng, times = np.random.default_rng(0), np.linspace(0.0, 10.0, 21)
-    assert opposite_start.sine(linear.balanced_weights(np.array([0.0, -1.0]), [3, 3], rng), times, Accuracy(1e-8)) < 1e-12
-    assert opposite_start.sine(linear.balanced_weights(np.array([1e-3, -1.0]), [3, 3], rng), times, Accuracy(1e-8)) > 1e-3
+    opposite, beside = (
+        opposite_start.sine(planar_flow(linear.balanced_weights(w, [3, 3], rng), V, times, Accuracy(1e-8)))
+        for w in opposite_start.STARTS
+    )
+    assert opposite < 1e-12
+    assert beside > 1e-3
 
 
 def test_each_number_has_an_error_and_stands_for_one_depth():
-    weights = linear.balanced_weights(np.array([0.0, -1.0]), [2, 2], np.random.default_rng(0))
-    for measurement in opposite_start.measure(3, weights, Accuracy(1e-8)).values():
+    weights = [linear.balanced_weights(w, [2, 2], np.random.default_rng(0)) for w in opposite_start.STARTS]
+    found = opposite_start.measure(3, *weights, Accuracy(1e-8))
+    for measurement in found.values():
         assert measurement.n == 1
-        assert 0 < measurement.error < 1e-6
+        assert 0 < measurement.error < 1e-5
+    assert found["opposite_lower_ratio_max"].value < 1 < found["opposite_lower_ratio_unbalanced"].value
 
 
 def test_the_norm_grows_at_no_size():

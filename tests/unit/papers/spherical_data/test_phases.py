@@ -51,11 +51,3 @@ def test_a_reading_passes_over_flows_that_do_not_speak_and_takes_its_own_error()
     silent = phases.over_runs(runs[1:2], "first")
     assert silent.n == 0
     assert np.isnan(silent.value)
-
-
-@pytest.mark.parametrize("factor", [2.0, 0.5])
-def test_the_excess_over_a_multiple_of_the_bound(factor):
-    found = phases.against(Measurement(0.25, 1e-3, n=4), factor)
-    assert found.value == pytest.approx(1.25 / factor - 1)  # growth 1.25 over a bound of 1
-    assert found.error == pytest.approx(1e-3 / factor)
-    assert found.n == 4

@@ -1,9 +1,10 @@
-"""Progress along v: on paths made by hand, and its power of t on the circle."""
+"""Progress along v: on paths made by hand, and late growth against the flow's own rate."""
 
 import numpy as np
 import pytest
 
-from flowcheck.papers.spherical_data import proposition_2, reduced_flow
+from flowcheck.papers.spherical_data import broken_flows, proposition_2, reduced_flow
+from flowcheck.papers.spherical_data.full_weights import Accuracy
 from flowcheck.papers.spherical_data.population import law
 
 
@@ -18,16 +19,31 @@ def test_the_smallest_increase_of_the_component_along_v():
     assert proposition_2.progress(made)["progress_min"] == pytest.approx([0.25, -0.5])
 
 
-def test_a_power_of_t_is_found_over_the_last_decade():
-    t = np.concatenate([[0.0], np.geomspace(1e-3, 1e5, 81)])
-    # v·w = t^0.3 in the last decade, something else before
-    along_v = np.where(t >= 0.99e4, t**0.3, 1.0)
-    made = path(np.full((1, 82), 30.0), np.log(along_v)[None], t[None])
-    assert proposition_2.late_slope(made) == pytest.approx(0.3)
+def test_the_late_rate_is_that_of_the_density_at_zero():
+    # |x_1| has the density 2/π at 0 on the circle, 1 on the sphere, sqrt(2/π) for a Gaussian
+    for name, density in (("circle", 2 / np.pi), ("sphere_3", 1.0), ("gaussian_5", np.sqrt(2 / np.pi))):
+        assert proposition_2.cube_rate(law(name)) == pytest.approx(density * np.pi**2 / 4, rel=1e-9)
+        # and that of the flow along v: 3 r² dr/dt
+        assert 3e8 * law(name).kappa_gap(1e4) == pytest.approx(density * np.pi**2 / 4, rel=1e-6)
 
 
-def test_on_the_circle_it_is_the_cube_root_of_t():
-    # far out dr/dt = π / (6 r²), so r = (π t / 2)^{1/3}
-    advances = np.concatenate([[0.0], np.geomspace(1e-2, 40.0, 400)])
-    flow = reduced_flow.reduced_flow(law("circle"), 1, np.array([-1.0]), np.zeros(1), advances)
-    assert proposition_2.late_slope(flow) == pytest.approx(1 / 3, abs=3e-3)
+@pytest.mark.parametrize("name", ["circle", "sphere_10"])
+def test_cubes_grow_at_that_rate_from_any_start(name):
+    q0, s0 = reduced_flow.clock(np.array([0.3, 2.9])), np.log([20.0, 0.1])
+    for gap in proposition_2.late_growth(law(name), q0, s0, 1e-10).values():
+        assert np.all(gap < 1e-3)
+
+
+def test_another_power_and_a_logarithm_are_far_from_it():
+    times = np.array([1e7, 1e8])
+    assert proposition_2.cube_growth((2.0 * times) ** (1 / 3), times, 2.0) == pytest.approx(1.0)
+    assert proposition_2.cube_growth(times**0.3, times, 2.0) < 0.2
+    assert proposition_2.cube_growth(np.log(times), times, 2.0) < 1e-4
+
+
+def test_flipped_labels_and_a_margin_are_seen():
+    accuracy = Accuracy(1e-7)
+    found = proposition_2.broken(broken_flows.shrinking(accuracy), broken_flows.shrinking(accuracy.coarser))
+    assert found["late_gap_flipped"].value > 0.9
+    assert found["late_gap_margin"].value > 0.9
+    assert found["progress_flipped"].value < -0.1

@@ -27,17 +27,29 @@ def test_reduction_is_the_flow_of_the_full_weights(depth, name):
     weights = linear.balanced_weights(w0, [3] * (depth - 1), np.random.default_rng(0))
     states = linear.layer_flow(weights, lambda w: population.law_gradient(law, w, v), times, rtol=1e-10)
     w_e = np.array([linear.end_to_end(state) for state in states])
-    q, s = reduced_flow.in_time(law, depth, START, 0.0, times)
-    assert w_e @ v / np.linalg.norm(w_e, axis=1) == pytest.approx(np.tanh(q), abs=1e-8)
-    assert np.log(np.linalg.norm(w_e, axis=1)) == pytest.approx(s, abs=1e-8)
+    q, s = reduced_flow.in_time(law, depth, np.array([START]), np.zeros(1), times)
+    assert w_e @ v / np.linalg.norm(w_e, axis=1) == pytest.approx(np.tanh(q[0]), abs=1e-8)
+    assert np.log(np.linalg.norm(w_e, axis=1)) == pytest.approx(s[0], abs=1e-8)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 6])
 def test_both_clocks_agree(depth):
     path = reference_path(depth)
-    q, s = reduced_flow.in_time(CIRCLE, depth, START, 0.0, path.t[0])
-    assert q == pytest.approx(path.q[0], abs=1e-8)
-    assert s == pytest.approx(path.s[0], abs=1e-8)
+    q, s = reduced_flow.in_time(CIRCLE, depth, np.array([START]), np.zeros(1), path.t[0])
+    assert q[0] == pytest.approx(path.q[0], abs=1e-8)
+    assert s[0] == pytest.approx(path.s[0], abs=1e-8)
+
+
+def test_a_batch_in_time_is_its_flows():
+    q0, s0, times = np.array([-2.0, 0.5, 1.0]), np.array([0.3, -1.0, 2.0]), np.array([0.0, 1.0, 30.0])
+    together = reduced_flow.in_time(CIRCLE, 3, q0, s0, times)
+    for row in range(3):
+        alone = reduced_flow.in_time(CIRCLE, 3, q0[[row]], s0[[row]], times)
+        assert np.stack(together)[:, row] == pytest.approx(np.stack(alone)[:, 0], rel=1e-9)
+
+
+def test_one_minus_the_cosine_underflows_quietly():
+    assert reduced_flow.one_minus_cos(np.array([0.0, 3.0, 1e5])) == pytest.approx([1.0, 2 / (np.exp(6) + 1), 0.0])
 
 
 def cartesian(depth):
@@ -69,8 +81,8 @@ def test_transition_and_angle_agree_with_an_implicit_multistep_method_in_cartesi
     assert solved.t_events[0][0] == pytest.approx(transition.t[0], rel=1e-6)
     assert math.hypot(*solved.y_events[0][0]) == pytest.approx(math.exp(transition.s[0]), rel=1e-6)
     gap = 2 * math.sin(0.5 * math.atan2(solved.y[0, -1], solved.y[1, -1])) ** 2
-    q, _ = reduced_flow.in_time(CIRCLE, depth, START, 0.0, np.array([0.0, at]), rtol=1e-13)
-    assert reduced_flow.one_minus_cos(q[-1]) == pytest.approx(gap, rel=1e-9)
+    q, _ = reduced_flow.in_time(CIRCLE, depth, np.array([START]), np.zeros(1), np.array([0.0, at]), rtol=1e-13)
+    assert reduced_flow.one_minus_cos(q[0, -1]) == pytest.approx(gap, rel=1e-9)
     # T itself, to ten digits: the norm is stationary where the solver is stopped at it
     stopped = solve_ivp(field, (0.0, transition.t[0]), [0.6, -0.8], "LSODA", rtol=1e-13, atol=1e-16).y[:, -1]
     assert math.hypot(*stopped) == pytest.approx(math.exp(transition.s[0]), rel=1e-9)

@@ -58,13 +58,10 @@ def test_depth_two_has_no_such_bound():
         theorem_3.excesses(phases(2))
 
 
-def test_the_tightest_flow_of_a_table_with_a_rate_doubled_and_a_bound_halved():
+def test_the_tightest_flow_of_a_table():
     runs = table(law("circle"), 4, ANGLE, NORM, ADVANCES, 0.01)
     found = theorem_3.tightest(runs)
     assert {measurement.n for measurement in found.values()} == {3}
     assert all(measurement.error > 0 for measurement in found.values())
     assert found["theorem3_first_phase_excess_min"].value > 0 > found["theorem3_upper_excess_max"].value
-    assert found["theorem3_first_phase_excess_rate_doubled"].value < 0
-    assert found["theorem3_second_phase_excess_rate_doubled"].value < 0
-    assert found["theorem3_upper_excess_rate_halved"].value > 0
     assert found["theorem3_printed_upper_margin_min"].value < 0
