@@ -45,6 +45,7 @@ def claim(name: str, label: str, title: str, **rest: object) -> dict:
         "kind": "theorem",
         "class": "inequality",
         "priority": "A",
+        "covers": {"parts": "all of it", "over": "64 starts"},
         "statement": r"$\mathcal{L}(\mathbf w(t)) \le e^{-2t}\,\mathcal{L}(\mathbf w(0))$ for every $t \ge 0$.",
         "experiment": "rates",
         "predicates": [predicate("error_max", "<=", 1e-6)],

@@ -173,13 +173,15 @@ class ClaimEntry(BaseModel):
     @model_validator(mode="after")
     def _is_about_something(self) -> ClaimEntry:
         if self.origin == "flowcheck" and self.result:
-            raise ValueError(f"key 'result': a claim of ours is about no result of the paper, found {self.result!r}")
+            raise ValueError(f"a claim of ours is about no result of the paper, and 'result' is {self.result!r}")
         if bool(self.hits) != (self.variant == "printed"):
             raise ValueError(
                 "a printed claim needs 'hits': 'statement', or 'proof' where the statement itself stands"
                 if self.variant == "printed"
-                else f"key 'hits': only a printed claim has it, and this one is of variant {self.variant!r}"
+                else f"'hits' is for printed claims, and this one is of variant {self.variant!r}"
             )
+        if self.origin == "paper" and self.variant == "corrected" and self.covers is None:
+            raise ValueError("a claim on a result as it is meant needs 'covers': parts, over, leaves_out")
         return self
 
     @property

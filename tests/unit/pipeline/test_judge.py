@@ -35,6 +35,7 @@ def claim(predicates=(ERROR,), controls=(BROKEN,), hypotheses=(), **rest):
             "kind": "theorem",
             "class": "inequality",
             "priority": "A",
+            "covers": {"parts": "all of it", "over": "one run"},
             "statement": "error is at most one",
             "experiment": "decay",
             "predicates": list(predicates),

@@ -255,6 +255,32 @@ BAD = {
         claim(figures=["histogram"]),
         THEOREM + ", key 'figures': experiment 'decay' draws no figure 'histogram'; allowed: 'error'",
     ),
+    "claim: on a result as meant, and not how much of it": (
+        "claims",
+        without(0, "covers"),
+        THEOREM + ": a claim on a result as it is meant needs 'covers': parts, over, leaves_out",
+    ),
+    "claim: leaves something out without a reason": (
+        "claims",
+        claim(covers={"parts": "the bound", "over": "two steps", "leaves_out": {"others": ""}}),
+        THEOREM + ", key 'covers.leaves_out.others': words expected, found ''",
+    ),
+    "claim: printed, and not whether it is the statement or the proof": (
+        "claims",
+        without(1, "hits"),
+        CLAIMS
+        + "claim 'theorem-1-printed': a printed claim needs 'hits': 'statement', or 'proof' where the statement itself stands",
+    ),
+    "claim: hits, and is not printed": (
+        "claims",
+        claim(hits="proof"),
+        THEOREM + ": 'hits' is for printed claims, and this one is of variant 'corrected'",
+    ),
+    "claim: of ours, about a result": (
+        "claims",
+        claim(origin="flowcheck", result="theorem-1"),
+        THEOREM + ": a claim of ours is about no result of the paper, and 'result' is 'theorem-1'",
+    ),
     "claim: neither controls nor no_control": (
         "claims",
         without(0, "controls"),
@@ -720,7 +746,8 @@ def test_one_id_twice_in_two_files_is_one_sentence(checkout, monkeypatch):
 
 def test_deviations_are_optional(checkout):
     checkout.path("deviations").unlink()
-    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected", hits=None))
+    covers = {"parts": "all of it", "over": "two step sizes"}
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected", hits=None, covers=covers))
     assert Project(checkout.root).deviations == {"toy": []}
 
 
