@@ -14,7 +14,16 @@ from pydantic import Field
 
 from flowcheck.measures import readings
 from flowcheck.measures.refinement import refined
-from flowcheck.papers.spherical_data import descent_runs, equation_8, lemma_5, lemma_12, remark_3, step_sums, theorem_2
+from flowcheck.papers.spherical_data import (
+    broken_descent,
+    descent_runs,
+    equation_8,
+    lemma_5,
+    lemma_12,
+    remark_3,
+    step_sums,
+    theorem_2,
+)
 from flowcheck.papers.spherical_data.descent import population_descent
 from flowcheck.papers.spherical_data.population import COARSE_PANELS, LAWS, PANELS, SphericalLaw, law
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
@@ -27,8 +36,8 @@ COUNTS = (
     *("one_step_mismatches", "one_step_decreases", "huge_step_loss_increases"),
     *("halfspace_steps_order_violations", "halfspace_steps_order_violations_reversed"),
 )
-SMALLEST = ("huge_step_over_smoothness_limit", "summable_final_gap", "summable_runs_without_n1")
-"""Numbers of which the smallest over the laws is asked, as of all that end in _min or are a bound with its rate times four."""
+SMALLEST = ("huge_step_over_smoothness_limit", "summable_final_gap", "summable_runs_without_n0", "summable_runs_without_n1")
+"""Numbers of which the smallest over the laws is asked, as of all that end in _min."""
 
 
 class Parameters(ParametersModel):
@@ -50,6 +59,8 @@ def cell(p: Parameters, context: Context) -> Evidence:
     steps = np.stack([plan[name] for name in names])
     path = population_descent(which, norm0, angle0, steps, lambda items: context.progress(items, what="steps"))
     runs = descent_runs.table(path)
+    sharp_norm, sharp_angle = (np.array([size]) for size in theorem_2.SHARP_START)
+    short = population_descent(which, sharp_norm, sharp_angle, theorem_2.SHARP_STEP[None])
     constant = np.char.startswith(names, "constant") & (norm0 == 1.0) & (angle0 > 2.0)
     evidence = Evidence.of(
         [
@@ -59,6 +70,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             identities(which, context.rng("identities"), p.identity_trials),
             remark_3.beyond_the_limit(which, p.largest_step, p.steps),
             remark_3.summable_steps(which),
+            {"theorem2_sharp_gap_max": theorem_2.sharp_gap(short)},
         ],
         pd.DataFrame({"law": p.law} | runs | {"schedule": names, "norm0": norm0, "angle0": angle0}),
     )
@@ -94,15 +106,16 @@ def identities(which: SphericalLaw, rng: np.random.Generator, trials: int) -> Fo
 
     def with_panels(panels: int) -> dict[str, np.ndarray]:
         longer, turn = np.array([lemma_12.residuals(which, w, v, eta, panels=panels) for w, v, eta, _ in drawn]).T
-        ellipse = np.array([lemma_12.stretched_residual(w, v, eta, panels=panels) for w, v, eta, _ in drawn])
-        return {"longer": longer, "turn": turn, "ellipse": ellipse.max()}
+        ellipse = np.array([lemma_12.stretched_residuals(w, v, eta, panels=panels) for w, v, eta, _ in drawn])
+        return {"longer": longer, "turn": turn, "ellipse": ellipse.max(axis=0)}
 
     gradient = refined(with_panels, PANELS, COARSE_PANELS)
     full, truncated, rounding = np.array([equation_8.residual(*step) for step in drawn]).T
     return {
         "lemma12_residual_max": gradient["longer"].largest(),
         "increment_residual_max": gradient["turn"].largest(),
-        "lemma12_residual_ellipse": gradient["ellipse"].number(),
+        "lemma12_residual_ellipse": gradient["ellipse"][0].number(),
+        "increment_residual_ellipse": gradient["ellipse"][1].number(),
         "equation8_residual_max": readings.largest(full, rounding),
         "equation8_residual_truncated": Measurement(truncated.max(), rounding[truncated.argmax()]),
     }
@@ -112,15 +125,12 @@ def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Ev
     laws = list(cells.values())
     evidence = Evidence(arrays=laws[0].arrays, runs=pd.concat([found.runs for found in laws], ignore_index=True))
     for name in laws[0].metrics:
-        smallest = name in SMALLEST or name.endswith(("_min", "_times_four"))
+        smallest = name in SMALLEST or name.endswith("_min")
         of_all = readings.total if name in COUNTS else readings.smallest_of if smallest else readings.largest_of
         evidence.record(name, of_all(found.metrics[name] for found in laws))
-    constant = evidence.runs[evidence.runs.schedule.str.startswith("constant")]
-    advancing = (constant.along_final_over_start > np.cos(constant.angle0)).mean()
-    # starts are a grid and no sample: a share without an interval
-    evidence.record("descent_runs_advancing_fraction", Measurement.exact(advancing, len(constant)))
+    evidence.add(broken_descent.measure(context.rng("broken")))
     orders = step_sums.late_orders()
-    evidence.add(step_sums.distances(orders))
+    evidence.add(step_sums.distances(orders, step_sums.broken_orders()))
     evidence.arrays["step_sum_names"] = np.array(list(orders))
     evidence.arrays["step_sum_slopes"] = np.array([(o.measured.value, o.stated, o.measured.error) for o in orders.values()])
     return evidence

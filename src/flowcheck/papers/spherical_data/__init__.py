@@ -14,7 +14,7 @@ proposition_2  progress along v                        proposition_4 a straight 
 reference_run  the start of the paper's figures        opposite_start  the angle that stays at π
 full_weights   flows of full weight matrices           lemma_7       rates of angle and norm
 broken_flows   such flows with a hypothesis broken     broken_statements  what statements say of them
-broken_data    the loss on data without the symmetry
+broken_descent descent with a hypothesis broken        broken_data   the loss on data without the symmetry
 pointwise      identities of the gradient at points    assumption_1  the symmetry of samples
 proposition_1  Lipschitz, smooth, convex               proposition_3  the gradient along v
 equation_14    the flow of the end-to-end vector

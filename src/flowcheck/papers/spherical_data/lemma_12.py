@@ -16,35 +16,41 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from flowcheck.papers.spherical_data.broken_data import ELLIPSE, ellipse_c0
 from flowcheck.papers.spherical_data.population import PANELS, SphericalLaw, law_gradient, planar_gradient
 
 Array = np.ndarray
 
-STRETCH = np.diag([1.0, 3.0])
-"""Points of the ellipse on which Eq. (10) must fail."""
+STRETCH = ELLIPSE / ellipse_c0()
+"""To the ellipse, of mean norm one, on which both must fail."""
 
 
 def residuals(
     law: SphericalLaw, w: Float[Array, " d"], v: Float[Array, " d"], step_size: float, *, panels: int = PANELS
 ) -> tuple[float, float]:
     """Absolute residuals of both identities after a step from w: the first over ‖w‖², the second as it is."""
-    after = w - step_size * law_gradient(law, w, v, panels)
-    unit, norm, c0 = w / np.linalg.norm(w), np.linalg.norm(after), law.c0
+    return _residuals(w, v, step_size, w - step_size * law_gradient(law, w, v, panels), law.c0)
+
+
+def stretched_residuals(
+    w: Float[Array, " d"], v: Float[Array, " d"], step_size: float, *, panels: int = PANELS
+) -> tuple[float, float]:
+    """The same for points of a stretched circle, whose law is not spherically symmetric: the identities are broken.
+
+    Of w and v only the first two components are used, both scaled to norm 1.
+    """
+    v, w = v[:2] / np.linalg.norm(v[:2]), w[:2] / np.linalg.norm(w[:2])
+    after = w - step_size * planar_gradient(np.ones(1), np.ones(1), w, v, stretch=STRETCH, panels=panels)
+    return _residuals(w, v, step_size, after, 1.0)
+
+
+def _residuals(
+    w: Float[Array, " d"], v: Float[Array, " d"], step_size: float, after: Float[Array, " d"], c0: float
+) -> tuple[float, float]:
+    unit, norm = w / np.linalg.norm(w), np.linalg.norm(after)
     cosine, projection = unit @ v, unit @ after
     sine_squared = float(np.sum((v - cosine * unit) ** 2))
     longer = norm**2 - projection**2 - (c0 * step_size / math.pi) ** 2 * sine_squared
     turn = c0 * step_size * sine_squared / math.pi
     turn = turn - (c0 * step_size / math.pi) ** 2 * sine_squared * cosine / (norm + projection)
     return float(abs(longer) / norm**2), float(abs(after @ v / norm - cosine - turn / norm))
-
-
-def stretched_residual(w: Float[Array, " d"], v: Float[Array, " d"], step_size: float, *, panels: int = PANELS) -> float:
-    """Residual of Eq. (10) for points of a stretched circle, whose law is not spherically symmetric: the identity is broken.
-
-    Of w and v only the first two components are used, v scaled to norm 1.
-    """
-    v, w = v[:2] / np.linalg.norm(v[:2]), w[:2] / np.linalg.norm(w[:2])
-    after = w - step_size * planar_gradient(np.ones(1), np.ones(1), w, v, stretch=STRETCH, panels=panels)
-    sine_squared = np.sum((v - (w @ v) * w) ** 2)
-    longer = after @ after - (w @ after) ** 2 - (step_size / math.pi) ** 2 * sine_squared
-    return float(abs(longer) / (after @ after))

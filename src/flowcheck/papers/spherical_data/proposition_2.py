@@ -15,6 +15,7 @@ from jaxtyping import Float
 from flowcheck.integration.initial_value import solve
 from flowcheck.measures.refinement import Refined, refined
 from flowcheck.papers.spherical_data import broken_flows, reduced_flow
+from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.full_weights import FullFlow
 from flowcheck.papers.spherical_data.population import Array, SphericalLaw, gauss_legendre, law
 from flowcheck.papers.spherical_data.reduced_flow import ReducedPath
@@ -49,6 +50,17 @@ def late_growth(
 def cube_growth(size: Float[Array, "*s 2"], times: Float[Array, " 2"], rate: float) -> Float[Array, "*s"]:
     """Growth of the cube between two times, over the rate times the time between them."""
     return np.asarray(np.diff(size**3, axis=-1)[..., 0] / (rate * (times[1] - times[0])))
+
+
+def late_descent_gap(path: PopulationPath) -> Float[Array, " s"]:
+    """Growth of the cube of v·w over the last nine tenths of all steps, over that of `cube_rate`, less one, of each run."""
+    sums = np.cumsum(path.step_sizes, axis=1)
+    first = 1 + (sums >= 0.1 * sums[:, -1:]).argmax(axis=1)
+    gaps = []
+    for along, total, n in zip(path.along, sums, first, strict=True):
+        growth = cube_growth(along[[n, -1]], total[[n - 1, -1]], cube_rate(path.law))
+        gaps.append(abs(float(growth) - 1.0))
+    return np.array(gaps)
 
 
 def broken(fine: FullFlow, coarse: FullFlow) -> Found:

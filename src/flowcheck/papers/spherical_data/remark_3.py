@@ -8,7 +8,7 @@ from jaxtyping import Float
 from flowcheck.measures import readings
 from flowcheck.papers.spherical_data.descent import PopulationPath, population_descent
 from flowcheck.papers.spherical_data.population import SphericalLaw
-from flowcheck.papers.spherical_data.theorem_2 import radius_entry
+from flowcheck.papers.spherical_data.theorem_2 import half_space_entry, radius_entry
 from flowcheck.pipeline.evidence import Found, Measurement
 
 Array = np.ndarray
@@ -37,11 +37,11 @@ def beyond_the_limit(law: SphericalLaw, step_size: float, steps: int) -> Found:
     }
 
 
-def losses(path: PopulationPath, run: int) -> Float[Array, " p"]:
-    """Population loss of one run at every step."""
+def losses(path: PopulationPath, run: int, pull: float = 1.0) -> Float[Array, " p"]:
+    """Population loss of one run at every step; `pull` is 1 - 2p where a share p of the labels is flipped."""
     blocks = np.arange(BLOCK, path.norm.shape[1], BLOCK)
     parts = zip(*(np.split(values[run], blocks) for values in (path.norm, path.cosine)), strict=True)
-    return np.concatenate([path.law.loss(norm, cosine) for norm, cosine in parts])
+    return np.concatenate([path.law.loss(norm, pull * cosine) for norm, cosine in parts])
 
 
 def summable_steps(law: SphericalLaw) -> Found:
@@ -49,6 +49,7 @@ def summable_steps(law: SphericalLaw) -> Found:
     path = population_descent(law, np.array([10.0]), np.array([START]), 0.5 ** np.arange(1.0, 61.0)[None])
     return {
         "summable_final_gap": Measurement(path.one_minus_cos[0, -1], path.final_rounding()[0]),
+        "summable_runs_without_n0": Measurement.count(int(np.isnan(half_space_entry(path)[0]))),
         "summable_runs_without_n1": Measurement.count(int(radius_entry(path)[0] < 0)),
         "summable_along_v": Measurement(path.along[0, -1], path.norm[0, -1] * path.rounding.sum()),
     }

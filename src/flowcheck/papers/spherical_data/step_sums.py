@@ -8,10 +8,12 @@ with closed-form inner sums.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from flowcheck.measures.readings import largest_of, smallest_of
 from flowcheck.measures.refinement import Refined
 from flowcheck.pipeline.evidence import Found, Measurement
 
@@ -20,8 +22,16 @@ TERMS, POINTS = 100_000, 40_001
 LOG_N = 60 * math.log(10)
 LOG_N_HARMONIC = 1e7
 STEPS_GEOMETRIC = 20_000
-POWERS = (0.0, 0.5, 1.0, -0.25, -0.75)
 A, C = 1.0, 0.6
+SUMS = {"minus": 0.0, "plus": C}
+"""S_n^- of Remark 6 and S_n^+ of Remark 7, and the C in them."""
+POWERS: dict[str, float | None] = {
+    **{f"{alpha:g}": alpha for alpha in (0.0, 0.5, 1.0, -0.25, -0.75)},
+    **{"harmonic": -1.0, "summable": -2.0, "geometric": None},
+}
+"""Step sizes n^alpha by name; None are geometric steps."""
+INSTEAD: dict[str, float] = dict.fromkeys(POWERS, -0.75) | {"-0.75": -0.6, "harmonic": -0.9}
+"""For each a power of n whose sums grow with other orders: what is measured of its sums must not pass."""
 
 
 class Order(NamedTuple):
@@ -63,6 +73,17 @@ def geometric_slope(ratio: float, c: float, n: int = STEPS_GEOMETRIC) -> float:
     return n * term / total
 
 
+def stated(kind: str, alpha: float | None) -> float:
+    """The order that Remark 6 (``minus``) or 7 (``plus``) states for the steps n^alpha; that in ln n for harmonic steps."""
+    if alpha is None:
+        return 1.0
+    if alpha == -1:
+        return 1.0 if kind == "minus" else 0.5
+    if alpha < -1:
+        return 0.0
+    return min(alpha + 1, 0.5) if kind == "minus" else (min(alpha, 0.0) + 1) / 2
+
+
 def late_orders() -> dict[str, Order]:
     """Orders of growth by name: ``minus`` (Remark 6) or ``plus`` (Remark 7), and the steps.
 
@@ -70,29 +91,44 @@ def late_orders() -> dict[str, Order]:
     Geometric steps (ratio 1.5): d ln S / d ln n at n = 20,000; the error is its change from half as many steps.
     """
     orders = {}
-    for kind, c in (("minus", 0.0), ("plus", C)):
-        for alpha in POWERS:
-            stated = min(alpha + 1, 0.5) if kind == "minus" else (min(alpha, 0.0) + 1) / 2
-            orders[f"{kind}_{alpha:g}"] = Order(_order(alpha, c, LOG_N), stated)
-        orders[f"{kind}_summable"] = Order(_order(-2.0, c, LOG_N), 0.0)
-        harmonic = _order(-1.0, c, LOG_N_HARMONIC, per_log=LOG_N_HARMONIC)
-        orders[f"{kind}_harmonic"] = Order(harmonic, 1.0 if kind == "minus" else 0.5)
-        geometric = (geometric_slope(1.5, c, n) for n in (STEPS_GEOMETRIC, STEPS_GEOMETRIC // 2))
-        orders[f"{kind}_geometric"] = Order(Refined.of(*map(np.asarray, geometric)), 1.0)
+    for kind, c in SUMS.items():
+        for name, alpha in POWERS.items():
+            if alpha is None:
+                measured = Refined.of(*(np.asarray(geometric_slope(1.5, c, STEPS_GEOMETRIC // k)) for k in (1, 2)))
+            else:
+                measured = _order(alpha, c, LOG_N_HARMONIC if alpha == -1 else LOG_N, in_log=alpha == -1)
+            orders[f"{kind}_{name}"] = Order(measured, stated(kind, alpha))
     return orders
 
 
-def distances(orders: dict[str, Order]) -> Found:
-    """Distance of each order to the stated one, and of an order of S_n^+ to that of S_n^-, from which it must differ."""
-    plus, minus = orders["plus_-0.25"], orders["minus_-0.25"]
-    pairs = orders | {"remarks_exchanged": Order(plus.measured, minus.stated)}
+def broken_orders() -> dict[str, Order]:
+    """The same of other steps, `INSTEAD`, at n = 1e60, beside the orders that are stated for the ones whose names they have."""
     return {
-        f"step_sum_slope_gap_{name}": Measurement(abs(order.measured.value.item() - order.stated), order.measured.error.item())
-        for name, order in pairs.items()
+        f"{kind}_{name}": Order(_order(other, c, LOG_N, in_log=POWERS[name] == -1), stated(kind, POWERS[name]))
+        for kind, c in SUMS.items()
+        for name, other in INSTEAD.items()
     }
 
 
-def _order(alpha: float, c: float, log_n: float, per_log: float = 1.0) -> Refined:
-    """D ln S / d ln n, times `per_log`."""
+def distances(orders: dict[str, Order], broken: dict[str, Order]) -> Found:
+    """Distance of each order to the stated one, the largest for each remark, and the smallest of other steps."""
+
+    def gaps(orders: dict[str, Order]) -> dict[str, Measurement]:
+        return {
+            name: Measurement(abs(order.measured.value.item() - order.stated), order.measured.error.item())
+            for name, order in orders.items()
+        }
+
+    found, others = gaps(orders), gaps(broken)
+    of_each = {f"step_sum_slope_gap_{name}": gap for name, gap in found.items()}
+    for kind in SUMS:
+        of_kind = [[gap for name, gap in each.items() if name.startswith(kind)] for each in (found, others)]
+        of_each[f"step_sum_slope_gap_{kind}_max"] = replace(largest_of(of_kind[0]), n=len(of_kind[0]))
+        of_each[f"step_sum_slope_gap_{kind}_other_steps_min"] = replace(smallest_of(of_kind[1]), n=len(of_kind[1]))
+    return of_each
+
+
+def _order(alpha: float, c: float, log_n: float, *, in_log: bool = False) -> Refined:
+    """D ln S / d ln n, or d ln S / d ln ln n."""
     pairs = (power_slope(alpha, c, log_n, terms=TERMS // k, points=1 + (POINTS - 1) // k) for k in (1, 2))
-    return Refined.of(*(np.asarray(rate * per_log / total) for total, rate in pairs))
+    return Refined.of(*(np.asarray(rate * (log_n if in_log else 1.0) / total) for total, rate in pairs))

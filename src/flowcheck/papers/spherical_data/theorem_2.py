@@ -4,6 +4,9 @@ Some $n_0$ has $\cos\theta(n_0)\ge0$, some $n_1\ge n_0$ has $\mathbf v^\top\math
 $\eta_+$ is the largest step, and from $n_1$ on
 
 $$1-\cos\theta(n)\le(1-\cos\theta(n_1))e^{-BS_n^+},\qquad B=\frac{1+\cos\theta(n_1)}{2\pi}.$$
+
+B is half of what is reached in the limit of short steps: by the increment below Eq. (10) the exponent then grows at the rate
+$(1+\cos\theta)c_0/(\pi\|\mathbf w\|)$, and by $B S_n^+$ at half of it. A B that is wrong by any factor is seen there.
 """
 
 from __future__ import annotations
@@ -14,8 +17,19 @@ from jaxtyping import Float, Int
 from flowcheck.papers.spherical_data import bounds
 from flowcheck.papers.spherical_data.descent import PopulationPath
 from flowcheck.papers.spherical_data.excess import Excess, excess
+from flowcheck.pipeline.evidence import Measurement
 
 Array = np.ndarray
+
+
+SHARP_START, SHARP_STEP = (5.0, 0.3), np.array([1e-3])
+"""Norm and angle from which one short step is compared with B: n1 is 0, and the next order is η c0 / (π ‖w‖) or less."""
+
+
+def sharp_gap(path: PopulationPath) -> Measurement:
+    """Distance to 2 of the exponent that one short step reaches over the one guaranteed."""
+    found = against_bound(path)
+    return Measurement(abs(found.value[0] - 1.0), found.error[0], n=1)
 
 
 def half_space_entry(path: PopulationPath) -> Float[Array, " s"]:

@@ -31,13 +31,23 @@ def test_beyond_the_limit_the_loss_falls_and_the_direction_converges():
     assert found["huge_step_cosine_drop"].value == pytest.approx(-np.diff(cosine).min(), abs=1e-12)
 
 
+def test_the_loss_with_flipped_labels_is_that_of_the_quadrature():
+    path, v = population_descent(CIRCLE, np.ones(1), np.ones(1), np.full((1, 3), 0.5)), np.array([0.0, 1.0])
+    losses = []
+    for along, across in zip(path.along[0], path.across[0], strict=True):
+        w, ones = np.array([across, along]), np.ones(1)
+        losses.append(0.9 * population.planar_loss(ones, ones, w, v) + 0.1 * population.planar_loss(ones, ones, -w, v))
+    assert remark_3.losses(path, 0, 0.8) == pytest.approx(losses, abs=1e-12)
+
+
 def test_a_loss_that_grows_is_counted(monkeypatch):
-    monkeypatch.setattr(remark_3, "losses", lambda path, run: np.array([3.0, 2.0, 2.5, 1.0, 1.5]))
+    monkeypatch.setattr(remark_3, "losses", lambda path, run, pull=1.0: np.array([3.0, 2.0, 2.5, 1.0, 1.5]))
     assert remark_3.beyond_the_limit(CIRCLE, 100.0, 4)["huge_step_loss_increases"].value == 2
 
 
 def test_summable_steps_leave_the_run_where_it_is():
     found = remark_3.summable_steps(CIRCLE)
+    assert found["summable_runs_without_n0"].value == 1
     assert found["summable_runs_without_n1"].value == 1
     # all steps together are one, and the gradient is at most 2/π
     assert found["summable_along_v"].value == pytest.approx(10 * math.cos(2.4981), abs=2 / math.pi)

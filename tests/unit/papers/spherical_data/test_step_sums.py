@@ -7,6 +7,8 @@ import pytest
 
 from flowcheck.papers.spherical_data import bounds, step_sums
 
+ORDERS = step_sums.late_orders()
+
 
 def test_step_sums_are_the_sums_they_abbreviate():
     eta, norm, c0 = np.array([0.5, 2.0, 0.1]), 1.5, 0.8
@@ -36,21 +38,37 @@ def test_sum_of_harmonic_steps_is_that_of_its_integral_in_closed_form():
     assert rate == pytest.approx(1 / math.sqrt(a + grown), rel=1e-9)
 
 
-@pytest.mark.parametrize(("alpha", "c", "log_n", "times"), [(-1.0, 0.6, 1e7, 1e7), (-0.25, 0.6, 60 * math.log(10), 1.0)])
-def test_the_error_of_an_order_covers_its_change_on_further_refinement(alpha, c, log_n, times):
-    found = step_sums._order(alpha, c, log_n, per_log=times)
-    total, rate = step_sums.power_slope(alpha, c, log_n, terms=4 * step_sums.TERMS, points=4 * step_sums.POINTS)
-    assert abs(found.value - rate * times / total) <= found.error < 1e-10
+@pytest.mark.parametrize(("name", "alpha", "log_n"), [("plus_harmonic", -1.0, 1e7), ("plus_-0.25", -0.25, 60 * math.log(10))])
+def test_the_error_of_an_order_covers_its_change_on_further_refinement(name, alpha, log_n):
+    found = ORDERS[name].measured
+    total, rate = step_sums.power_slope(alpha, 0.6, log_n, terms=4 * step_sums.TERMS, points=4 * step_sums.POINTS)
+    expected = rate * (log_n if alpha == -1 else 1.0) / total
+    assert abs(found.value - expected) <= found.error < 1e-10
 
 
-def test_distances_are_those_of_the_stated_orders_and_the_remarks_are_told_apart():
-    orders = step_sums.late_orders()
-    found = step_sums.distances(orders)
-    assert orders["minus_-0.25"].stated == 0.5
-    assert orders["plus_-0.25"].stated == 0.375
-    assert all(found[f"step_sum_slope_gap_{name}"].value < 1e-3 for name in orders)
-    assert all(found[f"step_sum_slope_gap_{name}"].error > 0 for name in orders)
-    assert found["step_sum_slope_gap_remarks_exchanged"].value == pytest.approx(0.125, abs=1e-9)
+def test_orders_are_the_stated_ones_and_those_of_other_steps_are_not():
+    found = step_sums.distances(ORDERS, step_sums.broken_orders())
+    assert len(ORDERS) == 16
+    for kind in ("minus", "plus"):
+        each = [found[f"step_sum_slope_gap_{name}"] for name in ORDERS if name.startswith(kind)]
+        largest = found[f"step_sum_slope_gap_{kind}_max"]
+        assert largest.value == max(gap.value for gap in each) < 1e-3
+        assert largest.n == 8
+        assert all(gap.error > 0 for gap in each)
+        assert found[f"step_sum_slope_gap_{kind}_other_steps_min"].value > 0.07
+
+
+# as the remarks print them
+@pytest.mark.parametrize(
+    ("kind", "alpha", "order"),
+    [
+        *(("minus", 2.0, 0.5), ("minus", -0.25, 0.5), ("minus", -0.75, 0.25), ("minus", -1.0, 1.0), ("minus", -3.0, 0.0)),
+        *(("plus", 2.0, 0.5), ("plus", -0.25, 0.375), ("plus", -0.75, 0.125), ("plus", -1.0, 0.5), ("plus", -3.0, 0.0)),
+        *(("minus", None, 1.0), ("plus", None, 1.0)),
+    ],
+)
+def test_stated_orders(kind, alpha, order):
+    assert step_sums.stated(kind, alpha) == order
 
 
 def test_sum_of_geometric_steps_is_linear_in_the_end():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flowcheck.papers.spherical_data import population, theorem_2
+from flowcheck.papers.spherical_data import bounds, population, theorem_2
 from flowcheck.papers.spherical_data.descent import population_descent
 
 CIRCLE = population.law("circle")
@@ -38,6 +38,18 @@ def test_bound_is_drawn_from_n1_on_and_lies_above_the_run():
     assert curve[n1] == PATH.one_minus_cos[0, n1]
     assert np.all(curve[n1 + 1 :] > PATH.one_minus_cos[0, n1 + 1 :])
     assert np.isnan(theorem_2.bound(PATH, 2)).all()
+
+
+def short_step():
+    return population_descent(CIRCLE, *(np.array([size]) for size in theorem_2.SHARP_START), theorem_2.SHARP_STEP[None])
+
+
+@pytest.mark.parametrize("factor", [1.9, 1.1, 1 / 1.1])
+def test_a_rate_that_is_wrong_by_any_factor_is_seen_in_one_short_step(monkeypatch, factor):
+    right = bounds.lemma5_rate
+    assert theorem_2.sharp_gap(short_step()).value < 1e-3
+    monkeypatch.setattr(bounds, "lemma5_rate", lambda cosine, delta: factor * right(cosine, delta))
+    assert theorem_2.sharp_gap(short_step()).value > 0.1
 
 
 def test_a_run_that_does_not_turn_breaks_the_bound():
