@@ -105,7 +105,7 @@ def test_the_entries_that_the_documents_show_are_a_project_that_validates(tmp_pa
         (tmp_path / name).write_text("")
     project = Project(tmp_path)
     assert list(project.claims["example"]) == ["theorem-1"]
-    assert [deviation.id for deviation in project.deviations["example"]] == ["relative-distance"]
+    assert [deviation.id for deviation in project.deviations["example"]] == ["relative-distance", "contraction-square"]
     assert len(project.settings("example", "contraction", "paper").cells()) == 3
 
 

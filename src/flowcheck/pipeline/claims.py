@@ -136,9 +136,8 @@ class Covers(BaseModel):
 class ClaimEntry(BaseModel):
     """One numbered result, figure or checkable sentence of a paper, as its file has it.
 
-    `result` names what it is about, in the list of the paper; left out, it is the result with the claim's own id. `hits` says
-    whether a printed claim is about the statement itself or about its proof. `waives` names hypotheses of the file that this
-    claim does not stand on, each with the reason.
+    `result` names what it is about, in the list of the paper; left out, it is the result with the claim's own id. `waives` names
+    hypotheses of the file that this claim does not stand on, each with the reason.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
@@ -158,7 +157,6 @@ class ClaimEntry(BaseModel):
     origin: Literal["paper", "flowcheck"] = "paper"
     strength: Literal["symbolic", "enclosed", "measured"] = "measured"
     result: Label | None = None
-    hits: Literal["statement", "proof"] | None = None
     covers: Covers | None = None
     statement: Sentence
     note: str = ""
@@ -174,12 +172,6 @@ class ClaimEntry(BaseModel):
     def _is_about_something(self) -> ClaimEntry:
         if self.origin == "flowcheck" and self.result:
             raise ValueError(f"a claim of ours is about no result of the paper, and 'result' is {self.result!r}")
-        if bool(self.hits) != (self.variant == "printed"):
-            raise ValueError(
-                "a printed claim needs 'hits': 'statement', or 'proof' where the statement itself stands"
-                if self.variant == "printed"
-                else f"'hits' is for printed claims, and this one is of variant {self.variant!r}"
-            )
         if self.origin == "paper" and self.variant == "corrected" and self.covers is None:
             raise ValueError("a claim on a result as it is meant needs 'covers': parts, over, leaves_out")
         return self
@@ -276,8 +268,10 @@ def stand_on(entry: ClaimEntry, experiment: str, inherited: list[Hypothesis]) ->
 class Deviation(BaseModel):
     """Something done differently from what the paper prints, or a printed statement that is wrong.
 
-    kind `erratum` accuses an author and needs a `proof`; `extraction` is damage of the text we read, shown by the paper's own
-    proof using the right form; `deviation` is a choice of ours; `clarification` fills in what the paper leaves open.
+    kind `erratum` accuses an author. It needs a `proof`, a `defence` (in what reading would the printed form be right?), and what
+    it `hits`: of which results the statement, the proof, or the notation only. `extraction` is damage of the text we read, shown
+    by the paper's own proof using the right form; `deviation` is a choice of ours; `clarification` fills in what the paper leaves
+    open.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -289,11 +283,21 @@ class Deviation(BaseModel):
     authors_code_does: str = "no code was published"
     we_do: Sentence
     effect: Sentence
+    hits: dict[Label, Literal["statement", "proof", "notation"]] = {}
     proof: str = ""
+    defence: Reason = ""
     claims: list[str] = []
 
     @model_validator(mode="after")
     def _errata_are_proved(self) -> Deviation:
         if self.kind == "erratum" and not self.proof:
             raise ValueError("an erratum needs a 'proof': a derivation or the claim that holds the counterexample")
+        if self.kind == "erratum" and not self.defence:
+            raise ValueError("an erratum needs a 'defence': in what reading the printed form would be right, or why in none")
+        if bool(self.hits) != (self.kind == "erratum"):
+            raise ValueError(
+                "an erratum needs 'hits': of which results it is about the statement, the proof or the notation"
+                if self.kind == "erratum"
+                else f"'hits' is for errata, and this is of kind {self.kind!r}"
+            )
         return self

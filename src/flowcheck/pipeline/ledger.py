@@ -64,7 +64,8 @@ def rulings(project: Project, scale: str, paper: str, experiment: str, metrics_f
         related = [d.id for d in project.deviations[paper] if claim.id in d.claims]
         ruling = judge(claim, metrics)
         record = describe(claim, paper, scale, entry) | ruling.model_dump(mode="json")
-        record |= {"deviations": related, "provenance": provenance}
+        hits = [d.hits[claim.about] for d in project.deviations[paper] if claim.id in d.claims and claim.about in d.hits]
+        record |= {"deviations": related, "hits": hits, "provenance": provenance}
         for finding in [*record["predicates"], *record["controls"], *record["passes"], *record["hypotheses"]]:
             finding["description"] = entry.promised_metrics.get(finding["metric"], "")
         records.append(record)
@@ -85,7 +86,6 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "variant": claim.variant,
         "origin": claim.origin,
         "about": claim.about,
-        "hits": claim.hits,
         "covers": claim.covers.model_dump() if claim.covers else None,
         "strength": claim.strength,
         "statement": claim.statement,

@@ -259,12 +259,23 @@ class Project:
                         f"{path}: entry '{name}', key 'claims': unknown claim {claim!r}; "
                         f"closest: {listing(closest(claim, self.claims[paper]))}"
                     )
+            listed = self.papers[paper].results | self.papers[paper].statements
+            for result in deviation.hits:
+                if result not in listed:
+                    raise ConfigError(
+                        f"{path}: entry '{name}', key 'hits': unknown result {result!r}; "
+                        f"closest: {listing(closest(result, listed))}"
+                    )
             deviations.append(deviation)
         for claim in self.claims[paper].values():
             kind = {"printed": "erratum", "extracted": "extraction"}.get(claim.variant)
             if kind and not any(d.kind == kind and claim.id in d.claims for d in deviations):
                 raise ConfigError(
                     f"{path}: claim '{claim.id}' is one of variant '{claim.variant}': an entry of kind '{kind}' is to name it"
+                )
+            if kind == "erratum" and not any(claim.id in d.claims and claim.about in d.hits for d in deviations):
+                raise ConfigError(
+                    f"{path}: claim '{claim.id}' is about {claim.about!r}: the erratum that names it is to have that under 'hits'"
                 )
         return deviations
 

@@ -73,7 +73,7 @@ def results_of(project: Project, paper: str, verdicts: Mapping[str, str]) -> lis
                 paper=paper,
                 label=label,
                 numbered=name in listed.results,
-                standing=_standing(about[name], {c.id: verdicts.get(f"{paper}/{c.id}", Verdict.NOT_RUN) for c in about[name]}),
+                standing=_standing(project, paper, name, about[name], verdicts),
                 claims=[f"{paper}/{claim.id}" for claim in meant],
                 printed=[f"{paper}/{claim.id}" for claim in about[name] if claim.variant != "corrected"],
                 leaves_out=left_out,
@@ -83,18 +83,20 @@ def results_of(project: Project, paper: str, verdicts: Mapping[str, str]) -> lis
     return results
 
 
-def _standing(claims: Iterable[Claim], verdicts: Mapping[str, str]) -> Standing:
+def _standing(project: Project, paper: str, name: str, claims: list[Claim], verdicts: Mapping[str, str]) -> Standing:
+    errata = [deviation for deviation in project.deviations[paper] if deviation.hits.get(name) == "statement"]
     meant = [claim for claim in claims if claim.variant == "corrected"]
-    printed = [claim for claim in claims if claim.hits == "statement"]
-    found = {verdicts[claim.id] for claim in meant or printed}
+    accused = [claim for claim in claims if claim.variant == "printed" and any(claim.id in erratum.claims for erratum in errata)]
+    found = {verdicts.get(f"{paper}/{claim.id}", Verdict.NOT_RUN) for claim in meant or accused}
     if not found:
         return Standing.UNCHECKED
     if Verdict.CONTRADICTED in found:
         return Standing.FAILS
-    if found != {Verdict.SUPPORTED}:
+    shown = all(verdicts.get(f"{paper}/{claim.id}") == Verdict.CONTRADICTED for claim in accused)
+    if found != {Verdict.SUPPORTED} or not shown:
         return Standing.UNDECIDED
     whole = not any(claim.covers and claim.covers.leaves_out for claim in meant)
-    if any(verdicts[claim.id] == Verdict.CONTRADICTED for claim in printed):
+    if errata:
         return Standing.CORRECTED if whole else Standing.CORRECTED_IN_PART
     return Standing.PRINTED if whole else Standing.PRINTED_IN_PART
 

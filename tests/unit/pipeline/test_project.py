@@ -80,7 +80,7 @@ CLAIMS = "config/claims/toy/decay.yaml: "
 THEOREM = CLAIMS + "claim 'theorem-1'"
 DEVIATIONS = "config/deviations/toy.yaml: entry 'fourth-power'"
 CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', "
-CLAIM_KEYS += "'result', 'hits', 'covers', 'statement', 'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', "
+CLAIM_KEYS += "'result', 'covers', 'statement', 'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', "
 CLAIM_KEYS += "'no_control', 'passes'"
 
 # readable id: (file, change, the sentence)
@@ -265,17 +265,6 @@ BAD = {
         claim(covers={"parts": "the bound", "over": "two steps", "leaves_out": {"others": ""}}),
         THEOREM + ", key 'covers.leaves_out.others': words expected, found ''",
     ),
-    "claim: printed, and not whether it is the statement or the proof": (
-        "claims",
-        without(1, "hits"),
-        CLAIMS
-        + "claim 'theorem-1-printed': a printed claim needs 'hits': 'statement', or 'proof' where the statement itself stands",
-    ),
-    "claim: hits, and is not printed": (
-        "claims",
-        claim(hits="proof"),
-        THEOREM + ": 'hits' is for printed claims, and this one is of variant 'corrected'",
-    ),
     "claim: of ours, about a result": (
         "claims",
         claim(origin="flowcheck", result="theorem-1"),
@@ -325,6 +314,32 @@ BAD = {
         deviation(claims=["theorem-2"]),
         DEVIATIONS
         + ", key 'claims': unknown claim 'theorem-2'; closest: 'theorem-1', 'theorem-1-printed', 'remark-2', 'figure-1'",
+    ),
+    "deviation: erratum without defence": (
+        "deviations",
+        lambda content: content[0].pop("defence") and None,
+        DEVIATIONS + ": an erratum needs a 'defence': in what reading the printed form would be right, or why in none",
+    ),
+    "deviation: erratum that hits nothing": (
+        "deviations",
+        deviation(hits={}),
+        DEVIATIONS + ": an erratum needs 'hits': of which results it is about the statement, the proof or the notation",
+    ),
+    "deviation: no erratum, and hits something": (
+        "deviations",
+        deviation(kind="deviation"),
+        DEVIATIONS + ": 'hits' is for errata, and this is of kind 'deviation'",
+    ),
+    "deviation: hits what is no result": (
+        "deviations",
+        deviation(hits={"theorem-2": "proof"}),
+        DEVIATIONS + ", key 'hits': unknown result 'theorem-2'; closest: 'theorem-1', 'remark-2', 'figure-1'",
+    ),
+    "deviation: hits another result than the printed claim that it names": (
+        "deviations",
+        deviation(hits={"remark-2": "statement"}),
+        "config/deviations/toy.yaml: claim 'theorem-1-printed' is about 'theorem-1': "
+        "the erratum that names it is to have that under 'hits'",
     ),
     "deviation: erratum without proof": (
         "deviations",
@@ -747,7 +762,7 @@ def test_one_id_twice_in_two_files_is_one_sentence(checkout, monkeypatch):
 def test_deviations_are_optional(checkout):
     checkout.path("deviations").unlink()
     covers = {"parts": "all of it", "over": "two step sizes"}
-    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected", hits=None, covers=covers))
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant="corrected", covers=covers))
     assert Project(checkout.root).deviations == {"toy": []}
 
 
@@ -755,15 +770,16 @@ def test_deviations_are_optional(checkout):
 def test_nobody_is_accused_without_an_erratum(checkout, monkeypatch, variant, kind):
     monkeypatch.chdir(checkout.root)
     other = {"erratum": "extraction", "extraction": "erratum"}[kind]
-    hits = "statement" if variant == "printed" else None
-    checkout.edit("claims", lambda content: content["claims"][1].update(variant=variant, hits=hits))
+    checkout.edit("claims", lambda content: content["claims"][1].update(variant=variant))
     for given in (other, "deviation"):
-        checkout.edit("deviations", lambda content, given=given: content[0].update(kind=given, proof="by hand"))
+        hits = {"theorem-1": "statement"} if given == "erratum" else {}
+        checkout.edit("deviations", lambda content, given=given, hits=hits: content[0].update(kind=given, hits=hits))
         assert sentence(Project) == (
             f"config/deviations/toy.yaml: claim 'theorem-1-printed' is one of variant '{variant}': "
             f"an entry of kind '{kind}' is to name it"
         )
-    checkout.edit("deviations", lambda content: content[0].update(kind=kind))
+    hits = {"theorem-1": "statement"} if kind == "erratum" else {}
+    checkout.edit("deviations", lambda content: content[0].update(kind=kind, hits=hits))
     assert Project(checkout.root).claims["toy"]["theorem-1-printed"].variant == variant
 
 

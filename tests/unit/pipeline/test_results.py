@@ -31,11 +31,11 @@ def test_a_result_holds_as_printed_where_no_printed_form_of_it_fails(checkout):
 
 def test_a_result_is_corrected_where_its_printed_statement_is_contradicted(checkout):
     assert standing(checkout) == Standing.CORRECTED
-    assert standing(checkout, {"toy/theorem-1-printed": "inconclusive"}) == Standing.PRINTED
+    assert standing(checkout, {"toy/theorem-1-printed": "inconclusive"}) == Standing.UNDECIDED
 
 
 def test_a_slip_of_a_proof_leaves_the_result_as_printed(checkout):
-    checkout.edit("claims", lambda content: content["claims"][1].update(hits="proof"))
+    checkout.edit("deviations", lambda content: content[0].update(hits={"theorem-1": "proof"}))
     assert standing(checkout) == Standing.PRINTED
 
 
@@ -71,6 +71,7 @@ def test_every_claim_is_counted_in_one_group(checkout):
 
 def test_an_equation_that_fails_as_printed_and_has_no_other_form_fails(checkout):
     checkout.edit("claims", lambda content: content["claims"][1].pop("result") and None)
+    checkout.edit("deviations", lambda content: content[0].update(hits={"theorem-1-printed": "statement"}))
     checkout.edit("experiments", lambda content: content.update(statements={"theorem-1-printed": "Eq. (2)"}), "paper")
     found = {each.id: each.standing for each in results_of(Project(checkout.root), "toy", SUPPORTED)}
     assert found["toy/theorem-1"] == Standing.PRINTED

@@ -133,6 +133,11 @@ class Site:
         found = [self.ledger["counts"][paper] for paper in papers]
         return {group: sum((Counter(each[group]) for each in found), Counter()) for group in Group}
 
+    def label_of(self, paper: str, result: str) -> str:
+        """What the paper calls one of its results."""
+        listed = self.project.papers[paper]
+        return (listed.results | listed.statements)[result]
+
     def result_of(self, claim: Mapping[str, Any]) -> Record:
         """The result that a claim is about."""
         return next(r for r in self.ledger["results"] if r["id"] == f"{claim['paper']}/{claim['about']}")
