@@ -1,7 +1,7 @@
 """Where the norm grows: the sign map of Figure 2 (spherical_data, A.5), sampled as in the paper, with its exact boundary.
 
 At each point w the sign of g(w) = E[y w·x / (1 + exp(y w·x))] is estimated from fresh samples on the circle; the boundary is the
-curve cos θ = π κ(r) / c0.
+curve cos θ = π κ(r) / c0, and is sampled too.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import Field, PositiveFloat
 
 from flowcheck.papers.spherical_data import lemma_3
-from flowcheck.papers.spherical_data.growth_map import disagreement, exact_growth, sampled_growth
+from flowcheck.papers.spherical_data.growth_map import boundaries, disagreement, exact_growth, sampled_growth
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
@@ -36,7 +36,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     evidence.runs = pd.concat(maps, ignore_index=True)
     evidence.add(disagreement(evidence.runs))
     evidence.add(lemma_3.signs(evidence.runs))
-    evidence.add(lemma_3.boundary(max(p.half_widths)))
+    evidence.add(boundaries(max(p.half_widths), p.samples, context.rng("boundary")))
     return evidence
 
 

@@ -18,7 +18,7 @@ broken_descent descent with a hypothesis broken        broken_data   the loss on
 pointwise      identities of the gradient at points    assumption_1  the symmetry of samples
 proposition_1  Lipschitz, smooth, convex               proposition_3  the gradient along v
 equation_14    the flow of the end-to-end vector
-growth_map     where the norm grows: Figure 2          lemma_3       the signs of growth, and where it is 0
+growth_map     where the norm grows: Figure 2          lemma_3       the signs of sampled growth
 figure_curves  what Figure 1 shows                     figure_criteria  when it counts as reproduced
 identities     the proofs' calculus, by algebra        growth_cap    the largest growth of the norm
 lemma_10       one crossing of zero                    lemma_11      the scalar flow in closed form

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from flowcheck.papers.spherical_data import lemma_3
-from flowcheck.papers.spherical_data.growth_map import disagreement, exact_growth, polar, sampled_growth
+from flowcheck.papers.spherical_data.growth_map import (
+    boundaries,
+    disagreement,
+    exact_boundary,
+    exact_growth,
+    polar,
+    sampled_boundary,
+    sampled_growth,
+)
 
 
 def plane(points=21, half_width=3.0):
@@ -47,23 +55,39 @@ def test_clear_signs_agree_and_those_of_a_rotated_map_do_not():
     assert disagreement(table(turn=0.3))["clear_points_with_wrong_sign"].value > 5
 
 
-def test_lemma_3_holds_in_its_disc_and_not_in_one_of_four_times_the_size():
-    found = lemma_3.signs(table())
-    assert found["growth_lower_half_max"].value < 0 < found["growth_guaranteed_disc_min"].value
-    assert found["growth_on_axis_min"].value > 0 > found["growth_upper_half_min"].value
-    assert found["growth_disc_four_times_min"].value < 0
+def test_no_sample_clearly_breaks_lemma_3_and_each_control_does():
+    found = {name: number.value for name, number in lemma_3.signs(table()).items()}
+    assert found["clear_growth_below"] == found["clear_shrinking_on_axis"] == found["clear_shrinking_in_disc"] == 0
+    assert min(found["clear_growth_left"], found["clear_shrinking_above"], found["clear_shrinking_in_disc_four_times"]) > 5
 
 
-def test_lemma_3_notices_growth_in_the_lower_half():
+def test_growth_in_the_lower_half_is_noticed():
     points = table()
-    points.loc[points.y.idxmin(), "exact"] = 0.1
-    assert lemma_3.signs(points)["growth_lower_half_max"].value > 0
+    points.loc[points.y.idxmin(), "sampled"] = 5 * points.error.max()
+    assert lemma_3.signs(points)["clear_growth_below"].value == 1
 
 
-def test_the_boundary_is_crossed_once_on_every_circle_at_the_angle_of_the_closed_form():
-    found = lemma_3.boundary(5.0)
-    assert found["sign_changes_per_circle_min"].value == found["sign_changes_per_circle_max"].value == 1
-    assert 0 <= found["boundary_angle_gap_in_spacings"].value <= 1
-    assert found["boundary_angle_increase_max"].value < 0
-    w = found["boundary_r"][:, None] * np.stack([np.sqrt(1 - found["boundary_cosine"] ** 2), found["boundary_cosine"]], axis=1)
-    assert np.abs(exact_growth(w) / found["boundary_r"]).max() < 1e-14
+def test_growth_vanishes_on_the_exact_boundary():
+    radii = np.array([0.1, 1.0, 7.0])
+    angle = exact_boundary(radii)
+    w = radii[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    assert np.abs(exact_growth(w) / radii).max() < 1e-14
+    assert np.all(np.diff(angle) < 0)
+
+
+def test_the_sampled_boundary_is_the_exact_one_within_its_error_and_moves_with_flipped_labels():
+    radii, rng = np.geomspace(0.3, 8.0, 12), np.random.default_rng(1)
+    exact = exact_boundary(radii)
+    apart = np.concatenate([(angle - exact) / error for angle, error in (sampled_boundary(radii, 400, rng) for _ in range(6))])
+    assert np.abs(apart).max() < 4
+    assert apart.std() == pytest.approx(1.0, abs=0.25)
+    angle, error = sampled_boundary(radii, 400, rng, 0.1)
+    assert np.all(angle < exact)
+    assert np.max((exact - angle) / error) > 7
+
+
+def test_distances_are_read_on_all_circles():
+    found = boundaries(5.0, 300, np.random.default_rng(2))
+    assert found["boundary_distance_max"].n == found["boundary_mean_distance"].n == 24
+    assert found["boundary_distance_max"].value < 5 < found["boundary_distance_max_flipped"].value
+    assert found["boundary_mean_distance"].value < 5 < found["boundary_mean_distance_flipped"].value
