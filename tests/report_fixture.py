@@ -12,10 +12,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 
-from flowcheck.pipeline.evidence import Evidence, Measurement, save_json
+from flowcheck.pipeline.evidence import Evidence, Measurement, save_json, save_sealed
 from flowcheck.pipeline.ledger import build_ledger, judge_experiment, write_ledger
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.write import write_report
+from flowcheck.pipeline.seal import SEAL, blank_seal
 
 SCALE = "smoke"
 TRICKY = r"""
@@ -221,6 +222,8 @@ def make_project(root: Path) -> Project:
         _write(folder / "notebook.html", "<!doctype html><title>notebook</title><p>executed")
         for figure in project.experiments[paper][experiment].figures:
             draw(folder / "figures", figure)
+        shown = [folder / "notebook.html", *sorted((folder / "figures").iterdir())]
+        save_sealed(folder / "notebook.ipynb", {SEAL: blank_seal(folder / "notebook.ipynb", shown)})
     for paper, experiment in project:
         file = root / "results" / SCALE / paper / experiment / "metrics.json"
         judge_experiment(project, SCALE, paper, experiment, file)
@@ -230,7 +233,7 @@ def make_project(root: Path) -> Project:
 
 def make_report(root: Path) -> Path:
     """The report of the made-up project; returns its folder."""
-    write_report(make_project(root), SCALE, ["alpha", "beta"])
+    write_report(make_project(root), SCALE)
     return root / "results" / SCALE / "report"
 
 

@@ -32,10 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     judge.add_argument("--experiment", required=True)
     judge.add_argument("--metrics", type=Path, required=True)
 
-    for name, text in (("ledger", "collect all verdicts"), ("report", "write the static site")):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--scale", required=True)
-        command.add_argument("--papers", required=True, help="comma-separated")
+    ledger = commands.add_parser("ledger", help="collect all verdicts")
+    ledger.add_argument("--scale", required=True)
+    ledger.add_argument("--papers", required=True, help="those that were run, comma-separated; the others are taken as they are")
+
+    report = commands.add_parser("report", help="write the static site")
+    report.add_argument("--scale", required=True)
 
     notebook = commands.add_parser("notebook", help="execute one notebook on its experiment's results")
     notebook.add_argument("source", type=Path)
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
     expected = commands.add_parser("expected", help="compare the ledger with the recorded verdicts")
     expected.add_argument("--scale", required=True)
+    expected.add_argument("--papers", help="comma-separated; by default all")
     expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
 
     results = commands.add_parser("results", help="how each result of the papers stands, by the recorded verdicts")
@@ -111,8 +114,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.report.write import write_report
 
-    project = Project()
-    write_report(project, arguments.scale, _papers(project, arguments))
+    write_report(Project(), arguments.scale)
     return 0
 
 
@@ -136,27 +138,27 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _expected(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import (
-        changes,
-        evidence_that_is_gone,
-        fewer_runs,
-        read_ledger,
-        record_expected,
-    )
+    from flowcheck.pipeline.ledger import changes, fewer_runs, no_longer_so, read_ledger, record_expected
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_expected, load_runs
     from flowcheck.pipeline.results import lines_of
 
     project = Project()
-    ledger = read_ledger(project, arguments.scale)
-    print("\n".join([f"{arguments.scale} scale", *lines_of(ledger["counts"]["all"])]))
-    if gone := evidence_that_is_gone(project, ledger):
-        print("\n".join(gone))
+    papers = None if arguments.papers is None else _papers(project, arguments)
+    ledger, recorded = read_ledger(project, arguments.scale), load_expected(project, arguments.scale)
+    if papers is not None:
+        ledger["claims"] = [claim for claim in ledger["claims"] if claim["paper"] in papers]
+        recorded = {name: verdict for name, verdict in recorded.items() if name.split("/")[0] in papers}
+    print(f"{arguments.scale} scale")
+    for paper in papers or ["all"]:
+        print("\n".join(lines_of(ledger["counts"][paper])))
+    if changed := no_longer_so(project, ledger):
+        print("\n".join(changed))
         return 1
     if arguments.record:
         print(f"recorded in {record_expected(project, ledger)}")
         return 0
-    differences = changes(ledger, load_expected(project, arguments.scale))
+    differences = changes(ledger, recorded)
     differences += fewer_runs(ledger, load_runs(project, arguments.scale))
     print("\n".join(differences) or "no verdict changed")
     return 1 if differences else 0

@@ -63,7 +63,7 @@ def test_a_full_run_gives_the_verdicts_that_the_toy_paper_deserves(finished):
     assert theorem["predicates"][0]["description"] == "largest error at the coarsest and finest step size"
     verdict = finished.json("results/smoke/claims/toy/theorem-1.json")
     assert verdict.pop("sealed")["files"].keys() == {"../../toy/decay/metrics.json"}
-    assert theorem == verdict | {"expected": None, "changed": False}
+    assert theorem == verdict | {"expected": None, "changed": False, "freshness": "made", "freshness_why": ""}
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):

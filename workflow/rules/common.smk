@@ -1,11 +1,13 @@
 """Input functions and parameters that the rules share."""
 
 import functools
+import hashlib
 import os
 
 from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest, own_digest
+from flowcheck.pipeline.ledger import not_as_a_run_would_make_them
 from flowcheck.pipeline.seal import check_sealed, remembered_digest
 
 # priority above every notebook: a long job left for the end would run alone
@@ -189,13 +191,19 @@ def all_notebooks(wildcards):
     return [f"results/{wildcards.scale}/{paper}/{experiment}/notebook.html" for paper, experiment in selected_experiments()]
 
 
+def other_verdicts(wildcards):
+    """What the ledger says of verdicts on other papers than the selected ones, where they are not as a run would make them."""
+    said = [] if set(RUN.papers) == set(PROJECT.papers) else not_as_a_run_would_make_them(PROJECT, wildcards.scale, RUN.papers)
+    return hashlib.sha256("".join(said).encode()).hexdigest()[:16]  # the text itself may hold braces, which Snakemake would expand
+
+
 def deviations_text(wildcards):
-    return "".join(entry.model_dump_json() for paper in RUN.papers for entry in PROJECT.deviations[paper])
+    return "".join(entry.model_dump_json() for entries in PROJECT.deviations.values() for entry in entries)
 
 
 def papers_text(wildcards):
     """What the ledger repeats about the papers."""
-    return "".join(PROJECT.papers[paper].model_dump_json() for paper in RUN.papers)
+    return "".join(paper.model_dump_json() for paper in PROJECT.papers.values())
 
 
 def report_templates():

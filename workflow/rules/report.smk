@@ -23,6 +23,7 @@ rule ledger:
         code=module_code("pipeline/ledger"),
         papers=",".join(RUN.papers),
         about=papers_text,
+        others=other_verdicts,
         intact=PLAN.sealed("results/{scale}/ledger.json"),
     message:
         "ledger of all verdicts at {wildcards.scale} scale"
@@ -51,10 +52,9 @@ rule report:
     params:
         code=module_code("pipeline/report/write"),
         libraries=stamp.libraries(stamp.WRITING),
-        papers=",".join(RUN.papers),
         deviations=deviations_text,
         intact=PLAN.sealed("results/{scale}/report/digests.json"),
     message:
         "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:
-        "python -m flowcheck --minutes {resources.runtime} report --scale {wildcards.scale} --papers {params.papers} > {log} 2>&1"
+        "python -m flowcheck --minutes {resources.runtime} report --scale {wildcards.scale} > {log} 2>&1"

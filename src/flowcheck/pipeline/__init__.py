@@ -8,6 +8,7 @@ seal                                     files that carry the digest of their co
 limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script
 recorded                                 the verdicts that are expected
+freshness                                what a verdict is to a run of other papers: kept, stale or missing
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
 verify                                   finished results against digests, evidence and checkout
 skeleton                                 the files of a new experiment

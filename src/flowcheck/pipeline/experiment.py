@@ -306,7 +306,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
 
 def provenance(settings: Settings, script: Path, devices: list[str]) -> dict[str, Any]:
     """Where numbers come from: commit, settings, seed, versions, device, machine, time."""
-    versions = {name: importlib.metadata.version(name) for name in ("flowcheck", "numpy", "scipy", "torch", "sympy")}
+    versions = {name: importlib.metadata.version(name) for name in ("flowcheck", *stamp.NUMERICAL)}
     return {
         "paper": settings.paper,
         "experiment": settings.experiment,

@@ -1,7 +1,8 @@
 """The ledger: every claim of every paper with its verdict, evidence, slack and controls.
 
 One JSON record per claim (written by the judge's job), and all of them together as JSON (a contract for other tools), CSV and
-Markdown. Verdicts are compared with the recorded ones: a changed verdict is what fails CI, a contradicted claim is not.
+Markdown. Verdicts are compared with the recorded ones: a changed verdict is what fails CI, a contradicted claim is not. A
+run may be of some papers; the ledger is of all, and marks what the run did not judge as kept, stale or missing.
 """
 
 from __future__ import annotations
@@ -9,13 +10,24 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import ConfigError, EvidenceError
+from flowcheck.pipeline import stamp
 from flowcheck.pipeline.claims import Claim
-from flowcheck.pipeline.evidence import EVIDENCE_FILES, atomic_file, load_metrics, load_sealed, save_json, save_sealed
+from flowcheck.pipeline.evidence import (
+    EVIDENCE_FILES,
+    Measurement,
+    atomic_file,
+    load_metrics,
+    load_sealed,
+    save_json,
+    save_sealed,
+)
+from flowcheck.pipeline.freshness import CURRENT, Freshness, shown_verdict, why_stale
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.recorded import load_expected, load_runs, runs_file
@@ -26,7 +38,7 @@ from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_d
 Record = dict[str, Any]
 CSV_COLUMNS = (
     *("id", "about", "label", "kind", "class", "priority", "variant", "origin"),
-    *("verdict", "slack", "error", "n", "strength", "reason"),
+    *("verdict", "slack", "error", "n", "strength", "reason", "freshness"),
 )
 KEPT = 0.9
 """Share of the recorded runs that a predicate must rest on: a run near a limit may fall beyond it on another processor."""
@@ -54,22 +66,25 @@ def judge_experiment(project: Project, scale: str, paper: str, experiment: str, 
 
 def rulings(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
     """The verdicts on all claims of one experiment, with all that the ledger says of them. Raises EvidenceError."""
-    entry = project.experiment(paper, experiment)
     try:
         metrics, provenance = load_metrics(metrics_file, {"paper": paper, "experiment": experiment, "scale": scale})
     except FileNotFoundError:
         metrics, provenance = {}, {}
-    records = []
-    for claim in project.claims_of(paper, experiment).values():
-        related = [d.id for d in project.deviations[paper] if claim.id in d.claims]
-        ruling = judge(claim, metrics)
-        record = describe(claim, paper, scale, entry) | ruling.model_dump(mode="json")
-        hits = [d.hits[claim.about] for d in project.deviations[paper] if claim.id in d.claims and claim.about in d.hits]
-        record |= {"deviations": related, "hits": hits, "provenance": provenance}
-        for finding in [*record["predicates"], *record["controls"], *record["passes"], *record["hypotheses"]]:
-            finding["description"] = entry.promised_metrics.get(finding["metric"], "")
-        records.append(record)
-    return records
+    claims = project.claims_of(paper, experiment).values()
+    return [_ruling(project, scale, paper, claim, metrics, provenance) for claim in claims]
+
+
+def _ruling(
+    project: Project, scale: str, paper: str, claim: Claim, metrics: Mapping[str, Measurement], provenance: Mapping[str, Any]
+) -> Record:
+    entry = project.experiment(paper, claim.experiment)
+    related = [d.id for d in project.deviations[paper] if claim.id in d.claims]
+    hits = [d.hits[claim.about] for d in project.deviations[paper] if claim.id in d.claims and claim.about in d.hits]
+    record = describe(claim, paper, scale, entry) | judge(claim, metrics).model_dump(mode="json")
+    record |= {"deviations": related, "hits": hits, "provenance": provenance}
+    for finding in [*record["predicates"], *record["controls"], *record["passes"], *record["hypotheses"]]:
+        finding["description"] = entry.promised_metrics.get(finding["metric"], "")
+    return record
 
 
 def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
@@ -104,6 +119,11 @@ def command_of(scale: str, paper: str, claim: str) -> str:
     return f"snakemake --cores 2 {verdict_file(scale, paper, claim)}"
 
 
+def command_of_ledger(scale: str) -> str:
+    """What makes all verdicts, ledger and report."""
+    return f"snakemake --cores all --config scale={scale}"
+
+
 def verdict_file(scale: str, paper: str, claim: str) -> Path:
     """Where the verdict on a claim stands, from the top of the checkout."""
     return Path("results") / scale / "claims" / paper / f"{claim}.json"
@@ -113,6 +133,10 @@ def read_verdict(project: Project, scale: str, paper: str, claim: str) -> Record
     """What was judged on one claim. Raises EvidenceError if it is not there, was changed, or rests on other evidence."""
     path = project.root / verdict_file(scale, paper, claim)
     check_sealed(path, remembered_digest)
+    return _written(path, scale, paper, claim)
+
+
+def _written(path: Path, scale: str, paper: str, claim: str) -> Record:
     record = load_sealed(path)
     found = (record.get("id"), record.get("command"))
     if found != (f"{paper}/{claim}", command_of(scale, paper, claim)):
@@ -120,36 +144,77 @@ def read_verdict(project: Project, scale: str, paper: str, claim: str) -> Record
     return record
 
 
-def build_ledger(project: Project, scale: str, papers: Iterable[str]) -> Record:
-    """Collect the verdict files of the papers into the ledger, marking verdicts that differ from the recorded ones.
+def build_ledger(project: Project, scale: str, selected: Iterable[str], libraries: Mapping[str, str] | None = None) -> Record:
+    """Collect the verdict files into the ledger, marking verdicts that differ from the recorded ones.
 
-    Raises EvidenceError if a verdict is not there, was changed, or is not the one on the evidence that is there.
+    The papers that a run was of, `selected`, must have all their verdicts; those of the others are taken as they are, each with
+    its freshness. `libraries` are the versions that their evidence should have been measured with: by default, those here.
+
+    Raises EvidenceError if a verdict on a selected paper is not there, was changed, or is not the one on the evidence there is.
     """
-    papers = list(papers)
+    selected, libraries = list(selected), stamp.libraries() if libraries is None else libraries
     expected = load_expected(project, scale)
     claims = []
-    for paper in papers:
-        for name in project.claims[paper]:
-            record = read_verdict(project, scale, paper, name)
+    for paper in project.papers:
+        if paper in selected:
+            found = [(read_verdict(project, scale, paper, name), Freshness.MADE, "") for name in project.claims[paper]]
+        else:
+            found = _as_they_are(project, scale, paper, libraries)
+        for record, freshness, why in found:
             recorded = expected.get(record["id"])
             record["expected"] = recorded
-            record["changed"] = recorded is not None and recorded != record["verdict"]
+            record["changed"] = freshness in CURRENT and recorded is not None and recorded != record["verdict"]
+            record["freshness"], record["freshness_why"] = freshness, why
             claims.append(record)
-    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
-    counts = {"all": papers} | {paper: [paper] for paper in papers}
-    commits = sorted({c["provenance"].get("commit", "unknown") for c in claims})
+    verdicts = {claim["id"]: shown_verdict(claim) for claim in claims}
+    counts = {"all": list(project.papers)} | {paper: [paper] for paper in project.papers}
+    commits = sorted({c["provenance"].get("commit", "unknown") for c in claims if c["freshness"] != Freshness.MISSING})
     return {
         "scale": scale,
         "provenance": {
             "commits": commits,
             "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "papers": {name: project.papers[name].model_dump() for name in papers},
+            "selected": selected,
+            "libraries": dict(libraries),
+            "papers": {name: paper.model_dump() for name, paper in project.papers.items()},
             "wall_time_s": round(sum(_experiment_times(claims).values()), 1),
         },
         "counts": {name: count(project, of, verdicts) for name, of in counts.items()},
-        "results": [result.model_dump(mode="json") for paper in papers for result in results_of(project, paper, verdicts)],
+        "results": [
+            result.model_dump(mode="json") for paper in project.papers for result in results_of(project, paper, verdicts)
+        ],
         "claims": claims,
     }
+
+
+def _as_they_are(project: Project, scale: str, paper: str, libraries: Mapping[str, str]) -> list[tuple[Record, Freshness, str]]:
+    """The verdicts on the claims of a paper that no run made just now, each with its freshness and the reason for it."""
+    found = []
+    for experiment in project.experiments[paper]:
+        why = why_stale(project, scale, paper, experiment, libraries)
+        metrics_file = project.root / "results" / scale / paper / experiment / "metrics.json"
+        judged = [] if why else rulings(project, scale, paper, experiment, metrics_file)
+        again = {record["id"]: record for record in json.loads(json.dumps(judged))}
+        for name, claim in project.claims_of(paper, experiment).items():
+            path = project.root / verdict_file(scale, paper, name)
+            try:
+                record = _written(path, scale, paper, name)
+            except EvidenceError as error:
+                missing = str(error) if path.exists() else f"{path}: not judged"
+                found.append((_ruling(project, scale, paper, claim, {}, {}), Freshness.MISSING, missing))
+                continue
+            stale = why
+            if not stale and record != again[record["id"]]:
+                stale = f"{path}: the claims and the judge of this checkout say something else of its evidence"
+            found.append((record, Freshness.STALE if stale else Freshness.KEPT, stale))
+    return found
+
+
+def not_as_a_run_would_make_them(project: Project, scale: str, selected: Iterable[str]) -> list[str]:
+    """One sentence per claim of the other papers whose verdict is stale or missing."""
+    others = [paper for paper in project.papers if paper not in selected]
+    found = [found for paper in others for found in _as_they_are(project, scale, paper, stamp.libraries())]
+    return [f"{record['id']}: {freshness}: {why}" for record, freshness, why in found if freshness not in CURRENT]
 
 
 def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
@@ -158,8 +223,9 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
         with atomic_file(folder / name) as stream:
             stream.write(text.encode())
     verdicts = [folder / "claims" / f"{claim['id']}.json" for claim in ledger["claims"]]
-    rests_on = [folder / "ledger.csv", folder / "ledger.md", *verdicts]
-    seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json")
+    rests_on = [folder / "ledger.csv", folder / "ledger.md", *(path for path in verdicts if path.exists())]
+    absent = [path for path in verdicts if not path.exists()]
+    seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json", absent)
     save_sealed(folder / "ledger.json", {**ledger, SEAL: seal})
 
 
@@ -186,6 +252,7 @@ def as_markdown(ledger: Mapping[str, Any]) -> str:
             if c["paper"] == paper:
                 numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
                 mark = f" (recorded: {c['expected']})" if c["changed"] else ""
+                mark += "" if c["freshness"] == Freshness.MADE else f" ({c['freshness']})"
                 name = _cell(f"{c['label']}: {c['title']}")
                 variant = "ours" if c["origin"] == "flowcheck" else c["variant"]
                 lines.append(f"| {name} | {variant} | {c['class']} | {c['verdict']}{mark} | {numbers} |")
@@ -202,11 +269,12 @@ def _cell(text: str) -> str:
 
 
 def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
-    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff."""
+    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff. What is stale or missing is left out."""
     path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
+    claims = [claim for claim in ledger["claims"] if claim["freshness"] in CURRENT]
     known = load_expected(project, ledger["scale"])
-    save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in ledger["claims"]}).items())))
-    runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in ledger["claims"]}
+    save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in claims}).items())))
+    runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in claims}
     save_json(runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
     return path
 
@@ -219,7 +287,7 @@ def runs_behind(claim: Mapping[str, Any]) -> dict[str, int]:
 def fewer_runs(ledger: Mapping[str, Any], recorded: Mapping[str, Mapping[str, int]]) -> list[str]:
     """One sentence per predicate that rests on fewer runs than `KEPT` of the recorded ones: the others have left unseen."""
     sentences = []
-    for claim in ledger["claims"]:
+    for claim in (claim for claim in ledger["claims"] if claim["freshness"] in CURRENT):
         now = runs_behind(claim)
         for metric, n in recorded.get(claim["id"], {}).items():
             if now.get(metric, 0) < KEPT * n:
@@ -228,34 +296,53 @@ def fewer_runs(ledger: Mapping[str, Any], recorded: Mapping[str, Mapping[str, in
 
 
 def changes(ledger: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:
-    """One sentence per verdict that is new, changed or gone against the recorded ones."""
-    found = {c["id"]: c["verdict"] for c in ledger["claims"]}
-    papers = set(ledger["provenance"]["papers"])
+    """One sentence per verdict that is new, changed, stale or gone against the recorded ones."""
+    claims = {claim["id"]: claim for claim in ledger["claims"]}
     sentences = []
-    for name, verdict in found.items():
-        if name not in expected:
-            sentences.append(f"{name}: {verdict}, and no verdict was recorded")
-        elif expected[name] != verdict:
-            sentences.append(f"{name}: {verdict}, recorded was {expected[name]}")
-    sentences += [f"{name}: recorded and not judged" for name in expected if name.split("/")[0] in papers and name not in found]
+    for name, claim in claims.items():
+        if claim["freshness"] == Freshness.STALE:
+            sentences.append(f"{name}: stale, {claim['verdict']} it was: {claim['freshness_why']}")
+        elif claim["freshness"] == Freshness.MISSING:
+            sentences += [f"{name}: recorded and not judged"] if name in expected else []
+        elif name not in expected:
+            sentences.append(f"{name}: {claim['verdict']}, and no verdict was recorded")
+        elif expected[name] != claim["verdict"]:
+            sentences.append(f"{name}: {claim['verdict']}, recorded was {expected[name]}")
+    sentences += [f"{name}: recorded and not judged" for name in expected if name not in claims]
     return sentences
 
 
-def evidence_that_is_gone(project: Project, ledger: Mapping[str, Any]) -> list[str]:
-    """One sentence per file that the ledger rests on and that is not there: what it says is then no result of this checkout."""
-    scale, files = ledger["scale"], list[Path]()
-    for paper, experiment in dict.fromkeys((claim["paper"], claim["experiment"]) for claim in ledger["claims"]):
+def no_longer_so(project: Project, ledger: Mapping[str, Any]) -> list[str]:
+    """One sentence per file that the ledger rests on and that is gone, or another one by now: what it says is then no result of
+    this checkout.
+    """
+    scale, files, claims = ledger["scale"], list[Path](), [c for c in ledger["claims"] if c["freshness"] in CURRENT]
+    for paper, experiment in dict.fromkeys((claim["paper"], claim["experiment"]) for claim in claims):
         files += [Path("results") / scale / paper / experiment / name for name in EVIDENCE_FILES]
-    files += [verdict_file(scale, *claim["id"].split("/")) for claim in ledger["claims"]]
-    return [f"{path}: gone, and the ledger rests on it" for path in files if not (project.root / path).is_file()]
+    verdicts = [verdict_file(scale, *claim["id"].split("/")) for claim in claims]
+    gone = [path for path in (*files, *verdicts) if not (project.root / path).is_file()]
+    if gone:
+        return [f"{path}: gone, and the ledger rests on it" for path in gone]
+    sentences = []
+    for path in (Path("results") / scale / "ledger.json", *verdicts):
+        try:
+            check_sealed(project.root / path, remembered_digest)
+        except EvidenceError as error:
+            sentences.append(f"{error}; make the ledger again: {command_of_ledger(scale)}")
+    return list(dict.fromkeys(sentences))
 
 
 def read_ledger(project: Project, scale: str) -> Record:
-    """The ledger of one scale. Raises ConfigError if it was not made, EvidenceError if it was damaged or changed."""
+    """The ledger of one scale. Raises ConfigError if it was not made, EvidenceError if it was damaged, changed, or made by an
+    earlier flowcheck.
+    """
     path = project.root / "results" / scale / "ledger.json"
     if not path.is_file():
-        raise ConfigError(f"{path}: not there; make it with: snakemake --cores all --config scale={scale}")
-    return load_sealed(path)
+        raise ConfigError(f"{path}: not there; make it with: {command_of_ledger(scale)}")
+    ledger = load_sealed(path)
+    if "selected" not in ledger["provenance"]:
+        raise EvidenceError(f"{path}: made by an earlier flowcheck; make it again: {command_of_ledger(scale)}")
+    return ledger
 
 
 def _experiment_times(claims: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:

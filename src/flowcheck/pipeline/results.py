@@ -13,6 +13,7 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from flowcheck.pipeline.claims import Claim, Verdict
+from flowcheck.pipeline.freshness import Freshness
 from flowcheck.pipeline.project import Project
 
 
@@ -124,7 +125,7 @@ def lines_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     lines = []
     for group in Group:
         if found := counts[group]:
-            parts = [f"{found[state]} {state}" for state in (*Standing, *Verdict) if found.get(state)]
+            parts = [f"{found[state]} {state}" for state in (*Standing, *Verdict, Freshness.STALE) if found.get(state)]
             lines.append(f"{group}: {sum(found.values())} ({'; '.join(parts)})")
     return lines
 

@@ -13,64 +13,67 @@ from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import EvidenceError
-from flowcheck.pipeline import stamp
-from flowcheck.pipeline.digest import code_digest
-from flowcheck.pipeline.evidence import load_metrics
+from flowcheck.pipeline.freshness import CURRENT, Freshness, of_other_settings_or_code
 from flowcheck.pipeline.ledger import Record, as_csv, as_markdown, build_ledger, read_ledger, read_verdict, rulings, verdict_file
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.write import SEAL_OF_REPORT, build_site
 from flowcheck.pipeline.seal import check_archive, check_sealed, remembered_digest
 
+METRICS, NOTEBOOK = "metrics.json", "notebook.ipynb"
+
 
 def verify(project: Project, scale: str) -> list[str]:
     """One sentence for each file of the results that is not what it should be; empty if all holds.
 
+    What the ledger calls stale is said too, and what it calls missing need not be there.
     Raises ConfigError or EvidenceError if there is no ledger that can be read.
     """
     ledger = read_ledger(project, scale)
-    papers = list(ledger["provenance"]["papers"])
-    found = [_sentence(lambda: _sealed(project, scale, "ledger.json"))]
+    selected = ledger["provenance"]["selected"]
+    found, aside = [_sentence(lambda: _sealed(project, scale, "ledger.json"))], list[str]()
     for paper, experiment in project:
-        if paper in papers:
-            found += _experiment(project, scale, paper, experiment)
+        claims = [claim for claim in ledger["claims"] if (claim["paper"], claim["experiment"]) == (paper, experiment)]
+        if paper in selected or any(claim["freshness"] in CURRENT for claim in claims):
+            found += _experiment(project, scale, paper, experiment, drawn=paper in selected)
+        else:
+            aside += [claim["freshness_why"] for claim in claims if claim["freshness"] == Freshness.STALE]
+            aside += _whole(project, scale, f"{paper}/{experiment}", (METRICS, NOTEBOOK))
     if not any(found):  # what is built from evidence that does not hold would only say so again
-        found += _sentences(lambda: _ledger(project, scale, papers, ledger))
-        found += _sentences(lambda: _report(project, scale, papers, ledger))
-    return list(dict.fromkeys(filter(None, found)))
+        found += _sentences(lambda: _ledger(project, scale, ledger))
+        found += _sentences(lambda: _report(project, scale, ledger))
+    return list(dict.fromkeys(filter(None, found + aside)))
 
 
-def _experiment(project: Project, scale: str, paper: str, experiment: str) -> Iterator[str]:
-    """Evidence, cells, notebook and verdicts of one experiment."""
+def _experiment(project: Project, scale: str, paper: str, experiment: str, drawn: bool) -> Iterator[str]:
+    """Evidence, cells, notebook and verdicts of one experiment; without a notebook where none was `drawn`."""
     folder = f"{paper}/{experiment}"
-    evidence = list(filter(None, [_sentence(lambda: _sealed(project, scale, f"{folder}/metrics.json"))]))
+    evidence = list(filter(None, [_sentence(lambda: _sealed(project, scale, f"{folder}/{METRICS}"))]))
     yield from evidence
-    for path in sorted((project.root / "results" / scale / folder / "cells").glob("*.npz")):
-        yield _sentence(lambda path=path: check_archive(path, path.read_bytes()))  # type: ignore[misc]
-    yield _sentence(lambda: _sealed(project, scale, f"{folder}/notebook.ipynb"))
+    yield from _whole(project, scale, folder, () if drawn else (NOTEBOOK,))
+    if drawn:
+        yield _sentence(lambda: _sealed(project, scale, f"{folder}/{NOTEBOOK}"))
     if not evidence:
-        yield from _sentences(lambda: _measured(project, scale, paper, experiment))
+        yield from _sentences(lambda: of_other_settings_or_code(project, scale, paper, experiment))
         yield from _sentences(lambda: _judged(project, scale, paper, experiment))
+
+
+def _whole(project: Project, scale: str, folder: str, sealed: Iterable[str]) -> Iterator[str]:
+    """Whether the cells that are there, and sealed files if they are there, are what was written."""
+    place = project.root / "results" / scale / folder
+    for path in sorted((place / "cells").glob("*.npz")):
+        yield _sentence(lambda path=path: check_archive(path, path.read_bytes()))  # type: ignore[misc]
+    for name in sealed:
+        if (place / name).exists():
+            yield _sentence(lambda name=name: _sealed(project, scale, f"{folder}/{name}"))  # type: ignore[misc]
 
 
 def _sealed(project: Project, scale: str, name: str) -> None:
     check_sealed(project.root / "results" / scale / name, remembered_digest, f"{scale}/{name}")
 
 
-def _measured(project: Project, scale: str, paper: str, experiment: str) -> Iterator[str]:
-    """Whether the evidence was measured with the settings and by the code of this checkout."""
-    path = _metrics(project, scale, paper, experiment)
-    said, settings = load_metrics(path)[1], project.settings(paper, experiment, scale)
-    for key in ("seed", "grid", "parameters"):
-        asked = getattr(settings, key)
-        if stamp.plain(said.get(key)) != stamp.plain(json.loads(json.dumps(asked))):
-            yield f"{path}: measured with {key} {said.get(key)!r}, and the configuration says {asked!r}"
-    if said.get("code") != code_digest(project.script(paper, experiment)):
-        yield f"{path}: measured by other code than that of this checkout"
-
-
 def _judged(project: Project, scale: str, paper: str, experiment: str) -> Iterator[str]:
     """Whether the verdicts are those that the claims get on the evidence."""
-    for record in rulings(project, scale, paper, experiment, _metrics(project, scale, paper, experiment)):
+    for record in rulings(project, scale, paper, experiment, project.root / "results" / scale / paper / experiment / METRICS):
         claim = record["id"].partition("/")[2]
         path, judged = project.root / verdict_file(scale, paper, claim), json.loads(json.dumps(record))
         try:
@@ -84,9 +87,9 @@ def _judged(project: Project, scale: str, paper: str, experiment: str) -> Iterat
             yield f"{path}: judged again it differs in {', '.join(differing)}"
 
 
-def _ledger(project: Project, scale: str, papers: list[str], ledger: Record) -> Iterator[str]:
-    """Whether the ledger is the one of the verdicts. The moment at which it was made is its own."""
-    built = build_ledger(project, scale, papers)
+def _ledger(project: Project, scale: str, ledger: Record) -> Iterator[str]:
+    """Whether the ledger is the one of the verdicts. When, with which libraries and of which selection it was made is its own."""
+    built = build_ledger(project, scale, ledger["provenance"]["selected"], ledger["provenance"]["libraries"])
     built["provenance"]["generated"] = ledger["provenance"]["generated"]
     folder = project.root / "results" / scale
     if ledger != json.loads(json.dumps(built)):
@@ -96,11 +99,11 @@ def _ledger(project: Project, scale: str, papers: list[str], ledger: Record) -> 
             yield f"{folder / name}: differs from the ledger"
 
 
-def _report(project: Project, scale: str, papers: list[str], ledger: Record) -> Iterator[str]:
+def _report(project: Project, scale: str, ledger: Record) -> Iterator[str]:
     """Whether the report is the one of the ledger, the figures and the notebooks."""
     folder = project.root / "results" / scale / "report"
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".verify.") as scratch:
-        build_site(project, ledger, papers, Path(scratch))
+        build_site(project, ledger, Path(scratch))
         written, built = (
             {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()} - {SEAL_OF_REPORT}
             for place in (folder, Path(scratch))
@@ -116,10 +119,6 @@ def _differing(folder: Path, built: Path, names: Iterable[str]) -> Iterator[str]
             yield f"{folder / name}: not there"
         elif (folder / name).read_bytes() != (built / name).read_bytes():
             yield f"{folder / name}: differs from what follows from the evidence"
-
-
-def _metrics(project: Project, scale: str, paper: str, experiment: str) -> Path:
-    return project.root / "results" / scale / paper / experiment / "metrics.json"
 
 
 def _sentence(check: Callable[[], Any]) -> str:

@@ -9,13 +9,16 @@ UNKNOWN = {
     "scale of a judge": ((*JUDGE, "huge"), "--scale: unknown scale: 'huge'; closest: "),
     "scale that leads elsewhere": ((*JUDGE, "../../x"), "--scale: unknown scale: '../../x'; closest: "),
     "scale of a ledger": (("ledger", "--papers", "toy", "--scale", "tiny"), "--scale: unknown scale: 'tiny'; closest: "),
-    "scale of a report": (("report", "--papers", "toy", "--scale", ""), "--scale: unknown scale: ''; closest: "),
+    "scale of a report": (("report", "--scale", ""), "--scale: unknown scale: ''; closest: "),
     "scale of the record": (("expected", "--scale", "../expected"), "--scale: unknown scale: '../expected'; closest: "),
     "paper of a ledger": (
         ("ledger", "--papers", "toy,toi", "--scale", "smoke"),
         "--papers: unknown paper: 'toi'; closest: 'toy'",
     ),
-    "paper of a report": (("report", "--papers", "", "--scale", "smoke"), "--papers: unknown paper: ''; closest: 'toy'"),
+    "paper of the record": (
+        ("expected", "--papers", "toi", "--scale", "smoke"),
+        "--papers: unknown paper: 'toi'; closest: 'toy'",
+    ),
     "metrics that are a folder": ((*JUDGE[:-2], "config", "--scale", "smoke"), "config: "),
     "results of a notebook": (
         ("notebook", "n.ipynb", "--folder", "r", "--log", "l"),

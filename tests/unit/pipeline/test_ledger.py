@@ -102,6 +102,7 @@ def test_changes_against_the_recorded_verdicts_are_one_sentence_each(ledger):
         "toy/theorem-1: supported, recorded was contradicted",
         "toy/remark-2: vacuous, and no verdict was recorded",
         "toy/lemma-9: recorded and not judged",
+        "other/lemma-1: recorded and not judged",
     ]
     assert changes(ledger, VERDICTS) == []
 

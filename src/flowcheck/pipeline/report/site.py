@@ -14,12 +14,15 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from flowcheck.errors import EvidenceError
 from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.freshness import CURRENT, Freshness, shown_verdict
 from flowcheck.pipeline.ledger import Record
 from flowcheck.pipeline.project import FIGURE_FORMATS, Project
 from flowcheck.pipeline.recorded import load_expected
 from flowcheck.pipeline.report.mathml import Renderer
 from flowcheck.pipeline.results import Group, Standing, lines_of
+from flowcheck.pipeline.seal import check_sealed, remembered_digest
 
 ASSETS = ("report.css", "report.js")
 LARGEST_SVG = 1_500_000  # bytes; browsers are slow on larger drawings, which are shown as PNG
@@ -59,6 +62,12 @@ CLAIM_GROUPS = {
     Group.OURS: "origin=flowcheck",
 }
 """Groups of claims, and what shows them in the list of all."""
+STALE = {
+    Freshness.STALE: (
+        "⌛",
+        "Judged earlier, on evidence that this checkout would measure otherwise: no verdict until it runs again.",
+    )
+}
 KINDS = {
     "deviation": "A choice of ours that differs from what the paper prints.",
     "clarification": "Fills in what the paper leaves open.",
@@ -79,10 +88,11 @@ OUTCOMES = {
 class Site:
     """One report folder: renders pages, copies figures and notebooks into it, remembers every file that belongs there."""
 
-    def __init__(self, project: Project, ledger: Mapping[str, Any], papers: list[str], folder: Path) -> None:
-        self.project, self.ledger, self.papers, self.folder = project, ledger, papers, folder
+    def __init__(self, project: Project, ledger: Mapping[str, Any], folder: Path) -> None:
+        self.project, self.ledger, self.folder = project, ledger, folder
+        self.papers = list(project.papers)
         self.results = project.root / "results" / ledger["scale"]
-        self.claims: list[Record] = [claim for claim in ledger["claims"] if claim["paper"] in papers]
+        self.claims: list[Record] = [c | {"verdict": shown_verdict(c), "judged": c["verdict"]} for c in ledger["claims"]]
         self.by_id = {claim["id"]: claim for claim in self.claims}
         self.markdown = Renderer()
         self.files: set[Path] = {folder / "index.html"}
@@ -102,7 +112,7 @@ class Site:
         }
         self.templates.globals |= {
             "site": self,
-            "verdicts": VERDICTS,
+            "verdicts": VERDICTS | (STALE if self.of_freshness(Freshness.STALE) else {}),
             "kinds": KINDS,
             "scales": SCALES,
             "outcomes": OUTCOMES,
@@ -146,6 +156,10 @@ class Site:
         """What the claims say under one key, for the filters, in order of appearance."""
         return list(dict.fromkeys(claim[key] for claim in self.claims))
 
+    def of_freshness(self, freshness: str) -> list[Record]:
+        """The claims whose verdicts are of this freshness."""
+        return [claim for claim in self.claims if claim["freshness"] == freshness]
+
     def counterparts(self, claim: Mapping[str, Any]) -> list[Record]:
         """Corrected claims of a printed or extracted one, and the other way round: same id up to that word, else a shared
         deviation.
@@ -157,18 +171,20 @@ class Site:
     def comparison(self) -> dict[str, Any]:
         """Verdicts against the recorded ones: changed, never recorded, recorded and gone."""
         recorded = load_expected(self.project, self.ledger["scale"])
+        judged = [claim for claim in self.claims if claim["freshness"] in CURRENT]
         return {
             "any": bool(recorded),
             "changed": [claim for claim in self.claims if claim["changed"]],
-            "new": [claim for claim in self.claims if claim["expected"] is None],
-            "gone": [name for name in recorded if name.split("/")[0] in self.papers and name not in self.by_id],
+            "new": [claim for claim in judged if claim["expected"] is None],
+            "gone": [name for name in recorded if name not in self.by_id],
         }
 
     def figure(self, paper: str, experiment: str, name: str) -> dict[str, str]:
         """Copies a figure into the report. Returns caption, files by suffix, and under `shown` the file to display."""
         source = self.results / paper / experiment / "figures"
+        formats = FIGURE_FORMATS if self._drawn(paper, experiment) else ()
         found = {"name": name, "caption": self.project.experiments[paper][experiment].figures.get(name, "")}
-        for suffix in FIGURE_FORMATS:
+        for suffix in formats:
             if (source / f"{name}.{suffix}").is_file():
                 found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
         small = "svg" in found and (source / f"{name}.svg").stat().st_size <= LARGEST_SVG
@@ -188,11 +204,20 @@ class Site:
     def notebook(self, paper: str, experiment: str) -> str | None:
         """Copies an executed notebook into the report; None if it was not executed."""
         source = self.results / paper / experiment / "notebook.html"
-        return self._copy(source, f"notebooks/{paper}/{experiment}.html") if source.is_file() else None
+        return self._copy(source, f"notebooks/{paper}/{experiment}.html") if self._drawn(paper, experiment) else None
+
+    def _drawn(self, paper: str, experiment: str) -> bool:
+        """Whether the notebook was executed on the evidence and the verdicts that are there: else its figures show others."""
+        try:
+            check_sealed(self.results / paper / experiment / "notebook.ipynb", remembered_digest)
+        except EvidenceError:
+            return False
+        return True
 
     def command(self) -> str:
         """What regenerates all of this."""
-        chosen = "" if set(self.papers) == set(self.project.papers) else f" 'papers=[{','.join(self.papers)}]'"
+        selected = self.ledger["provenance"]["selected"]
+        chosen = "" if set(selected) == set(self.papers) else f" 'papers=[{','.join(selected)}]'"
         return f"snakemake --cores all --config scale={self.ledger['scale']}{chosen}"
 
     def copy_assets(self) -> None:

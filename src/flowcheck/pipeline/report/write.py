@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flowcheck.errors import ConfigError
 from flowcheck.pipeline.evidence import atomic_file, save_sealed
 from flowcheck.pipeline.ledger import Record, read_ledger
 from flowcheck.pipeline.project import Project
@@ -16,29 +14,29 @@ from flowcheck.pipeline.seal import SEAL, blank_seal
 SEAL_OF_REPORT = "digests.json"
 
 
-def write_report(project: Project, scale: str, papers: list[str]) -> None:
+def write_report(project: Project, scale: str) -> None:
     """Write ``results/{scale}/report/``; ``index.html`` last, so that where it exists the site is complete, and then its seal.
 
     Formulas that do not convert are shown as errors on their page, counted on the overview and listed on stderr.
-    Raises ConfigError if the ledger is not there or does not cover the papers.
+    Raises ConfigError if the ledger is not there, EvidenceError if it does not hold.
     """
     ledger = read_ledger(project, scale)
-    if uncovered := [paper for paper in papers if paper not in ledger["provenance"]["papers"]]:
-        raise ConfigError(f"results/{scale}/ledger.json: does not cover {', '.join(uncovered)}; make the ledger again")
     folder = project.root / "results" / scale / "report"
     seal = folder / SEAL_OF_REPORT
-    site = build_site(project, ledger, papers, folder)
-    files = [*sorted(site.files), *_rests_on(folder.parent, papers, project)]
-    save_sealed(seal, {SEAL: blank_seal(seal, files, f"{scale}/report/{seal.name}")})
+    site = build_site(project, ledger, folder)
+    notebooks = [folder.parent / paper / experiment / "notebook.ipynb" for paper, experiment in project]
+    rests_on = [folder.parent / "ledger.json", *(path for path in notebooks if path.exists())]
+    absent = [path for path in notebooks if not path.exists()]
+    save_sealed(seal, {SEAL: blank_seal(seal, [*sorted(site.files), *rests_on], f"{scale}/report/{seal.name}", absent)})
     for problem in site.markdown.problems:
         print(f"formula not shown: {problem}", file=sys.stderr)
 
 
-def build_site(project: Project, ledger: Record, papers: list[str], folder: Path) -> Site:
+def build_site(project: Project, ledger: Record, folder: Path) -> Site:
     """Write all that a reader sees of the report into `folder`, ``index.html`` last."""
     index = folder / "index.html"
     index.unlink(missing_ok=True)
-    site = Site(project, ledger, papers, folder)
+    site = Site(project, ledger, folder)
     site.copy_assets()
     for previous, record, following in zip([None, *site.claims], site.claims, [*site.claims[1:], None], strict=False):
         site.write("claim.html", site.page_of(record), claim=record, previous=previous, following=following)
@@ -50,11 +48,3 @@ def build_site(project: Project, ledger: Record, papers: list[str], folder: Path
     with atomic_file(index, "w") as stream:
         stream.write(overview)
     return site
-
-
-def _rests_on(results: Path, papers: Iterable[str], project: Project) -> Iterator[Path]:
-    """The ledger, and the notebooks that were executed: they vouch for the verdicts, the figures and the evidence."""
-    yield results / "ledger.json"
-    for path in (results / paper / experiment / "notebook.ipynb" for paper, experiment in project if paper in papers):
-        if path.is_file():
-            yield path

@@ -13,13 +13,16 @@ import pytest
 import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from flowcheck.errors import ConfigError
+from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.evidence import save_sealed
 from flowcheck.pipeline.figures.notebook import as_html
+from flowcheck.pipeline.ledger import build_ledger, write_ledger
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.report.mathml import FormulaError, Renderer, formulas, to_mathml
 from flowcheck.pipeline.report.site import Site, control_outcome, duration, number
 from flowcheck.pipeline.report.write import write_report
+from flowcheck.pipeline.seal import SEAL, blank_seal
 from report_fixture import ALPHA, BETA, SCALE, make_project, make_report, verdicts
 
 CLAIMS = [f"alpha/{entry['id']}" for entry in ALPHA] + [f"beta/{entry['id']}" for entry in BETA]
@@ -236,12 +239,43 @@ def test_stale_pages_of_an_earlier_build_are_removed(copy: Path) -> None:
     stale = folder / "claims" / "gone" / "lemma-9.html"
     stale.parent.mkdir()
     stale.write_text("old")
-    write_report(Project(copy), SCALE, ["alpha"])
+    write_report(Project(copy), SCALE)
     assert not stale.parent.exists()
-    assert not (folder / "claims" / "beta").exists()
     assert (folder / "claims" / "alpha" / "theorem-1.html").is_file()
     assert (folder / "index.html").is_file()
-    assert "papers=[alpha]" in (folder / "index.html").read_text()
+
+
+def selection(copy: Path, *selected: str) -> Path:
+    """The report of a run of some papers, over results of all."""
+    project = Project(copy)
+    write_ledger(copy / "results" / SCALE, build_ledger(project, SCALE, selected))
+    write_report(project, SCALE)
+    return copy / "results" / SCALE / "report"
+
+
+def test_a_selection_keeps_all_pages_and_calls_stale_what_the_checkout_would_measure_otherwise(copy: Path) -> None:
+    before = set((copy / "results" / SCALE / "report").rglob("*.html"))
+    folder = selection(copy, "beta")
+    assert before == set(folder.rglob("*.html"))
+    index = Page(folder / "index.html")
+    assert "The last run was of beta" in index.text
+    assert "papers=[beta]" in index.source
+    page = Page(folder / "claims" / "alpha" / "theorem-1.html").text
+    assert "⌛ stale" in page
+    assert "It was judged supported" in page
+    assert "measured with seed 20240501, and the configuration says 1" in page
+    assert "✓ supported" not in page.partition("Statement")[0].partition("⌛")[2]
+
+
+def test_a_selection_says_what_was_not_judged_and_shows_no_figure_of_other_evidence(copy: Path) -> None:
+    (copy / "results" / SCALE / "claims" / "alpha" / "theorem-1.json").unlink()
+    (copy / "results" / SCALE / "alpha" / "rates" / "notebook.html").write_text("drawn from other evidence")
+    folder = selection(copy, "beta")
+    page = Page(folder / "claims" / "alpha" / "theorem-1.html")
+    assert "Not judged." in page.text
+    assert not [link for link in page.links if "figures/" in link]
+    assert not (folder / "notebooks" / "alpha" / "rates.html").exists()
+    assert (folder / "notebooks" / "beta" / "rates.html").is_file()
 
 
 def test_index_is_absent_unless_the_rest_is_complete(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,30 +287,32 @@ def test_index_is_absent_unless_the_rest_is_complete(copy: Path, monkeypatch: py
 
     monkeypatch.setattr(Site, "remove_stale", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_report(Project(copy), SCALE, ["alpha", "beta"])
+        write_report(Project(copy), SCALE)
     assert not index.exists()
 
 
 def test_report_is_a_function_of_the_ledger_and_the_figures(copy: Path) -> None:
     folder = copy / "results" / SCALE / "report"
     first = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    write_report(Project(copy), SCALE, ["alpha", "beta"])
+    write_report(Project(copy), SCALE)
     assert first == {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_missing_ledger_and_uncovered_papers_are_one_sentence(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="gamma"):
-        write_report(Project(copy), SCALE, ["alpha", "gamma"])
-    (copy / "results" / SCALE / "ledger.json").unlink()
+def test_a_missing_ledger_and_one_of_an_earlier_version_are_one_sentence(copy: Path) -> None:
+    path = copy / "results" / SCALE / "ledger.json"
+    save_sealed(path, {"scale": SCALE, "provenance": {"papers": {}}, "claims": [], SEAL: blank_seal(path, [])})
+    with pytest.raises(EvidenceError, match="made by an earlier flowcheck; make it again: snakemake"):
+        write_report(Project(copy), SCALE)
+    path.unlink()
     with pytest.raises(ConfigError, match="snakemake"):
-        write_report(Project(copy), SCALE, ["alpha"])
+        write_report(Project(copy), SCALE)
 
 
 def test_broken_formula_is_shown_counted_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_project(tmp_path)
     path = tmp_path / "config" / "deviations" / "alpha.yaml"
     path.write_text(path.read_text().replace("C_1 = 2", r"\nosuchcommand_1 = 2"))
-    write_report(Project(tmp_path), SCALE, ["alpha", "beta"])
+    write_report(Project(tmp_path), SCALE)
     folder = tmp_path / "results" / SCALE / "report"
     assert r"formula not shown: \nosuchcommand" in capsys.readouterr().err
     assert "1 formula could not be shown" in Page(folder / "index.html").text
