@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from snakemake.cli import get_argument_parser
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -25,8 +24,6 @@ try:
     RUN = PROJECT.run_config(config)
     load_expected(PROJECT, RUN.scale), load_runs(PROJECT, RUN.scale)  # they are read when all has run
     PROJECT.check_parameters()
-    for target in get_argument_parser().parse_known_args(sys.argv[1:])[0].targets or ():
-        PROJECT.check_target(target)  # a misspelt one gets a better answer than MissingRuleException
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
 
@@ -42,6 +39,9 @@ rule all:
     default_target: True
     input:
         f"results/{RUN.scale}/report/index.html",
+
+
+include: "workflow/rules/targets.smk"
 
 
 onstart:

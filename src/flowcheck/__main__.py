@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
     ledger = commands.add_parser("ledger", help="collect all verdicts")
     ledger.add_argument("--scale", required=True)
-    ledger.add_argument("--papers", required=True, help="those that were run, comma-separated; the others are taken as they are")
+    ledger.add_argument("--papers", required=True, help="those that were run: a,b or all; the others stay as they are")
 
     report = commands.add_parser("report", help="write the static site")
     report.add_argument("--scale", required=True)
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
     expected = commands.add_parser("expected", help="compare the ledger with the recorded verdicts")
     expected.add_argument("--scale", required=True)
-    expected.add_argument("--papers", help="comma-separated; by default all")
+    expected.add_argument("--papers", help="as in a,b; by default all")
     expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
 
     results = commands.add_parser("results", help="how each result of the papers stands, by the recorded verdicts")
@@ -119,7 +119,15 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _papers(project: Project, arguments: argparse.Namespace) -> list[str]:
-    papers: list[str] = arguments.papers.split(",")
+    """The papers that ``--papers`` names, as those of ``--config``."""
+    from flowcheck.pipeline.schema import names_of_papers
+
+    try:
+        papers = names_of_papers(arguments.papers)
+    except ValueError as error:
+        raise ConfigError(f"--papers: {error}") from None
+    if "all" in papers:
+        return list(project.papers)
     for paper in papers:
         known("--papers", "paper", paper, project.papers)
     return papers

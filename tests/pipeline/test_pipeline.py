@@ -262,6 +262,16 @@ def test_one_claim_pulls_its_own_experiment_and_no_other(fresh):
     assert fresh.planned(f"{claims}/proposition-3.json") == {"parameters": 2, "cell": 2, "evidence": 2, "judge_toy_order": 1}
 
 
+def test_a_claim_is_asked_for_by_its_name_and_a_file_wherever_its_path_begins(fresh):
+    file = "results/smoke/claims/toy/figure-1.json"
+    plan = fresh.planned(file)
+    for word in ("figure-1", "toy/figure-1", f"./{file}", str(fresh.path(file))):
+        assert fresh.planned(word) == plan
+    fresh.snakemake("figure-1")
+    assert fresh.json(file)["verdict"] == "supported"
+    assert fresh.planned("figure-1") == {}
+
+
 def test_the_command_that_a_verdict_names_makes_that_verdict(fresh):
     command = "snakemake --cores 2 results/smoke/claims/toy/figure-1.json"
     done = fresh.run(*command.split())
@@ -281,6 +291,13 @@ BAD = {
     "unknown experiment": (("results/smoke/toy/decai/metrics.json",), "unknown experiment of toy: 'decai'; closest: 'decay'"),
     "unknown scale": (("--config", "scale=huge"), "key 'scale': input should be 'smoke', 'laptop' or 'paper', found 'huge'"),
     "unknown paper": (("--config", "papers=toi"), "key 'papers': unknown paper 'toi'; allowed: 'all', 'toy'"),
+    "no claim": (("theorm-1",), "theorm-1: neither a rule, nor a claim, nor a file that a rule makes; closest: 'theorem-1', "),
+    "no rule to end at": (("--omit-from", "evidense"), "evidense: neither a rule, nor a claim, nor a file that a rule makes"),
+    "a claim to end at": (("--until", "figure-1"), "takes a rule, or a file as in results/smoke/claims/toy/figure-1.json"),
+    "a rule for many files": (
+        ("evidence",),
+        "evidence: a rule for many files; ask for one of them, or end a run there ",
+    ),
     "unknown key": (("--config", "sclae=smoke"), "key 'sclae': unknown key; allowed: 'scale', 'papers', 'device'"),
 }
 

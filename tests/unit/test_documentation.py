@@ -9,6 +9,7 @@ import yaml
 
 from flowcheck.pipeline.digest import dependencies
 from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.targets import file_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flowcheck"
@@ -60,7 +61,7 @@ def test_the_readme_is_short():
 def test_targets_that_the_documents_ask_for_exist():
     asked = re.findall(r"^ *snakemake .*?(results/\S+)", (ROOT / "README.md").read_text() + document("claims"), re.MULTILINE)
     for target in (name for name in asked if "<" not in name):
-        PROJECT.check_target(target)
+        assert file_of(PROJECT, "laptop", target) == target
         if "/figures/" in target:
             _, _, paper, experiment, _, figure = Path(target).parts
             assert Path(figure).stem in PROJECT.experiment(paper, experiment).figures

@@ -11,6 +11,7 @@ recorded                                 the verdicts that are expected
 freshness                                what a verdict is to a run of other papers: kept, stale or missing
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
 verify                                   finished results against digests, evidence and checkout
+targets                                  what a word on Snakemake's command line means
 skeleton                                 the files of a new experiment
 figures/, report/                        notebooks and figures; the static site
 """

@@ -259,6 +259,8 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         check_package(script.resolve().parent.parent.parent)
     except ConfigError as error:
         stop(str(error))
+    if arguments.seed is not None and arguments.seed < 0:
+        stop(f"--seed: a root seed is 0 or more, found {arguments.seed}")
     try:
         text = arguments.parameters.read_text(encoding="utf-8")
         check_tree(text)
@@ -291,6 +293,10 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
     for name, folder in upstream.items():
         if not (folder / "metrics.json").is_file():
             stop(f"--upstream {name}={folder}: no evidence (metrics.json) there")
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"--output {arguments.output}: {error.strerror}")
     run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream)
     if arguments.gather and (absent := [name for name in cells if not run.cell_file(name).is_file()]):
         raise SystemExit(f"{script}: nothing to gather, cells that are not there: {', '.join(absent)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import math
 import sys
 import threading
 
@@ -14,10 +15,24 @@ LENIENCE = 3.0
 """Times the stated minutes that a job may take: a busy or slow machine is no loop without an end."""
 
 
+LONGEST = 10**6
+"""Minutes that can be stated: those that the configuration allows."""
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes <= LONGEST:
+        raise argparse.ArgumentTypeError(f"minutes above 0 and up to {LONGEST} are expected, found {text!r}")
+    return minutes
+
+
 def add_minutes(parser: argparse.ArgumentParser) -> None:
     """The option ``--minutes``."""
     parser.add_argument(
-        "--minutes", type=float, help=f"how long this should take; after {LENIENCE:g} times that it ends by force"
+        "--minutes", type=_minutes, help=f"how long this should take; after {LENIENCE:g} times that it ends by force"
     )
 
 

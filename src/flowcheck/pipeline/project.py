@@ -25,8 +25,6 @@ from flowcheck.pipeline.strict_yaml import closest, known, listing, read_list, r
 
 PAPER = f"{PAPER_FILE}.yaml"
 """What is said of a paper, beside the entries of its experiments."""
-LEDGERS = ("ledger.json", "ledger.csv", "ledger.md")
-RESULT_FILES = ("metrics.json", "arrays.npz", "runs.parquet", "parameters.yaml", "notebook.html", "notebook.ipynb")
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
@@ -79,16 +77,22 @@ class Project:
     def run_config(self, overrides: Mapping[str, Any]) -> RunConfig:
         """`config/config.yaml` with the command line's overrides. Raises ConfigError (unknown scale, paper, device, key)."""
         path = self.root / "config" / "config.yaml"
-        content = read_yaml(path)
-        content = content | dict(overrides) if isinstance(content, dict) else content
-        run: RunConfig = validate(TypeAdapter(RunConfig), content, path)
-        names = list(self.papers) if run.papers == "all" else [run.papers] if isinstance(run.papers, str) else run.papers
-        for name in names:
-            if name not in self.papers:
-                raise ConfigError(f"{path}: key 'papers': unknown paper {name!r}; allowed: 'all', {listing(self.papers)}")
+        run = self._run_config(path, read_yaml(path))
+        if overrides:
+            run = self._run_config(Path("--config"), run.model_dump() | dict(overrides))
         if run.device == "cuda" and not _cuda_is_there():
-            raise ConfigError(f"{path}: key 'device': 'cuda' was asked for and torch finds no GPU; allowed here: 'auto', 'cpu'")
-        return run.model_copy(update={"papers": list(dict.fromkeys(names))})
+            place = "--config" if "device" in overrides else path
+            raise ConfigError(f"{place}: key 'device': 'cuda' was asked for and torch finds no GPU; allowed here: 'auto', 'cpu'")
+        return run
+
+    def _run_config(self, place: Path, content: Any) -> RunConfig:
+        run: RunConfig = validate(TypeAdapter(RunConfig), content, place)
+        if "all" in run.papers:
+            return run.model_copy(update={"papers": list(self.papers)})
+        for name in run.papers:
+            if name not in self.papers:
+                raise ConfigError(f"{place}: key 'papers': unknown paper {name!r}; allowed: 'all', {listing(self.papers)}")
+        return run
 
     def experiment(self, paper: str, experiment: str) -> Experiment:
         """One experiment. Raises ConfigError if the paper or the experiment is unknown."""
@@ -115,33 +119,6 @@ class Project:
             metrics=sorted(entry.promised_metrics),
             silent=entry.silent_names,
         )
-
-    def check_target(self, target: str) -> None:
-        """Raise ConfigError if a file under ``results/`` is none that a rule makes: an unknown scale, cell, claim."""
-        match Path(target).parts:
-            case ("results", file) if Path(file).stem == "ledger":
-                raise ConfigError(f"{target}: each scale has its own; allowed: {listing(f'results/{s}/{file}' for s in SCALES)}")
-            case ("results", scale, file) if Path(file).stem == "ledger":
-                known(target, "scale", scale, SCALES)
-                known(target, "file", file, LEDGERS)
-            case ("results", scale, "claims", paper, file):
-                known(target, "scale", scale, SCALES)
-                known(target, "paper", paper, self.papers)
-                known(target, f"claim of {paper}", file.removesuffix(".json"), self.claims[paper])
-                known(target, "file", file, [f"{claim}.json" for claim in self.claims[paper]])
-            case ("results", scale, "report", _, *_):
-                known(target, "scale", scale, SCALES)
-            case ("results", scale, paper, experiment, *file) if file:
-                known(target, "scale", scale, SCALES)
-                known(target, "paper", paper, self.papers)
-                known(target, f"experiment of {paper}", experiment, self.experiments[paper])
-                known(target, f"file of {experiment}", "/".join(file), self.files_of(paper, experiment, scale))
-
-    def files_of(self, paper: str, experiment: str, scale: str) -> list[str]:
-        """The files of one experiment's results, relative to their folder."""
-        cells = [f"cells/{name}.npz" for name in self.settings(paper, experiment, scale).cells()]
-        figures = [f"figures/{name}.{kind}" for name in self.experiment(paper, experiment).figures for kind in FIGURE_FORMATS]
-        return [*RESULT_FILES, *cells, *figures]
 
     def claims_of(self, paper: str, experiment: str) -> dict[str, Claim]:
         """The claims that one experiment decides."""

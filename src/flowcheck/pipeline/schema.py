@@ -10,7 +10,7 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from flowcheck.pipeline.claims import ClaimsFile, Deviation, Sentence
 from flowcheck.pipeline.names import Identifier, Label, Whole, check_metric
@@ -99,15 +99,24 @@ class Paper(BaseModel):
         return self
 
 
+def names_of_papers(papers: Any) -> list[str]:
+    """Each paper once, from a list of names or from one text, with commas or blanks between. Raises ValueError."""
+    names = re.split(r"[,\s]+", papers.strip(", ")) if isinstance(papers, str) else papers
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names) or not names:
+        raise ValueError(f"input should be 'all', a paper, or papers as in 'a,b' or [a, b], found {papers!r}")
+    return list(dict.fromkeys(names))
+
+
+Papers = Annotated[list[str], BeforeValidator(names_of_papers, json_schema_input_type=list[str] | str)]
+
+
 class RunConfig(BaseModel):
     """`config/config.yaml`, and what `--config` overrides."""
 
     model_config = ConfigDict(extra="forbid")
 
     scale: Literal["smoke", "laptop", "paper"] = Field(default="laptop", description="how much is run")
-    papers: Literal["all"] | Annotated[list[str], Field(min_length=1)] | str = Field(
-        default="all", description="'all', one paper or a list of papers"
-    )
+    papers: Papers = Field(default=["all"], description="'all', one paper, or several: a list, or with commas or blanks between")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where torch runs")
 
 

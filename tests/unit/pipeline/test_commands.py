@@ -15,6 +15,10 @@ UNKNOWN = {
         ("ledger", "--papers", "toy,toi", "--scale", "smoke"),
         "--papers: unknown paper: 'toi'; closest: 'toy'",
     ),
+    "no paper of a ledger": (
+        ("ledger", "--papers", "", "--scale", "smoke"),
+        "--papers: input should be 'all', a paper",
+    ),
     "paper of the record": (
         ("expected", "--papers", "toi", "--scale", "smoke"),
         "--papers: unknown paper: 'toi'; closest: 'toy'",
@@ -25,6 +29,14 @@ UNKNOWN = {
         "r/metrics.json: No such file",
     ),
 }
+
+
+@pytest.mark.parametrize("minutes", ["x", "0", "-1", "nan", "inf", "1e300", ""])
+def test_minutes_that_no_job_takes_are_one_sentence_of_the_command_line(minutes, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--minutes", minutes, "verify", "--scale", "smoke"])
+    assert caught.value.code == 2
+    assert f"--minutes: minutes above 0 and up to 1000000 are expected, found {minutes!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "expected"), UNKNOWN.values(), ids=UNKNOWN)

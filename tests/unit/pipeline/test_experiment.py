@@ -189,6 +189,11 @@ def test_an_unknown_cell_is_one_sentence(study, capsys):
     assert text == "study.py: error: --cell: unknown cell 'step_size-0.2'; allowed: step_size-0.1, step_size-0.05"
 
 
+def test_an_output_that_is_a_file_is_one_sentence(study, capsys):
+    study.output.write_text("")
+    assert error_of(study, capsys) == f"study.py: error: --output {study.output}: File exists"
+
+
 def test_cuda_where_there_is_none_is_one_sentence(study, capsys, monkeypatch):
     import torch
 
@@ -198,7 +203,7 @@ def test_cuda_where_there_is_none_is_one_sentence(study, capsys, monkeypatch):
 
 
 def test_a_negative_seed_on_the_command_line_is_one_sentence(study, capsys):
-    assert "key 'seed': Input should be greater than or equal to 0" in error_of(study, capsys, "--seed", "-3")
+    assert error_of(study, capsys, "--seed", "-3") == "study.py: error: --seed: a root seed is 0 or more, found -3"
 
 
 @pytest.mark.parametrize("upstream", ["decay", "decay=", "decay=no/such/folder"])

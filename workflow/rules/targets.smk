@@ -1,0 +1,29 @@
+"""Words of the command line that are no rule: the files that they mean, or one sentence in place of MissingRuleException."""
+
+from snakemake.cli import get_argument_parser
+
+from flowcheck.pipeline.targets import file_of
+
+_given = get_argument_parser().parse_known_args(sys.argv[1:])[0]
+_ends = [word for words in (_given.until, _given.omit_from, _given.forcerun, _given.prioritize) for word in words or ()]
+_files = {}
+try:
+    for _word in (*(_given.targets or ()), *_ends):
+        if workflow.is_rule(_word):
+            if workflow.get_rule(_word).has_wildcards() and _word not in _ends:
+                raise ConfigError(f"{_word}: a rule for many files; ask for one of them, or end a run there with: --until {_word}")
+        else:
+            _files[_word] = file_of(PROJECT, RUN.scale, _word)
+            if _word in _ends and os.path.normpath(_word) != _files[_word]:
+                raise ConfigError(f"{_word}: an option that ends, forces or prefers jobs takes a rule, or a file as in {_files[_word]}")
+except ConfigError as error:
+    sys.exit(f"flowcheck: {error}")
+
+for _word, _file in _files.items():
+    if os.path.normpath(_word) != _file:  # Snakemake takes the words of its command line for files or for rules
+
+        rule:
+            name:
+                _word
+            input:
+                _file,
