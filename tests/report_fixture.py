@@ -85,6 +85,13 @@ ALPHA = [
         "Linear rate with the printed constant",
         variant="printed",
         result="theorem-1",
+        counterexample={
+            "by": "flowcheck.papers.alpha.example",
+            "input": {"start": 1e-3, "seed": 7, "law": "circle"},
+            "left": {"says": r"$\mathcal L(\mathbf w(1))$", "value": 0.25},
+            "asks": "<=",
+            "right": {"says": "the printed bound", "value": 0.125},
+        },
         predicates=[predicate("error_printed", "<=", 1e-6)],
     ),
     claim(

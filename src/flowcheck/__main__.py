@@ -1,8 +1,9 @@
-"""The pipeline's own commands: ``python -m flowcheck judge|ledger|notebook|report|expected|results|verify|schemas|new``."""
+"""The pipeline's own commands: ``python -m flowcheck COMMAND``, and ``--help`` for what there is."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import sys
@@ -51,6 +52,10 @@ def main(argv: list[str] | None = None) -> int:
 
     results = commands.add_parser("results", help="how each result of the papers stands, by the recorded verdicts")
     results.add_argument("--scale", required=True)
+
+    counterexample = commands.add_parser("counterexample", help="recompute the input that violates a printed statement, alone")
+    counterexample.add_argument("claim", help="PAPER/CLAIM")
+    counterexample.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="another value for some of the input")
 
     verify = commands.add_parser("verify", help="hold finished results against their digests, the evidence and the checkout")
     verify.add_argument("--scale", required=True)
@@ -188,6 +193,33 @@ def _results(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _counterexample(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.counterexample import recompute, text_of
+    from flowcheck.pipeline.project import Project
+
+    project = Project()
+    paper, _, name = arguments.claim.partition("/")
+    known("counterexample", "paper", paper, project.papers)
+    known("counterexample", f"claim of {paper}", name, project.claims[paper])
+    changes = {}
+    for change in arguments.changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"counterexample: {change!r}: KEY=VALUE expected")
+        changes[key] = number_or_word(value)
+    found = recompute(project.claims[paper][name], changes)
+    print(text_of(project.claims[paper][name], found, changes))
+    return 0 if changes or (found.violates and found.as_recorded) else 1
+
+
+def number_or_word(text: str) -> int | float | str:
+    """What an argument of the command line is: 3, 0.5 or a word."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.verify import verify
@@ -232,6 +264,7 @@ _COMMANDS = {
     "notebook": _notebook,
     "expected": _expected,
     "results": _results,
+    "counterexample": _counterexample,
     "verify": _verify,
     "schemas": _schemas,
     "new": _new,

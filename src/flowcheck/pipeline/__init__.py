@@ -7,6 +7,8 @@ digest, stamp                            the code an experiment runs; all that a
 seal                                     files that carry the digest of their content
 limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script
+results                                  how each result of a paper stands; all counts
+counterexample                           the input that violates a printed statement, recomputed
 recorded                                 the verdicts that are expected
 freshness                                what a verdict is to a run of other papers: kept, stale or missing
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from flowcheck.pipeline.names import Label, Number
 
 Comparison = Literal["<=", ">=", "<", ">"]
+EQUAL = 1e-3
+"""Relative: two sides of a printed equation that differ by more are not equal."""
 LARGEST = 1e30
 """No number of a claim is larger: beyond it a condition could not fail."""
 
@@ -133,6 +135,41 @@ class Covers(BaseModel):
     leaves_out: dict[Sentence, Sentence] = {}
 
 
+class Side(BaseModel):
+    """One side of an inequality or equation at the input of a counterexample: what it is, and its value to six digits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    says: Sentence
+    value: Number
+
+
+class Counterexample(BaseModel):
+    """The input at which a printed statement fails, and both sides there; the statement asks for left `asks` right.
+
+    `by` is the function that gives both sides for the input, by its full name: ``flowcheck.papers.<paper>.<module>.<function>``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+$")]
+    input: dict[str, int | float | str] = Field(min_length=1)
+    left: Side
+    asks: Literal["<=", "<", ">=", ">", "="]
+    right: Side
+
+    def holds(self, left: float, right: float) -> bool:
+        """Whether these values are as the statement asks; equal are values to a thousandth of the larger."""
+        near = abs(left - right) <= EQUAL * max(abs(left), abs(right))
+        return {"<=": left <= right, "<": left < right, ">=": left >= right, ">": left > right, "=": near}[self.asks]
+
+    @model_validator(mode="after")
+    def _violates(self) -> Counterexample:
+        if self.holds(self.left.value, self.right.value):
+            raise ValueError(f"{self.left.value:g} {self.asks} {self.right.value:g} holds, so it is no counterexample")
+        return self
+
+
 class ClaimEntry(BaseModel):
     """One numbered result, figure or checkable sentence of a paper, as its file has it.
 
@@ -158,6 +195,7 @@ class ClaimEntry(BaseModel):
     strength: Literal["symbolic", "enclosed", "measured"] = "measured"
     result: Label | None = None
     covers: Covers | None = None
+    counterexample: Counterexample | None = None
     statement: Sentence
     note: str = ""
     figures: list[str] = []
@@ -172,6 +210,10 @@ class ClaimEntry(BaseModel):
     def _is_about_something(self) -> ClaimEntry:
         if self.origin == "flowcheck" and self.result:
             raise ValueError(f"a claim of ours is about no result of the paper, and 'result' is {self.result!r}")
+        if self.variant == "printed" and self.counterexample is None:
+            raise ValueError(
+                "a claim on a printed statement needs 'counterexample': the input at which it fails, and both sides there"
+            )
         if self.origin == "paper" and self.variant == "corrected" and self.covers is None:
             raise ValueError("a claim on a result as it is meant needs 'covers': parts, over, leaves_out")
         return self

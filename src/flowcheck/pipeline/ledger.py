@@ -101,6 +101,7 @@ def describe(claim: Claim, paper: str, scale: str, entry: Experiment) -> Record:
         "variant": claim.variant,
         "origin": claim.origin,
         "about": claim.about,
+        "counterexample": claim.counterexample.model_dump() if claim.counterexample else None,
         "covers": claim.covers.model_dump() if claim.covers else None,
         "strength": claim.strength,
         "statement": claim.statement,

@@ -80,7 +80,9 @@ CLAIMS = "config/claims/toy/decay.yaml: "
 THEOREM = CLAIMS + "claim 'theorem-1'"
 DEVIATIONS = "config/deviations/toy.yaml: entry 'fourth-power'"
 CLAIM_KEYS = "'id', 'label', 'title', 'location', 'kind', 'class', 'priority', 'variant', 'origin', 'strength', "
-CLAIM_KEYS += "'result', 'covers', 'statement', 'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', "
+CLAIM_KEYS += (
+    "'result', 'covers', 'counterexample', 'statement', 'note', 'figures', 'hypotheses', 'waives', 'predicates', 'controls', "
+)
 CLAIM_KEYS += "'no_control', 'passes'"
 
 # readable id: (file, change, the sentence)
@@ -264,6 +266,17 @@ BAD = {
         "claims",
         claim(covers={"parts": "the bound", "over": "two steps", "leaves_out": {"others": ""}}),
         THEOREM + ", key 'covers.leaves_out.others': words expected, found ''",
+    ),
+    "claim: on a printed statement, and no input at which it fails": (
+        "claims",
+        without(1, "counterexample"),
+        CLAIMS + "claim 'theorem-1-printed': a claim on a printed statement needs 'counterexample': the input at which it fails, "
+        "and both sides there",
+    ),
+    "claim: counterexample that is none": (
+        "claims",
+        lambda content: content["claims"][1]["counterexample"].update(asks=">"),
+        CLAIMS + "claim 'theorem-1-printed', key 'counterexample': 0.0048374 > 0.0001 holds, so it is no counterexample",
     ),
     "claim: of ours, about a result": (
         "claims",

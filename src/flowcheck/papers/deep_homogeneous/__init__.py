@@ -1,5 +1,6 @@
 """Kumar and Haupt, Early Directional Convergence in Deep Homogeneous Neural Networks for Small Initializations.
 
+counterexamples    what violates statements as printed
 bounds             explicit constants of the proofs           figure_recipes     what is printed for Figures 1 to 5
 gronwall           Gronwall's inequality and comparisons       euler_identities   Euler's identities of homogeneous functions
 power_saddles      saddles of power units, exactly             broken_hypotheses  what happens without a hypothesis

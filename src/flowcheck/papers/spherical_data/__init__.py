@@ -1,5 +1,6 @@
 """Lin, Sun and Zhang, Faster Directional Convergence of Linear Neural Networks under Spherically Symmetric Data.
 
+counterexamples  what violates statements as printed
 bounds         the theorems' rates and constants       population    the loss over a spherically symmetric distribution
 reduced_flow   the flow in angle and norm              descent       descent of the population loss
 excess         exponents over those of bounds          descent_runs  runs of descent, a row each, and their readings

@@ -1,5 +1,6 @@
 """Kumar and Haupt, Directional Convergence Near Small Initializations and Saddles of Two-Homogeneous Neural Networks.
 
+counterexamples    what violates statements as printed
 bounds             explicit constants of the proofs           example_networks   the classes of Section 2, one neuron
 stable_sets        which KKT point an NCF flow ends in        lemma_a_3          chain rule and energy on kinks
 landscape          of one neuron in space                     stable_set_maps    every direction's limit, on circle and sphere

@@ -27,7 +27,7 @@ from flowcheck.pipeline.seal import check_sealed, remembered_digest
 ASSETS = ("report.css", "report.js")
 LARGEST_SVG = 1_500_000  # bytes; browsers are slow on larger drawings, which are shown as PNG
 HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
+SIGNS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">", "=": "="}
 
 VERDICTS = {
     Verdict.SUPPORTED: (

@@ -209,6 +209,15 @@ def test_each_result_has_a_line_that_says_how_it_stands_and_what_is_left_out(rep
     assert "Observation A" not in text, "ours, about no result of a paper"
 
 
+def test_a_printed_claim_shows_its_counterexample_and_how_to_recompute_it(report: Path) -> None:
+    page = Page(report / "claims" / "alpha" / "theorem-1-printed.html")
+    assert "What is printed asks for the first value ≤ the second." in page.text
+    assert "law circle seed 7 start 0.001" in page.text
+    assert "0.25 the printed bound 0.125" in page.text
+    assert "python -m flowcheck counterexample alpha/theorem-1-printed" in page.text
+    assert "Counterexample" not in Page(report / "claims" / "alpha" / "theorem-1.html").text
+
+
 def test_a_claim_says_what_of_its_result_it_covers_and_a_printed_one_what_it_hits(report: Path) -> None:
     text = Page(report / "claims" / "alpha" / "theorem-1.html").text
     assert "over depths 2 and 3, 64 starts each left out depths above 3 : the equation" in text
