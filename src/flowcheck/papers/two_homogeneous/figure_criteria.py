@@ -30,6 +30,8 @@ class Reading(ParametersModel):
     near: Positive
     slowed: Positive
     near_flat: Positive
+    half_way: Positive
+    kkt_residual: Positive
     neurons_near: int
     last_neurons_explained: int
 
@@ -64,11 +66,13 @@ def near_origin(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
         "neurons_near_kkt": (ncf.labels.distance_to_critical(end) <= reading.near).sum(),
         "speed_left": np.median(speed[-1] / speed.max(axis=0)),
         "kkt_residual": np.median(ncf.labels.kkt_residual(end)),
-        "phase_kkt_residual": np.median(ncf.labels.kkt_residual(phase)),
-        "start_kkt_residual": np.median(ncf.labels.kkt_residual(start)),
         "ncf_drop": largest_drop(reading, path, path.angles, ncf.labels),
         "ncf_drop_permuted": largest_drop(reading, path, path.angles, ncf.permuted),
         "barely_moves": path.loss_ratio[-1] >= reading.loss_kept,
+        "calm_half_way": path.phase_end >= reading.half_way * path.iterations[-1],
+        "turned_in_phase": np.median(angular_distance(phase, start)) >= reading.moved,
+        "at_kkt_in_phase": np.median(ncf.labels.kkt_residual(phase)) <= reading.kkt_residual,
+        "at_kkt_at_start": np.median(ncf.labels.kkt_residual(start)) <= reading.kkt_residual,
         "aligned": aligned(end),
         "aligned_in_phase": aligned(phase),
         "aligned_permuted": aligned(phase, ncf.permuted),
@@ -101,12 +105,12 @@ def near_saddle(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
 
     enough = explained(track) >= reading.last_neurons_explained
     calm = (path.loss_ratio >= reading.loss_kept) & (path.distance <= reading.small_distance)
-    last = np.sqrt(path.distance**2 - path.fitted_distance**2)
+    last, phase_end = np.sqrt(path.distance**2 - path.fitted_distance**2), phase_record(reading, path)
     measured = {
         "loss_ratio": path.loss_ratio[-1],
         "distance": path.distance[-1],
-        "fitted_growth": path.fitted_distance[-1] / path.fitted_distance[0],
-        "last_growth": last[-1] / last[0],
+        "fitted_growth": path.fitted_distance[phase_end] / path.fitted_distance[0],
+        "last_growth": last[phase_end] / last[0],
         "neurons_explained": explained(end),
         "neurons_at_maximum": (ncf.residual.distance_to_maximum(end) <= reading.near).sum(),
         "neurons_nearly_flat": nearly_flat.sum(),
@@ -117,6 +121,7 @@ def near_saddle(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
         "ncf_drop": largest_drop(reading, path, track, ncf.residual),
         "ncf_drop_permuted": largest_drop(reading, path, track, ncf.permuted),
         "barely_moves": path.loss_ratio[-1] >= reading.loss_kept,
+        "calm_half_way": path.phase_end >= reading.half_way * path.iterations[-1],
         "explained_in_phase": explained(phase) >= reading.last_neurons_explained,
         "explained_at_start": enough[0],
         "explained_by_labels": explained_by(ncf.labels) >= reading.last_neurons_explained,
@@ -126,6 +131,12 @@ def near_saddle(reading: Reading, path: Path, ncf: Correlations) -> dict[str, fl
         "reproduces": calm[-1] and enough[-1],
     }
     return {name: float(value) for name, value in measured.items()}
+
+
+def phase_record(reading: Reading, path: Path) -> int:
+    """Place of the last record before the loss first falls below its phase share."""
+    fallen = path.loss_ratio < reading.phase_loss_kept
+    return int(np.argmax(fallen)) - 1 if fallen.any() else len(fallen) - 1
 
 
 def largest_drop(reading: Reading, path: Path, track: np.ndarray, z: PlanarCorrelation) -> float:

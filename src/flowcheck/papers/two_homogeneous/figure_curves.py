@@ -15,12 +15,13 @@ Array = np.ndarray
 ANGLES = np.linspace(-np.pi, np.pi, 721)
 
 
-def displayed(runs: Mapping[Start, Recorded], ncf: Correlations, row: int) -> dict[str, Array]:
-    """Curves of one run from each start, and the NCF of the labels and of the residual on the circle."""
+def displayed(runs: Mapping[Start, Recorded], ncf: Correlations, row: int, beside: int) -> dict[str, Array]:
+    """Curves of one run from each start, loss and size of the first `beside` runs, and NCFs on the circle."""
     drawn = {"iterations": runs["origin"].iterations, "theta": ANGLES}
     for start, of in runs.items():
         z = seen_from(start, ncf)
         drawn |= {f"{start}_loss": of.loss[row], f"{start}_distance": of.distance[row], f"{start}_angles": of.angles[row]}
+        drawn |= {f"{start}_losses": of.loss[:beside], f"{start}_distances": of.distance[:beside]}
         drawn |= {f"{start}_ncf": z.value(ANGLES), f"{start}_flat": z.critical.flat}
         for name, points in (("maxima", z.critical.maxima), ("minima", z.critical.minima)):
             drawn |= {f"{start}_{name}": points, f"{start}_{name}_value": z.value(points)}

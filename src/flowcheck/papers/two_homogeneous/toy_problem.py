@@ -109,7 +109,11 @@ def _nudged(neuron: int, along: float) -> Float[Tensor, "1 40"]:
     return w.view(1, -1)
 
 
-def start_norm_ratio(norm: float, std: float) -> Measurement:
-    """Norm of 40 weights over its expected size; their squares are added in a row."""
+def start_norm_ratio(norm: Float[np.ndarray, " s"], std: float) -> Found:
+    """Norms of 40 weights over their expected size, the extremes; their squares are added in a row."""
     ratio = norm / (std * np.sqrt(NETWORK.size))
-    return Measurement(ratio, NETWORK.size * float(np.finfo(np.float64).eps) * ratio, n=1)
+    rounding = NETWORK.size * float(np.finfo(np.float64).eps) * ratio
+    return {
+        "start_norm_ratio_min": readings.smallest(ratio, rounding),
+        "start_norm_ratio_max": readings.largest(ratio, rounding),
+    }

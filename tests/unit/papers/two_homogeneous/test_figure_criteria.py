@@ -37,9 +37,12 @@ def arrived(spread=0.01):
 def test_a_run_that_does_what_the_captions_say_reproduces_figures_1_and_3():
     goal, start = arrived()
     found = near_origin(READING, run_to(goal, start), NCF)
-    said = ("barely_moves", "aligned", "aligned_in_phase", "calm_when_aligned", "basin_rule", "settled", "slowed", "reproduces")
+    said = (
+        *("barely_moves", "aligned", "aligned_in_phase", "calm_when_aligned", "basin_rule", "settled", "slowed", "reproduces"),
+        *("calm_half_way", "turned_in_phase", "at_kkt_in_phase"),
+    )
     assert {name: found[name] for name in said} == dict.fromkeys(said, 1.0)
-    assert found["aligned_at_start"] == found["aligned_permuted"] == 0.0
+    assert found["aligned_at_start"] == found["aligned_permuted"] == found["at_kkt_at_start"] == 0.0
     assert (found["neurons_near_maximum"], found["neurons_near_kkt"], found["escape"]) == (20, 20, 900)
     assert found["moved"] == pytest.approx(0.6, abs=0.02)
     assert found["gap_to_maximum"] == pytest.approx(0.005, abs=1e-3)
@@ -63,6 +66,18 @@ def test_a_run_that_misses_one_of_them_does_not(change, missed):
     found = near_origin(READING, run_to(**({"goal": goal, "start": start} | change)), NCF)
     assert {name for name in ("barely_moves", "aligned", "slowed", "settled") if not found[name]} == missed
     assert not found["reproduces"]
+
+
+def test_the_phase_must_last_to_half_of_the_iterations():
+    goal, start = arrived()
+    for end, calm in ((499, 0.0), (500, 1.0)):
+        assert near_origin(READING, run_to(goal, start)._replace(phase_end=end), NCF)["calm_half_way"] == calm
+
+
+def test_what_has_not_turned_yet_at_the_end_of_the_phase_does_not_count():
+    goal, start = arrived()
+    found = near_origin(READING, run_to(goal, start)._replace(phase_angles=start + 0.1 * (goal - start)), NCF)
+    assert found["turned_in_phase"] == found["at_kkt_in_phase"] == 0.0
 
 
 def test_a_neuron_that_crosses_a_minimum_breaks_the_rule_of_basins():
@@ -102,6 +117,18 @@ def test_a_run_near_the_saddle_is_explained_by_the_maximum_of_the_residual_and_i
     assert found["steep_moved"] == pytest.approx(0.8)
     assert found["fitted_growth"] == 1.0
     assert found["last_growth"] > 100
+
+
+def test_growth_near_the_saddle_is_read_while_the_loss_is_kept():
+    top = NCF.residual.critical.maxima[0]
+    path = saddle_run(np.full(10, top), np.full(10, top - 0.8))
+    fitted = np.geomspace(1e-6, 1e-2, 11)
+    path = path._replace(loss_ratio=np.where(TIME < 0.45, 1.0, 0.5), fitted_distance=fitted, distance=3 * fitted)
+    found = near_saddle(READING, path, NCF)
+    assert found["fitted_growth"] == pytest.approx(fitted[4] / fitted[0])
+    assert found["last_growth"] == pytest.approx(fitted[4] / fitted[0])
+    never = near_saddle(READING, path._replace(loss_ratio=np.ones(11)), NCF)
+    assert never["fitted_growth"] == pytest.approx(fitted[-1] / fitted[0])
 
 
 def test_neurons_that_stay_where_they_are_pulled_are_not_explained():

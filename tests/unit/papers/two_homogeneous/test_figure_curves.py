@@ -23,7 +23,9 @@ RUNS = Recorded(
 
 
 def test_the_displayed_run_is_drawn_over_the_ncf_that_it_climbs():
-    drawn = displayed({"origin": RUNS, "saddle": RUNS}, NCF, 2)
+    drawn = displayed({"origin": RUNS, "saddle": RUNS}, NCF, 2, beside=3)
+    assert np.array_equal(drawn["origin_losses"], RUNS.loss[:3])
+    assert np.array_equal(drawn["saddle_distances"], RUNS.distance[:3])
     assert np.array_equal(drawn["saddle_angles"], RUNS.angles[2])
     assert np.array_equal(drawn["origin_ncf"], NCF.labels.value(ANGLES))
     assert np.array_equal(drawn["saddle_ncf"], NCF.residual.value(ANGLES))

@@ -73,6 +73,7 @@ def test_a_point_beside_the_saddle_is_not_stationary(monkeypatch):
 
 
 def test_initial_norm_is_compared_with_that_of_forty_weights():
-    found = toy_problem.start_norm_ratio(3e-5, 1e-5)
-    assert found.value == pytest.approx(3.0 / math.sqrt(40.0))
-    assert 0 < found.error < 1e-14
+    found = toy_problem.start_norm_ratio(np.array([3e-5, 6e-5]), 1e-5)
+    assert found["start_norm_ratio_min"].value == pytest.approx(3.0 / math.sqrt(40.0))
+    assert found["start_norm_ratio_max"].value == pytest.approx(6.0 / math.sqrt(40.0))
+    assert 0 < found["start_norm_ratio_max"].error < 1e-14
