@@ -121,7 +121,8 @@ ALPHA = [
 ]
 BETA = [
     claim("proposition-4", "Proposition 4", "An upper bound far from tight", kind="proposition",
-          predicates=[predicate("bound", ">=", 0.0) | {"vacuous_above": 10.0, "vacuous_why": "more than ten away"}],
+          predicates=[predicate("bound", ">=", 0.0) | {"bound": "excess", "typical": "bound_typical"}
+                      | {"vacuous_above": 10.0, "vacuous_why": "more than ten away"}],
           controls=[control("sign flipped", "bound_flipped", "<", -1.0)]),
     claim("conjecture-a", "Observation A", "The rate survives discretisation", kind="sentence", origin="flowcheck",
           experiment="missing", strength="enclosed", figures=["nothing"], predicates=[predicate("unmeasured", "<=", 1.0)],
@@ -145,6 +146,7 @@ METRICS = {
         "error_max": Measurement.exact(0.0),
         "error_doubled": Measurement.exact(1.0),
         "bound": Measurement(1.5e6, 2.0),
+        "bound_typical": Measurement(3e8, 2.0),
         "bound_flipped": Measurement(-1.5e6, 2.0),
         "wrong": Measurement(1.00000004, 1e-12),
         "wrong_more": Measurement.exact(3.0),

@@ -143,10 +143,10 @@ def test_hash_presets_filters_and_sort_and_unknown_values_filter_nothing(browser
 
 def test_columns_sort_numbers_as_numbers_and_labels_as_people_do(browser: webdriver.Chrome, report: Path) -> None:
     visit(browser, report, "claims.html")
-    head = browser.find_element(By.CSS_SELECTOR, "th[data-key=slack]")
+    head = browser.find_element(By.CSS_SELECTOR, "th[data-key=over_threshold]")
     head.find_element(By.TAG_NAME, "button").click()
     records = json.loads((report / "ledger.json").read_text())["claims"]
-    measured = sorted((r for r in records if r["slack"] is not None), key=lambda r: r["slack"])
+    measured = sorted((r for r in records if r["over_threshold"] is not None), key=lambda r: r["over_threshold"])
     assert shown(browser) == [r["id"] for r in measured] + ["beta/conjecture-a"]
     assert head.get_attribute("aria-sort") == "ascending"
     head.find_element(By.TAG_NAME, "button").click()

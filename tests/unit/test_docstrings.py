@@ -27,6 +27,7 @@ WITH_EXAMPLES = (
     "networks.zoo",
     "papers.deep_homogeneous.displayed_run",
     "papers.deep_homogeneous.figure_recipes",
+    "pipeline.claims",
 )
 
 

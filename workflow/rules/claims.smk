@@ -7,7 +7,7 @@ def claims_digest(paper, experiment):
     """Digest of all that the verdict files repeat from the configuration: a change of it re-judges, and re-runs nothing."""
     claims = PROJECT.claims_of(paper, experiment).values()
     entry = PROJECT.experiment(paper, experiment)
-    related = [(deviation.id, deviation.claims) for deviation in PROJECT.deviations[paper]]
+    related = [(deviation.id, deviation.claims, deviation.hits) for deviation in PROJECT.deviations[paper]]
     text = "".join(claim.model_dump_json() for claim in claims) + f"{entry.title}{entry.promised_metrics}{related}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]  # the text itself holds braces, which Snakemake would expand
 

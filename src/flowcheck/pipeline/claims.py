@@ -72,6 +72,9 @@ class Predicate(Condition):
     """A condition the claim implies, and the reason for its threshold (the claim itself, or the numerical error).
 
     With a margin above `vacuous_above`, in the metric's unit, it holds only trivially; `vacuous_why` says why from there on.
+    `bound` says that it is one, and in which form the metric has what is bounded over the bound: that `ratio`, its `excess` over
+    one, or its `log`. Its looseness is that ratio or its inverse, whichever is above one; `typical` is the metric that has the
+    same at the median run.
     `implied` says what it follows from where it follows from how the run was chosen or stopped: such a predicate is shown, and
     neither supports nor contradicts a claim.
     """
@@ -80,6 +83,31 @@ class Predicate(Condition):
     vacuous_above: Annotated[Number, Field(gt=0)] | None = None
     vacuous_why: Reason = ""
     implied: Reason = ""
+    bound: Literal["ratio", "excess", "log"] | None = None
+    typical: str | None = None
+
+    def looseness(self, value: float) -> float | None:
+        """The factor, 1 or more, by which the bound is missed; None if it is no bound, or if no such factor is finite.
+
+        >>> half = Predicate.model_validate({"metric": "share", "is": "<=", "value": 1.0, "why": "the bound", "bound": "ratio"})
+        >>> half.looseness(0.5)
+        2.0
+        """
+        if self.bound == "log":
+            log = value - self.value
+        elif self.bound == "ratio" and value * self.value > 0:
+            log = math.log(value / self.value)
+        elif self.bound == "excess" and value > -1:
+            log = math.log1p(value)
+        else:
+            return None
+        return math.exp(min(abs(log), math.log(LARGEST))) if math.isfinite(log) else None
+
+    @model_validator(mode="after")
+    def _typical_is_of_a_bound(self) -> Predicate:
+        if self.typical and not self.bound:
+            raise ValueError(f"'typical' is for bounds, and {self.metric!r} has no 'bound': ratio, excess or log")
+        return self
 
     @model_validator(mode="after")
     def _limit_of_triviality_has_a_reason(self) -> Predicate:
@@ -275,7 +303,8 @@ class ClaimEntry(BaseModel):
     def metrics(self) -> set[str]:
         """All metrics that the judge will ask for."""
         conditions: list[Condition] = [*self.hypotheses, *self.predicates, *self.controls]
-        return {condition.metric for condition in conditions} | {passing.metric for passing in self.passes}
+        typical = {predicate.typical for predicate in self.predicates if predicate.typical}
+        return {condition.metric for condition in conditions} | {passing.metric for passing in self.passes} | typical
 
 
 class ClaimsFile(BaseModel):

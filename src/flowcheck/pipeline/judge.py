@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from flowcheck.pipeline.claims import Claim, Condition, Verdict
+from flowcheck.pipeline.claims import Claim, Condition, Predicate, Verdict
 from flowcheck.pipeline.evidence import Measurement
 
 TEETH = 0.1
@@ -44,15 +44,29 @@ class Finding(BaseModel):
     vacuous_above: float | None = None
     vacuous_why: str = ""
     implied: str = ""
+    over_error: float | None = None
+    over_threshold: float | None = None
+    looseness: float | None = None
+    typical: float | None = None
 
 
 class Ruling(BaseModel):
-    """The verdict on one claim, with everything it rests on. `slack` is the margin of `tightest`; `weak` says where it is."""
+    """The verdict on one claim, with everything it rests on.
+
+    `slack` is the margin of the predicate that is the `tightest`, beside its `value`, `threshold` and `error`; `over_error` and
+    `over_threshold` are the margin in units that can be compared between claims. `looseness` is that of the tightest bound.
+    """
 
     verdict: Verdict
     reason: str
+    metric: str | None
+    value: float | None
+    threshold: float | None
     slack: float | None
     error: float | None
+    over_error: float | None
+    over_threshold: float | None
+    looseness: float | None
     n: int | None
     weak: list[str]
     predicates: list[Finding]
@@ -65,10 +79,7 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     """Judge one claim on the metrics of its experiment; `None` or an empty mapping says that it was not run."""
     metrics = metrics or {}
     predicates = [
-        confront(p, metrics, "predicate", why=p.why).model_copy(
-            update={"vacuous_above": p.vacuous_above, "vacuous_why": p.vacuous_why, "implied": p.implied}
-        )
-        for p in claim.predicates
+        _with_slack(confront(p, metrics, "predicate", why=p.why), p, metrics.get(p.typical or "")) for p in claim.predicates
     ]
     hypotheses = [confront(h, metrics, "hypothesis", why=h.why) for h in claim.hypotheses]
     controls = [confront(c, metrics, "control", name=c.name, against=claim.predicate_of(c).metric) for c in claim.controls]
@@ -87,8 +98,14 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     return Ruling(
         verdict=verdict,
         reason=reason,
+        metric=nearest.metric if nearest else None,
+        value=nearest.value if nearest else None,
+        threshold=nearest.threshold if nearest else None,
         slack=nearest.margin if nearest else None,
         error=nearest.error if nearest else None,
+        over_error=nearest.over_error if nearest else None,
+        over_threshold=nearest.over_threshold if nearest else None,
+        looseness=min((f.looseness for f in predicates if f.looseness is not None), default=None),
         n=nearest.n if nearest else None,
         weak=weaknesses(claim, predicates, controls),
         predicates=predicates,
@@ -98,13 +115,29 @@ def judge(claim: Claim, metrics: Mapping[str, Measurement] | None) -> Ruling:
     )
 
 
+def _with_slack(finding: Finding, predicate: Predicate, typical: Measurement | None) -> Finding:
+    """The finding of a predicate, with its margin over the error and over the threshold, and how loose it is as a bound.
+
+    The threshold is the unit of a margin; where it is 0, for a count, a relative excess or a logarithm, the unit is 1.
+    """
+    margin, holds = finding.margin, finding.outcome == "holds"
+    known: dict[str, Any] = {name: getattr(predicate, name) for name in ("vacuous_above", "vacuous_why", "implied")}
+    if margin is not None:
+        known["over_threshold"] = _finite(margin / (abs(predicate.value) or 1.0))
+        known["over_error"] = _finite(margin / finding.error) if finding.error else None
+    if holds and finding.value is not None:
+        known["looseness"] = predicate.looseness(finding.value)
+        known["typical"] = predicate.looseness(typical.value) if typical is not None else None
+    return finding.model_copy(update=known)
+
+
 def tightest(predicates: list[Finding]) -> Finding | None:
-    """The predicate with the smallest margin, or None if nothing was measured.
+    """The predicate with the smallest margin over its threshold, or None if nothing was measured.
 
     A count that meets its limit exactly (no violations among n) says nothing about slack, so it is passed over where there is
     another predicate. One that is implied has the slack that the run was chosen with.
     """
-    measured = [(f.margin, f) for f in predicates if f.margin is not None and not f.implied]
+    measured = [(f.over_threshold, f) for f in predicates if f.over_threshold is not None and not f.implied]
     telling = [(m, f) for m, f in measured if m != 0 or f.error or f.interval or f.outcome != "holds"]
     return min(telling or measured, key=lambda pair: pair[0], default=(None, None))[1]
 

@@ -38,12 +38,17 @@ from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_d
 Record = dict[str, Any]
 CSV_COLUMNS = (
     *("id", "about", "label", "kind", "class", "priority", "variant", "origin"),
-    *("verdict", "slack", "error", "n", "strength", "reason", "freshness"),
+    *("verdict", "metric", "value", "threshold", "slack", "error", "over_threshold", "over_error", "looseness", "n"),
+    *("strength", "reason", "freshness"),
 )
 KEPT = 0.9
 """Share of the recorded runs that a predicate must rest on: a run near a limit may fall beyond it on another processor."""
 RESULTS_HEADER = ["| result | stands | left out |", "|---|---|---|"]
-CLAIMS_HEADER = ["| claim | variant | class | verdict | slack | error | n |", "|---|---|---|---|---|---|---|"]
+NUMBERS = ("value", "threshold", "over_threshold", "over_error", "looseness", "n")
+CLAIMS_HEADER = [
+    "| claim | variant | class | verdict | value | threshold | slack over threshold | slack over error | bound loose by | n |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+]
 
 
 def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
@@ -251,7 +256,7 @@ def as_markdown(ledger: Mapping[str, Any]) -> str:
         lines += ["", *CLAIMS_HEADER]
         for c in ledger["claims"]:
             if c["paper"] == paper:
-                numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in ("slack", "error", "n"))
+                numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in NUMBERS)
                 mark = f" (recorded: {c['expected']})" if c["changed"] else ""
                 mark += "" if c["freshness"] == Freshness.MADE else f" ({c['freshness']})"
                 name = _cell(f"{c['label']}: {c['title']}")

@@ -174,6 +174,50 @@ def test_slack_is_the_smallest_margin_and_carries_its_own_error_and_count():
     assert (ruling.verdict, ruling.slack, ruling.error, ruling.n) == (Verdict.SUPPORTED, 0.25, 0.01, 7)
 
 
+def test_slack_is_compared_in_units_of_the_threshold_and_of_the_error():
+    near = {"metric": "share", "is": "<=", "value": 1000.0, "why": "the theorem"}
+    the_claim = claim([ERROR, near], [BROKEN | {"against": "error"}])
+    ruling = judge(the_claim, metrics(error=Measurement(0.4, 1e-3), share=Measurement(900.0, 2.0)))
+    assert (ruling.metric, ruling.value, ruling.threshold, ruling.slack) == ("share", 900.0, 1000.0, 100.0)
+    assert (ruling.over_threshold, ruling.over_error) == (pytest.approx(0.1), pytest.approx(50.0))
+    exact = judge(claim([ERROR | {"value": 0.0}], [BROKEN]), metrics(error=-0.25))
+    assert (exact.over_threshold, exact.over_error) == (0.25, None), "a threshold of 0 has the unit 1, an exact number no error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign", "threshold", "value", "factor"),
+    [
+        ("ratio", "<=", 1.0, 0.25, 4.0),
+        ("ratio", ">=", 0.1, 0.3, 3.0),
+        ("excess", ">=", 0.0, 1.5, 2.5),
+        ("excess", "<=", 0.0, -0.75, 4.0),
+        ("log", "<=", 0.0, -math.log(8.0), 8.0),
+        ("log", "<=", 0.0, -1e4, 1e30),
+        ("ratio", "<=", 1.0, 0.0, None),
+        ("excess", "<=", 0.0, -1.0, None),
+        ("excess", "<=", 0.0, 0.5, None),  # it fails: there is nothing to be loose
+        (None, "<=", 1.0, 0.25, None),
+    ],
+)
+def test_a_bound_is_as_loose_as_the_factor_between_it_and_what_it_bounds(kind, sign, threshold, value, factor):
+    bound = {"metric": "error", "is": sign, "value": threshold, "why": "the theorem", "bound": kind}
+    miss = {"is": "<" if sign == ">=" else ">", "value": threshold - 1 if sign == ">=" else threshold + 1}
+    ruling = judge(claim([bound], [BROKEN | miss]), metrics(error=value, broken=-10.0 if sign == ">=" else 10.0))
+    assert ruling.predicates[0].looseness == (None if factor is None else pytest.approx(factor))
+    assert ruling.looseness == ruling.predicates[0].looseness
+
+
+def test_the_typical_run_has_its_own_looseness_and_its_absence_decides_nothing():
+    the_claim = claim([ERROR | {"bound": "ratio", "typical": "error_median"}])
+    assert "error_median" in the_claim.metrics()
+    (finding,) = judge(the_claim, metrics(error=0.5, error_median=0.125)).predicates
+    assert (finding.looseness, finding.typical) == (pytest.approx(2.0), pytest.approx(8.0))
+    without = judge(the_claim, metrics(error=0.5))
+    assert (without.verdict, without.predicates[0].typical) == (Verdict.SUPPORTED, None)
+    with pytest.raises(ValueError, match="'typical' is for bounds, and 'error' has no 'bound'"):
+        claim([ERROR | {"typical": "error_median"}])
+
+
 def test_slack_passes_over_a_count_that_meets_its_limit_exactly():
     count = {"metric": "violations", "is": "<=", "value": 0.0, "why": "none among n"}
     both = claim([ERROR, count], [BROKEN | {"against": "error"}])
@@ -666,7 +710,9 @@ def test_the_verdict_does_not_depend_on_the_unit(case):
     before = judge(the_claim, measured)
     after = judge(Claim.model_validate(record), {name: scaled(m, factor) for name, m in measured.items()})
     assert after.verdict == before.verdict
-    assert after.slack == (None if before.slack is None else before.slack * factor)
+    if all(predicate.value for predicate in the_claim.predicates):  # a threshold of 0 has no unit
+        assert after.slack == (None if before.slack is None else before.slack * factor)
+        assert after.over_threshold == before.over_threshold
 
 
 @settings(max_examples=200, deadline=None)

@@ -46,6 +46,7 @@ def readings_of(path: PopulationPath, runs: dict[str, Float[Array, " s"]]) -> Fo
     for bound in ("theorem2", "lemma4", "lemma5"):
         excess, error = runs[f"{bound}_excess"], runs[f"{bound}_error"]
         found[f"{bound}_excess_min"] = readings.smallest(excess, error)
+        found[f"{bound}_excess_median"] = readings.median(excess, error)
     return found | {
         "theorem2_runs_without_n0": readings.count(np.isnan(runs["n0"])[path.along[:, 0] < 0]),
         "theorem2_runs_without_n1": readings.count(runs["n1"] < 0),

@@ -97,6 +97,14 @@ def highest_excess(growth: Float[Array, "s p"], bound: Float[Array, "s p"], wher
     return np.where(asked := where & (bound > 0), _excess(growth, bound, asked), -np.inf).max(axis=1)
 
 
+def last_excess(growth: Float[Array, "s p"], bound: Float[Array, "s p"], where: Bool[Array, "s p"]) -> Float[Array, " s"]:
+    """Growth / bound - 1 of each flow at the last of these points; infinite without any."""
+    asked = where & (bound > 0)
+    last = asked.shape[1] - 1 - asked[:, ::-1].argmax(axis=1)
+    at_last = np.take_along_axis(_excess(growth, bound, asked), last[:, None], axis=1)[:, 0]
+    return np.where(asked.any(axis=1), at_last, np.inf)
+
+
 def _excess(growth: Array, bound: Array, where: Array) -> Array:
     return np.divide(growth, bound, out=np.zeros_like(growth), where=where) - 1.0
 

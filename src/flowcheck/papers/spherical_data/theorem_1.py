@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from flowcheck.measures import readings
 from flowcheck.papers.spherical_data import bounds
-from flowcheck.papers.spherical_data.phases import Phases, lowest_excess, over_runs
+from flowcheck.papers.spherical_data.phases import Phases, last_excess, lowest_excess, over_runs
 from flowcheck.papers.spherical_data.population import Array
 from flowcheck.pipeline.evidence import Found
 
@@ -16,7 +17,7 @@ PRINTED = {"a2": (True, False), "root": (False, True), "a2_root": (True, True)}
 
 
 def excesses(phases: Phases) -> dict[str, Float[Array, " s"]]:
-    """Smallest growth of the exponent over that of the bound, minus one, of each flow.
+    """Smallest growth of the exponent over that of the bound, minus one, of each flow; with `_end` that at the end of its run.
 
     `first` up to T and `first_beyond` after it, where the bound is not claimed; `second` from T on, and `second_from_start` with
     the same bound from t = 0 on (second remark of A.7).
@@ -25,11 +26,15 @@ def excesses(phases: Phases) -> dict[str, Float[Array, " s"]]:
     first = bounds.theorem1_first_phase(path.t, phases.q0, phases.norm0, c0) - 2.0 * phases.q0
     second = bounds.theorem1_second_phase(phases.elapsed, phases.q_turn, phases.norm_turn, c0) - 2.0 * phases.q_turn
     from_start = bounds.theorem1_second_phase(path.t, phases.q0, phases.norm0, c0) - 2.0 * phases.q0
+    compared = {
+        "first": (phases.gain, first, phases.early),
+        "second": (phases.gain_late, second, phases.late),
+        "second_from_start": (phases.gain, from_start, phases.anywhere),
+    }
     return {
-        "first": lowest_excess(phases.gain, first, phases.early),
         "first_beyond": lowest_excess(phases.gain, first, phases.late),
-        "second": lowest_excess(phases.gain_late, second, phases.late),
-        "second_from_start": lowest_excess(phases.gain, from_start, phases.anywhere),
+        **{name: lowest_excess(*each) for name, each in compared.items()},
+        **{f"{name}_end": last_excess(*each) for name, each in compared.items()},
     }
 
 
@@ -45,8 +50,10 @@ def printed_margins(phases: Phases) -> dict[str, Float[Array, " s"]]:
 
 
 def tightest(runs: pd.DataFrame) -> Found:
-    """The flow that comes nearest to each bound, over all flows of depth one."""
-    return {
+    """The flow that comes nearest to each bound, over all flows of depth one, and where the median flow ends."""
+    ends = {"first_phase": "first_end", "second_phase": "second_end", "second_phase_from_start": "second_from_start_end"}
+    typical = {f"theorem1_{phase}_excess_typical": over_runs(runs, column, readings.median) for phase, column in ends.items()}
+    return typical | {
         "theorem1_first_phase_excess_min": over_runs(runs, "first"),
         "theorem1_second_phase_excess_min": over_runs(runs, "second"),
         "theorem1_second_phase_from_start_excess_min": over_runs(runs, "second_from_start"),

@@ -78,7 +78,7 @@ def verdicts(folder: str | Path) -> list[dict[str, Any]]:
 
 def _card(record: dict[str, Any], render: Renderer) -> str:
     printed = "" if record["variant"] == "corrected" else f" (as {record['variant']})"
-    slack = "" if record["slack"] is None else f", slack {record['slack']:.3g}"
+    slack = "" if record["slack"] is None else f", {record['metric']} {record['value']:.3g}, slack {record['slack']:.3g}"
     error = "" if record["error"] is None else f", numerical error {record['error']:.2g}"
     n = "" if record["n"] is None else f", n = {record['n']}"
     return (

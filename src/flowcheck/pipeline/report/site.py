@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 import shutil
@@ -74,6 +75,8 @@ KINDS = {
     "erratum": "A printed statement that is wrong, with a proof or a counterexample.",
     "extraction": "Damage of the text we read, not of the paper: its own proof uses the right form.",
 }
+MOST_DECADES = 6
+"""Of the axis of looseness: what is beyond is drawn at its end."""
 SCALES = {
     "smoke": "the whole pipeline in minutes, at reduced sizes",
     "laptop": "sized for one CPU machine",
@@ -142,6 +145,21 @@ class Site:
         """How many results and claims of these papers are in which state, by group."""
         found = [self.ledger["counts"][paper] for paper in papers]
         return {group: sum((Counter(each[group]) for each in found), Counter()) for group in Group}
+
+    def bounds(self) -> list[Record]:
+        """Findings of the predicates that are bounds and hold, each with its claim, the tightest first; a metric counts once."""
+        found = {(c["paper"], f["metric"]): f | {"claim": c} for c in reversed(self.claims) for f in c["predicates"]}
+        loose = [f for f in found.values() if f["looseness"] is not None]
+        return sorted(loose, key=lambda f: (f["looseness"], f["claim"]["id"]))
+
+    def decades(self, bounds: list[Record]) -> int:
+        """How many decades the axis of their looseness has: at least two, at most `MOST_DECADES`."""
+        largest = max(factor for f in bounds for factor in (f["looseness"], f["typical"] or 1.0))
+        return min(max(2, math.ceil(math.log10(largest))), MOST_DECADES)
+
+    def decade(self, factor: float, decades: int) -> float:
+        """Where a factor lies on such an axis, from 0 to 1."""
+        return min(math.log10(factor) / decades, 1.0)
 
     def label_of(self, paper: str, result: str) -> str:
         """What the paper calls one of its results."""

@@ -42,6 +42,7 @@ def build_site(project: Project, ledger: Record, folder: Path) -> Site:
         site.write("claim.html", site.page_of(record), claim=record, previous=previous, following=following)
     site.write("results.html", "results.html")
     site.write("claims.html", "claims.html")
+    site.write("bounds.html", "bounds.html")
     site.write("deviations.html", "deviations.html")
     overview = site.render("index.html", "index.html", expected=site.comparison())
     site.remove_stale()

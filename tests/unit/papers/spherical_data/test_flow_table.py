@@ -10,11 +10,22 @@ ANGLE, NORM = np.array([0.3, 2.0, 2.9]), np.array([1.0, 1.0, 5.0])
 ADVANCES = np.concatenate([[0.0], np.geomspace(1e-3, 12.0, 60)])
 BOUNDS = {
     1: [
-        *("first", "first_beyond", "second", "second_from_start", "printed_a2", "printed_root", "printed_a2_root"),
+        *(
+            "first",
+            "first_beyond",
+            "second",
+            "second_from_start",
+            "first_end",
+            "second_end",
+            "second_from_start_end",
+            "printed_a2",
+            "printed_root",
+            "printed_a2_root",
+        ),
         *("late_norm_gap", "late_along_v_gap"),
     ],
     2: [],
-    3: ["first", "second", "upper", "lemma8_lower", "lemma8_upper", "printed_upper"],
+    3: ["first", "second", "upper", "first_end", "second_end", "upper_end", "lemma8_lower", "lemma8_upper", "printed_upper"],
 }
 
 

@@ -51,3 +51,11 @@ def test_a_reading_passes_over_flows_that_do_not_speak_and_takes_its_own_error()
     silent = phases.over_runs(runs[1:2], "first")
     assert silent.n == 0
     assert np.isnan(silent.value)
+
+
+def test_the_last_excess_is_that_of_the_last_point_that_is_asked():
+    growth = np.array([[1.0, 3.0, 8.0, 9.0], [1.0, 2.0, 3.0, 4.0]])
+    bound = np.array([[1.0, 2.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
+    asked = np.array([[True, True, True, False], [True, True, True, True]])
+    assert phases.last_excess(growth, bound, asked).tolist() == [3.0, np.inf], "a bound that never grows says nothing"
+    assert phases.last_excess(growth, bound, ~asked).tolist() == [2.0, np.inf]

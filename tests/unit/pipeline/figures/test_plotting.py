@@ -97,7 +97,7 @@ def write_claim(results, experiment):
     record |= {"statement": r"$\cos\theta \ge 1 - \frac{2}{t}$", "verdict": "supported", "reason": "it holds", "n": 3}
     path = results / "claims" / "paper" / f"claim-{experiment}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_sealed(path, record | {"slack": 0.5, "error": 1e-9, SEAL: blank_seal(path, [])})
+    save_sealed(path, record | {"metric": "error_max", "value": 0.25, "slack": 0.5, "error": 1e-9, SEAL: blank_seal(path, [])})
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_claims_of_the_experiment_are_shown_in_mathml(tmp_path):
     assert "<mfrac>" in shown
     assert "formula-error" not in shown
     assert "supported" in shown
-    assert "slack 0.5" in shown
+    assert "error_max 0.25, slack 0.5" in shown
     assert "it holds" in shown
     assert "as printed" in shown
     assert "No claim" in display.show_claims(tmp_path / "paper" / "two").data

@@ -218,6 +218,15 @@ def test_a_printed_claim_shows_its_counterexample_and_how_to_recompute_it(report
     assert "Counterexample" not in Page(report / "claims" / "alpha" / "theorem-1.html").text
 
 
+def test_bounds_are_drawn_and_listed_by_how_loose_they_are(report: Path) -> None:
+    page = Page(report / "bounds.html")
+    assert "beta/proposition-4" in page.text
+    assert page.source.count('class="tightest"') == page.source.count('class="typical"') == 1
+    assert "bound 1.5" in page.text
+    assert "cut off at a million" in page.text
+    assert "loose by a factor 1.5" in Page(report / "claims" / "beta" / "proposition-4.html").text
+
+
 def test_a_claim_says_what_of_its_result_it_covers_and_a_printed_one_what_it_hits(report: Path) -> None:
     text = Page(report / "claims" / "alpha" / "theorem-1.html").text
     assert "over depths 2 and 3, 64 starts each left out depths above 3 : the equation" in text
