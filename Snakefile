@@ -19,10 +19,12 @@ try:
     check_package(Path())
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_expected, load_runs
+    from flowcheck.pipeline.settings import SCALES
 
     PROJECT = Project()
     RUN = PROJECT.run_config(config)
-    load_expected(PROJECT, RUN.scale), load_runs(PROJECT, RUN.scale)  # they are read when all has run
+    for scale in SCALES:  # these are read when all has run
+        load_expected(PROJECT, scale), load_runs(PROJECT, scale)
     PROJECT.check_parameters()
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
@@ -42,7 +44,3 @@ rule all:
 
 
 include: "workflow/rules/targets.smk"
-
-
-onstart:
-    PLAN.starts(workflow)

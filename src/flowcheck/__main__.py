@@ -89,13 +89,15 @@ def main(argv: list[str] | None = None) -> int:
 def _judge(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.ledger import judge_experiment
     from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.stations import stamp_of_verdicts
 
     project = Project()
     project.experiment(arguments.paper, arguments.experiment)
     own = Path("results", arguments.scale, arguments.paper, arguments.experiment, "metrics.json")
     if not arguments.metrics.is_file() and arguments.metrics != own:
         raise ConfigError(f"{arguments.metrics}: no such file; the evidence of this experiment is {own}")
-    records = judge_experiment(project, arguments.scale, arguments.paper, arguments.experiment, arguments.metrics)
+    stamp = stamp_of_verdicts(project, arguments.paper, arguments.experiment)
+    records = judge_experiment(project, arguments.scale, arguments.paper, arguments.experiment, arguments.metrics, stamp)
     for record in records:
         print(f"{record['id']}: {record['verdict']} ({record['reason']})")
     return 0
@@ -106,10 +108,12 @@ def _ledger(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_expected
     from flowcheck.pipeline.results import lines_of
+    from flowcheck.pipeline.stations import stamp_of_ledger
 
     project = Project()
-    ledger = build_ledger(project, arguments.scale, _papers(project, arguments))
-    write_ledger(Path("results") / arguments.scale, ledger)
+    papers = _papers(project, arguments)
+    ledger = build_ledger(project, arguments.scale, papers)
+    write_ledger(Path("results") / arguments.scale, ledger, stamp_of_ledger(project, arguments.scale, papers))
     print("\n".join(lines_of(ledger["counts"]["all"])))
     print("\n".join(changes(ledger, load_expected(project, arguments.scale))))
     return 0
@@ -118,8 +122,10 @@ def _ledger(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.report.write import write_report
+    from flowcheck.pipeline.stations import stamp_of_report
 
-    write_report(Project(), arguments.scale)
+    project = Project()
+    write_report(project, arguments.scale, stamp_of_report(project))
     return 0
 
 
@@ -140,13 +146,15 @@ def _papers(project: Project, arguments: argparse.Namespace) -> list[str]:
 
 def _notebook(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.figures.notebook import run_notebook
+    from flowcheck.pipeline.stations import stamp_of_notebook
 
     def promised_figures() -> Iterable[str]:
         from flowcheck.pipeline.project import Project
 
         return Project().experiment(*arguments.folder.parts[-2:]).figures
 
-    run_notebook(arguments.source, arguments.folder, arguments.log, promised_figures)
+    stamp = stamp_of_notebook(arguments.source)
+    run_notebook(arguments.source, arguments.folder, arguments.log, promised_figures, stamp)
     return 0
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -273,54 +274,80 @@ def test_verify_says_that_evidence_is_of_other_code_or_settings(toy):
 # ------------------------------------------------------------------------------------- kills over finished results
 
 
-def script_of(process):
-    """The experiment's script that runs below a Snakemake process, or None."""
-    for member in process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if any(part.startswith("scripts/toy/") for part in member.cmdline()[1:2]):
-                return member
+DYING = Path(__file__).parent / "dying"
+
+
+def die_at(pipeline, moment, name, victim, target):
+    """A run in which `victim` is killed before or after a file gets its name; its status, which is that of a failure."""
+    environment = pipeline.environment | {
+        "DIES_AT": f"{moment}:{name}:{victim}",
+        "PYTHONPATH": f"{DYING}{os.pathsep}{pipeline.environment['PYTHONPATH']}",
+    }
+    command = ["snakemake", "--cores=2", target]
+    with subprocess.Popen(
+        command, cwd=pipeline.root, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        status = running.wait()
+    orphans = [process for process in psutil.process_iter() if process.pid != running.pid and session_of(process) == running.pid]
+    psutil.wait_procs(orphans, timeout=60)
+    if victim != "the script":
+        pipeline.snakemake("--unlock")  # a killed snakemake cannot give back its lock
+    return status
+
+
+def session_of(process):
+    with contextlib.suppress(OSError):
+        return os.getsid(process.pid)
     return None
 
 
-def kill_at(pipeline, victim, moment, *arguments):
-    """Start a run and kill `victim` at a moment (seconds); the status of the run, or None if it was killed itself."""
-    command = ["snakemake", "--cores=2", *arguments]
-    running = psutil.Popen(
-        command, cwd=pipeline.root, env=pipeline.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    if victim == "the script":
-        while (script := script_of(running)) is None and running.poll() is None:
-            time.sleep(0.01)
-        time.sleep(moment)
-        with contextlib.suppress(psutil.Error):
-            if script is not None:
-                script.kill()
-        return running.wait()
-    time.sleep(moment)
-    with contextlib.suppress(psutil.Error):
-        family = running.children(recursive=True)
-        for member in [running, *family] if victim == "everything" else [running]:
-            with contextlib.suppress(psutil.Error):
-                member.kill()
-        psutil.wait_procs(family, timeout=60)
-    running.wait()
-    pipeline.snakemake("--unlock")
-    return None
-
-
-MOMENTS = [("the script", 0.05), ("everything", 3.0), ("snakemake alone", 2.5)]
+# before or after which file gets its name, and who is killed; the whole table is fifty of them
+MOMENTS = [
+    ("before", "metrics.json", "the script"),
+    ("after", "metrics.json", "snakemake alone"),
+    ("after", "figure-1.json", "everything"),
+    ("before", "notebook.ipynb", "the script"),
+    ("after", "ledger.json", "the script"),
+    ("before", "index.html", "everything"),
+]
 
 
 def test_a_kill_over_finished_results_with_a_changed_parameter_never_leaves_a_stale_success(toy):
-    for samples, (victim, moment) in enumerate(MOMENTS, start=401):
+    for samples, (moment, name, victim) in enumerate(MOMENTS, start=401):
         toy.replace("config/experiments/toy/spread.yaml", f"samples: {samples - 1}", f"samples: {samples}")
-        status = kill_at(toy, victim, moment, "results/smoke/ledger.json")
-        if status != 0:
-            toy.snakemake("results/smoke/ledger.json")
-        evidence = toy.json("results/smoke/toy/spread/metrics.json")
-        (claim,) = (claim for claim in toy.json("results/smoke/ledger.json")["claims"] if claim["id"] == "toy/figure-1")
-        assert evidence["provenance"]["parameters"] == claim["provenance"]["parameters"] == {"samples": samples}
-        assert claim["n"] == evidence["mean"]["n"] == samples
+        assert die_at(toy, moment, name, victim, "all") != 0
+        toy.snakemake("results/smoke/claims/toy/figure-1.json")
+        assert toy.json("results/smoke/claims/toy/figure-1.json")["n"] == samples
     toy.snakemake()
+    (claim,) = (claim for claim in toy.json("results/smoke/ledger.json")["claims"] if claim["id"] == "toy/figure-1")
+    assert claim["n"] == toy.json("results/smoke/toy/spread/metrics.json")["mean"]["n"] == samples
     assert toy.planned() == {}
+    assert verified(toy).returncode == 0
+
+
+def test_ctrl_c_twice_leaves_nothing_that_counts(toy):
+    toy.replace("config/experiments/toy/decay.yaml", "horizon: 1.0", "horizon: 1.5")
+    hold, log = toy.path("hold/0.05"), toy.path("logs/smoke/toy/decay/cells/step_size-0.05.log")
+    hold.parent.mkdir()
+    hold.touch()
+    log.unlink()  # of the first run
+    with subprocess.Popen(
+        ["snakemake", "--cores=2"],
+        cwd=toy.root,
+        env=toy.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        while running.poll() is None and not (log.is_file() and "cell step_size-0.05" in log.read_text()):
+            time.sleep(0.05)
+        for _ in range(2):
+            os.killpg(running.pid, signal.SIGINT)
+            time.sleep(0.1)
+        assert running.wait() != 0
+    hold.unlink()
+    toy.run("snakemake", "--unlock")
+    assert not toy.path("results/smoke/toy/decay/cells/step_size-0.05.npz").exists()
+    toy.snakemake()
+    assert toy.json("results/smoke/toy/decay/metrics.json")["provenance"]["parameters"] == {"horizon": 1.5}
     assert verified(toy).returncode == 0

@@ -139,6 +139,12 @@ CHANGES = {
     "a notebook": ("notebooks/toy/order.ipynb", "Draws what", "Shows what", {"notebook_toy_order": 1, "report": 1}),
     "a report template": ("src/flowcheck/pipeline/report/templates/report.css", None, "/* new */", {"report": 1}),
     "the commands": ("src/flowcheck/__main__.py", "return 0", "return int()", rejudged(*EXPERIMENTS)),
+    "the verdicts that are recorded": (
+        "config/expected/smoke.json",
+        None,
+        '{"toy/figure-1": "vacuous"}',
+        {"ledger": 1, "report": 1},
+    ),
     "a data file beside the scripts": ("scripts/toy/data/x.csv", None, "1", MEASURED),
     "the version of a numerical library": (
         version_of("numpy"),

@@ -1,25 +1,17 @@
 """Station three: verdicts. One job judges all claims of an experiment; asking for one claim pulls its experiment and no other."""
 
-import hashlib
-
-
-def claims_digest(paper, experiment):
-    """Digest of all that the verdict files repeat from the configuration: a change of it re-judges, and re-runs nothing."""
-    claims = PROJECT.claims_of(paper, experiment).values()
-    entry = PROJECT.experiment(paper, experiment)
-    related = [(deviation.id, deviation.claims, deviation.hits) for deviation in PROJECT.deviations[paper]]
-    text = "".join(claim.model_dump_json() for claim in claims) + f"{entry.title}{entry.promised_metrics}{related}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]  # the text itself holds braces, which Snakemake would expand
-
+from flowcheck.pipeline.stations import stamp_of_verdicts
 
 for _paper, _experiment in PROJECT:
     _verdicts = [f"results/{{scale}}/claims/{_paper}/{claim}.json" for claim in PROJECT.claims_of(_paper, _experiment)]
+    _stamp = stamp_of_verdicts(PROJECT, _paper, _experiment)
 
     rule:
         name:
             f"judge_{_paper}_{_experiment}"
         input:
             metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
+            note=note_of_seal(f"{{scale}}/{_paper}/{_experiment}/judge", _verdicts, _stamp),
         output:
             verdicts=_verdicts,
         log:
@@ -34,11 +26,8 @@ for _paper, _experiment in PROJECT:
             mem_mb=500,
             runtime=2,
         params:
-            claims=claims_digest(_paper, _experiment),
-            code=module_code("pipeline/ledger"),
             paper=_paper,
             experiment=_experiment,
-            intact=PLAN.sealed(*_verdicts),
         message:
             f"{_paper}: verdicts on the claims of {_experiment}"
         shell:

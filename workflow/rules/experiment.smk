@@ -5,6 +5,12 @@ The evidence job of an experiment without a grid runs its only cell too.
 
 
 rule parameters:
+    input:
+        note=note(
+            "{scale}/{paper}/{experiment}/parameters",
+            ["results/{scale}/{paper}/{experiment}/parameters.yaml"],
+            check_parameters,
+        ),
     output:
         "results/{scale}/{paper}/{experiment}/parameters.yaml",
     log:
@@ -20,7 +26,6 @@ rule parameters:
         runtime=1,
     params:
         settings=settings_text,
-        intact=PLAN.parameters,
     message:
         "{wildcards.paper}: settings of {wildcards.experiment} at {wildcards.scale} scale"
     shell:
@@ -30,6 +35,11 @@ rule parameters:
 rule cell:
     input:
         upstream=upstream_of,
+        note=note(
+            "{scale}/{paper}/{experiment}/cells/{cell}",
+            ["results/{scale}/{paper}/{experiment}/cells/{cell}.npz"],
+            check_cell,
+        ),
     output:
         arrays="results/{scale}/{paper}/{experiment}/cells/{cell}.npz",
     log:
@@ -46,13 +56,10 @@ rule cell:
         gpu=gpus_of_cell,
         device=RUN.device,
     params:
-        code=experiment_code,
         script=script_of,
         folder=subpath(output.arrays, ancestor=2),
         settings=settings_of_cell,
-        libraries=stamp.libraries(),
         upstream=upstream_options,
-        intact=PLAN.cell,
     message:
         "{wildcards.paper}: {wildcards.experiment}, cell {wildcards.cell}"
     shell:
@@ -65,6 +72,11 @@ rule evidence:
         parameters="results/{scale}/{paper}/{experiment}/parameters.yaml",
         cells=cells_of,
         upstream=upstream_of,
+        note=note_of_seal(
+            "{scale}/{paper}/{experiment}/evidence",
+            ["results/{scale}/{paper}/{experiment}/metrics.json"],
+            stamp_of_evidence,
+        ),
     output:
         metrics="results/{scale}/{paper}/{experiment}/metrics.json",
         arrays="results/{scale}/{paper}/{experiment}/arrays.npz",
@@ -83,13 +95,10 @@ rule evidence:
         gpu=gpus_of_evidence,
         device=RUN.device,
     params:
-        code=experiment_code,
-        libraries=stamp.libraries(),
         step=step_of_evidence,
         script=script_of,
         folder=subpath(input.parameters, parent=True),
         upstream=upstream_options,
-        intact=PLAN.sealed("results/{scale}/{paper}/{experiment}/metrics.json"),
     message:
         "{wildcards.paper}: evidence of {wildcards.experiment} at {wildcards.scale} scale"
     shell:

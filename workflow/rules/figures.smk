@@ -1,6 +1,7 @@
 """Station four: notebooks draw the figures and show the numbers and verdicts; they compute nothing."""
 
 from flowcheck.pipeline.project import FIGURE_FORMATS
+from flowcheck.pipeline.stations import stamp_of_notebook
 
 for _paper, _experiment in PROJECT:
     _folder = f"results/{{scale}}/{_paper}/{_experiment}"
@@ -9,12 +10,14 @@ for _paper, _experiment in PROJECT:
         for figure in PROJECT.experiment(_paper, _experiment).figures
         for suffix in FIGURE_FORMATS
     ]
+    _stamp = stamp_of_notebook(PROJECT.notebook(_paper, _experiment))
 
     rule:
         name:
             f"notebook_{_paper}_{_experiment}"
         input:
             source=str(PROJECT.notebook(_paper, _experiment)),
+            note=note_of_seal(f"{{scale}}/{_paper}/{_experiment}/notebook", [f"{_folder}/notebook.ipynb"], _stamp),
             metrics=f"{_folder}/metrics.json",
             arrays=f"{_folder}/arrays.npz",
             runs=f"{_folder}/runs.parquet",
@@ -45,10 +48,7 @@ for _paper, _experiment in PROJECT:
             mem_mb=1500,
             runtime=5,
         params:
-            code=notebook_code(_paper, _experiment),
-            libraries=stamp.libraries(stamp.DRAWING),
             folder=subpath(input.metrics, parent=True),
-            intact=PLAN.sealed(f"{_folder}/notebook.ipynb"),
         message:
             f"{_paper}: notebook and figures of {_experiment}"
         shell:

@@ -1,10 +1,16 @@
 """Station five: the ledger of all verdicts, and the report around it."""
 
+from flowcheck.pipeline.stations import stamp_of_ledger, stamp_of_report
+
+
+def expected_of_ledger(wildcards):
+    return stamp_of_ledger(PROJECT, wildcards.scale, RUN.papers)
+
 
 rule ledger:
     input:
         verdicts=all_verdicts,
-        expected=lambda wildcards: [p for p in [f"config/expected/{wildcards.scale}.json"] if Path(p).is_file()],
+        note=note_of_seal("{scale}/ledger", ["results/{scale}/ledger.json"], expected_of_ledger),
     output:
         json="results/{scale}/ledger.json",
         csv=report("results/{scale}/ledger.csv", category="ledger", caption="../report/ledger.rst"),
@@ -20,11 +26,7 @@ rule ledger:
         mem_mb=500,
         runtime=2,
     params:
-        code=module_code("pipeline/ledger"),
         papers=",".join(RUN.papers),
-        about=papers_text,
-        others=other_verdicts,
-        intact=PLAN.sealed("results/{scale}/ledger.json"),
     message:
         "ledger of all verdicts at {wildcards.scale} scale"
     shell:
@@ -35,7 +37,7 @@ rule report:
     input:
         ledger="results/{scale}/ledger.json",
         notebooks=all_notebooks,
-        templates=report_templates(),
+        note=note_of_seal("{scale}/report", ["results/{scale}/report/digests.json"], stamp_of_report(PROJECT)),
     output:
         index="results/{scale}/report/index.html",
         digests="results/{scale}/report/digests.json",
@@ -49,11 +51,6 @@ rule report:
     resources:
         mem_mb=500,
         runtime=2,
-    params:
-        code=module_code("pipeline/report/write"),
-        libraries=stamp.libraries(stamp.WRITING),
-        deviations=deviations_text,
-        intact=PLAN.sealed("results/{scale}/report/digests.json"),
     message:
         "report at {wildcards.scale} scale: results/{wildcards.scale}/report/index.html"
     shell:

@@ -1,5 +1,7 @@
 """Words of the command line that are no rule: the files that they mean, or one sentence in place of MissingRuleException."""
 
+import os
+
 from snakemake.cli import get_argument_parser
 
 from flowcheck.pipeline.targets import file_of

@@ -3,7 +3,8 @@
 names, settings, schema, strict_yaml, project   what is to be run, read and validated
 parameters                               whether the scripts take them
 surroundings                             what a run needs of the place it runs in
-digest, stamp                            the code an experiment runs; all that a cell depends on
+digest, stamp, stations                  the code an experiment runs; all that a cell, evidence and what follows depend on
+plan                                     what makes a job run again whose outputs are not whole
 seal                                     files that carry the digest of their content
 limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script

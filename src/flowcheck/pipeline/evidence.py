@@ -235,8 +235,11 @@ class Evidence:
             runs = pd.read_parquet(io.BytesIO(table.tobytes()))
         return cls(_measurements(metrics, path), arrays, runs, provenance)
 
-    def save(self, folder: Path, upstream: Iterable[Path] = ()) -> None:
-        """Write the three files into `folder`, ``metrics.json`` last; `upstream` are files of other evidence that it rests on."""
+    def save(self, folder: Path, upstream: Iterable[Path] = (), stamp: str = "") -> None:
+        """Write the three files into `folder`, ``metrics.json`` last, with the stamp of what they were made with.
+
+        `upstream` are files of other evidence that it rests on.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").unlink(missing_ok=True)  # numbers of an earlier run must not stand beside new arrays
         save_arrays(folder / "arrays.npz", self.arrays)
@@ -244,7 +247,9 @@ class Evidence:
             self.runs.to_parquet(stream, index=False)
         flat: dict[str, Any] = {name: m.to_json() for name, m in sorted(self.metrics.items())}
         place = "/".join([*(str(self.provenance.get(key, "")) for key in ("scale", "paper", "experiment")), "metrics.json"])
-        seal = blank_seal(folder / "metrics.json", [*(folder / name for name in EVIDENCE_FILES[1:]), *upstream], place)
+        seal = blank_seal(
+            folder / "metrics.json", [*(folder / name for name in EVIDENCE_FILES[1:]), *upstream], place, stamp=stamp
+        )
         save_sealed(folder / "metrics.json", flat | {PROVENANCE: self.provenance | {SEAL: seal}})
 
     @classmethod

@@ -193,6 +193,7 @@ class _Run:
 
     def run_gather(self, gather: Gather[Any]) -> None:
         context = self.context(f"{self.settings.experiment} gather")
+        made_with = stamp.of_evidence(self.settings, self.code, self.upstream)
         cells = {name: Evidence.load_cell(self.cell_file(name)) for name in self.settings.cells()}
         for name, one in cells.items():
             self._check_silence(one, f"cell {name}")
@@ -216,7 +217,7 @@ class _Run:
             "cells": len(cells),
             "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
-        evidence.save(self.folder, [folder / "metrics.json" for folder in self.upstream.values()])
+        evidence.save(self.folder, [folder / "metrics.json" for folder in self.upstream.values()], made_with)
 
     def _check_silence(self, evidence: Evidence, what: str) -> None:
         """A run that went wrong must not leave its population unseen: NaN is declared or it stops the experiment."""

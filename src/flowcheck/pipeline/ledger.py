@@ -17,7 +17,7 @@ from typing import Any
 
 from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline import stamp
-from flowcheck.pipeline.claims import Claim
+from flowcheck.pipeline.claims import Claim, Verdict
 from flowcheck.pipeline.evidence import (
     EVIDENCE_FILES,
     Measurement,
@@ -51,7 +51,9 @@ CLAIMS_HEADER = [
 ]
 
 
-def judge_experiment(project: Project, scale: str, paper: str, experiment: str, metrics_file: Path) -> list[Record]:
+def judge_experiment(
+    project: Project, scale: str, paper: str, experiment: str, metrics_file: Path, stamp: str = ""
+) -> list[Record]:
     """Judge all claims of one experiment and write one verdict file each. Evidence that is missing gives `not-run`.
 
     Raises EvidenceError if the file is damaged, or is evidence of something else.
@@ -64,7 +66,7 @@ def judge_experiment(project: Project, scale: str, paper: str, experiment: str, 
     for record in records:
         path = project.root / verdict_file(scale, paper, record["id"].partition("/")[2])
         place = f"{scale}/claims/{paper}/{path.name}"
-        seal = blank_seal(path, [metrics_file] if there else [], place, absent=[] if there else [metrics_file])
+        seal = blank_seal(path, [metrics_file] if there else [], place, [] if there else [metrics_file], stamp)
         save_sealed(path, record | {SEAL: seal})
     return records
 
@@ -223,7 +225,7 @@ def not_as_a_run_would_make_them(project: Project, scale: str, selected: Iterabl
     return [f"{record['id']}: {freshness}: {why}" for record, freshness, why in found if freshness not in CURRENT]
 
 
-def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
+def write_ledger(folder: Path, ledger: Mapping[str, Any], made_with: str = "") -> None:
     """Write ``ledger.csv`` and ``ledger.md``, and then ``ledger.json``, which vouches for them and for the verdicts in it."""
     for name, text in (("ledger.csv", as_csv(ledger)), ("ledger.md", as_markdown(ledger))):
         with atomic_file(folder / name) as stream:
@@ -231,7 +233,7 @@ def write_ledger(folder: Path, ledger: Mapping[str, Any]) -> None:
     verdicts = [folder / "claims" / f"{claim['id']}.json" for claim in ledger["claims"]]
     rests_on = [folder / "ledger.csv", folder / "ledger.md", *(path for path in verdicts if path.exists())]
     absent = [path for path in verdicts if not path.exists()]
-    seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json", absent)
+    seal = blank_seal(folder / "ledger.json", rests_on, f"{ledger['scale']}/ledger.json", absent, made_with)
     save_sealed(folder / "ledger.json", {**ledger, SEAL: seal})
 
 
@@ -323,7 +325,8 @@ def no_longer_so(project: Project, ledger: Mapping[str, Any]) -> list[str]:
     this checkout.
     """
     scale, files, claims = ledger["scale"], list[Path](), [c for c in ledger["claims"] if c["freshness"] in CURRENT]
-    for paper, experiment in dict.fromkeys((claim["paper"], claim["experiment"]) for claim in claims):
+    run = [claim for claim in claims if claim["verdict"] != Verdict.NOT_RUN]  # of the others the verdicts say what was there
+    for paper, experiment in dict.fromkeys((claim["paper"], claim["experiment"]) for claim in run):
         files += [Path("results") / scale / paper / experiment / name for name in EVIDENCE_FILES]
     verdicts = [verdict_file(scale, *claim["id"].split("/")) for claim in claims]
     gone = [path for path in (*files, *verdicts) if not (project.root / path).is_file()]
@@ -346,6 +349,8 @@ def read_ledger(project: Project, scale: str) -> Record:
     if not path.is_file():
         raise ConfigError(f"{path}: not there; make it with: {command_of_ledger(scale)}")
     ledger = load_sealed(path)
+    if ledger.get("scale") != scale:
+        raise EvidenceError(f"{path}: a ledger of scale {ledger.get('scale')!r}; make this one: {command_of_ledger(scale)}")
     if "selected" not in ledger["provenance"]:
         raise EvidenceError(f"{path}: made by an earlier flowcheck; make it again: {command_of_ledger(scale)}")
     return ledger

@@ -42,15 +42,17 @@ def digest_of_file(path: Path) -> str:
     return digest(path.read_bytes())
 
 
-def blank_seal(path: Path, files: Iterable[Path], place: str = "", absent: Iterable[Path] = ()) -> dict[str, Any]:
+def blank_seal(
+    path: Path, files: Iterable[Path], place: str = "", absent: Iterable[Path] = (), stamp: str = ""
+) -> dict[str, Any]:
     """The seal to put last into the content of `path`, for `seal_text` to complete.
 
     `files` are those that it vouches for, `absent` those without which it was made; `place` is where it belongs under
-    ``results/``. Raises OSError if a file is not there.
+    ``results/``, `stamp` a digest of what else it depends on. Raises OSError if a file is not there.
     """
     digests = {os.path.relpath(file, path.parent): digest_of_file(file) for file in files}
     digests |= {os.path.relpath(file, path.parent): ABSENT for file in absent}
-    return {"place": place, "files": digests, "digest": BLANK}
+    return {"place": place, "stamp": stamp, "files": digests, "digest": BLANK}
 
 
 def seal_text(text: str) -> str:
@@ -81,7 +83,7 @@ def seal_of(path: Path, content: bytes) -> dict[str, Any]:
     try:
         seal, _ = json.JSONDecoder().raw_decode(content.rpartition(KEY)[2].decode())
         written = seal["digest"].encode()
-        kept = {"place": str(seal["place"]), "files": dict(seal["files"])}
+        kept = {"place": str(seal["place"]), "stamp": str(seal["stamp"]), "files": dict(seal["files"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise EvidenceError(f"{path}: damaged, or not written by flowcheck: it carries no digest of its content") from None
     before, _, after = content.rpartition(written)
@@ -90,10 +92,10 @@ def seal_of(path: Path, content: bytes) -> dict[str, Any]:
     return kept
 
 
-def check_sealed(path: Path, digest_of: Digest = digest_of_file, place: str = "") -> None:
+def check_sealed(path: Path, digest_of: Digest = digest_of_file, place: str = "", stamp: str = "") -> None:
     """Raise EvidenceError if a sealed JSON file, or one that it vouches for, is missing, damaged, changed or of another run.
 
-    If a place is given, the file must have been written for it.
+    If a place is given, the file must have been written for it; if a digest is, made with what has that digest.
     """
     try:
         content = path.read_bytes()
@@ -102,6 +104,8 @@ def check_sealed(path: Path, digest_of: Digest = digest_of_file, place: str = ""
     seal = seal_of(path, content)
     if place and seal["place"] != place:
         raise EvidenceError(f"{path}: written as {seal['place'] or 'something else'}")
+    if stamp and seal["stamp"] != stamp:
+        raise EvidenceError(f"{path}: made with other settings, texts, code or libraries than it would be made with now")
     for name, written in seal["files"].items():
         file = Path(os.path.normpath(path.parent / name))
         if written == ABSENT:

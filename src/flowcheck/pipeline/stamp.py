@@ -1,8 +1,8 @@
-"""The stamp of a cell: a digest of all that its numbers depend on, which a cell must carry to count as finished.
+"""Stamps: digests of all that a result depends on, which it must carry to count as finished.
 
-Grid point and parameters, the root seed, the code, the evidence of other experiments that it reads, and the versions of the
-numerical libraries. A number is a number: 1 and 1.0 are one parameter. What the cell does not see, such as other points of
-the grid or the metrics that its experiment promises, is no part of it.
+That of a cell: grid point and parameters, the root seed, the code, the evidence of other experiments that it reads, and the
+versions of the numerical libraries. A number is a number: 1 and 1.0 are one parameter. What the cell does not see, such as other
+points of the grid or the metrics that its experiment promises, is no part of it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,23 @@ def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: M
         "parameters": plain(settings.parameters | dict(point)),
         "code": code,
         "libraries": libraries(),
-        "upstream": {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(upstream.items())},
+        "upstream": _read(upstream),
     }
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return of(content)
+
+
+def of_evidence(settings: Settings, code: str, upstream: Mapping[str, Path]) -> str:
+    """The stamp of the evidence gathered with these settings. Raises OSError where evidence that it reads is not there."""
+    return of(settings.to_yaml(), code, libraries(), _read(upstream))
+
+
+def of(*parts: Any) -> str:
+    """Digest (16 hex digits) of what a result depends on, as JSON."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _read(upstream: Mapping[str, Path]) -> dict[str, str]:
+    return {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(upstream.items())}
 
 
 def check_cell(path: Path, settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path]) -> None:

@@ -24,8 +24,9 @@ UNKNOWN = {
         "--papers: unknown paper: 'toi'; closest: 'toy'",
     ),
     "metrics that are a folder": ((*JUDGE[:-2], "config", "--scale", "smoke"), "config: "),
+    "notebook": (("notebook", "n.ipynb", "--folder", "r", "--log", "l"), "n.ipynb: No such file"),
     "results of a notebook": (
-        ("notebook", "n.ipynb", "--folder", "r", "--log", "l"),
+        ("notebook", "notebooks/toy/decay.ipynb", "--folder", "r", "--log", "l"),
         "r/metrics.json: No such file",
     ),
 }

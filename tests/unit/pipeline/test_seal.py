@@ -91,3 +91,12 @@ def test_a_file_in_the_place_of_another_is_named(tmp_path):
     check_sealed(path, place="smoke/x.json")
     with pytest.raises(EvidenceError, match=r"x\.json: written as smoke/x\.json$"):
         check_sealed(path, place="smoke/y.json")
+
+
+def test_a_file_that_was_made_with_something_else_is_named_where_somebody_asks(tmp_path):
+    path = tmp_path / "x.json"
+    save_sealed(path, {SEAL: blank_seal(path, [], stamp="0123456789abcdef")})
+    check_sealed(path)
+    check_sealed(path, stamp="0123456789abcdef")
+    with pytest.raises(EvidenceError, match=r"x\.json: made with other settings, texts, code or libraries"):
+        check_sealed(path, stamp="fedcba9876543210")

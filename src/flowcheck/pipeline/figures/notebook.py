@@ -34,7 +34,7 @@ from flowcheck.pipeline.seal import SEAL, blank_seal, seal_text
 gc.freeze()  # no module is garbage: Python need not walk them all, last as it ends
 
 
-def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]]) -> None:
+def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], Iterable[str]], stamp: str = "") -> None:
     """Execute `source` with the parameter ``folder``; write ``notebook.ipynb`` and ``notebook.html`` there.
 
     `figures` gives the names that the experiment promises, where no notebook draws them. Raises SystemExit with the traceback
@@ -47,7 +47,7 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], It
     path = folder / "notebook.ipynb"
     rests_on = [*_shown(folder), *(folder / name for name in EVIDENCE_FILES)]
     place = "/".join(path.parts[-4:])
-    notebook.metadata[SEAL] = blank_seal(path, [folder / "notebook.html", *rests_on], place)
+    notebook.metadata[SEAL] = blank_seal(path, [folder / "notebook.html", *rests_on], place, stamp=stamp)
     with atomic_file(path) as stream:
         stream.write(seal_text(nbformat.writes(notebook) + "\n").encode())
 

@@ -252,7 +252,7 @@ class Site:
     def remove_stale(self) -> None:
         """Remove what an earlier build left and this one did not write."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
                     path.rmdir()
             elif path not in self.files:
@@ -261,6 +261,7 @@ class Site:
     def _file(self, name: str) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a copy of the results may share the file with them
         self.files.add(path)
         return path
 
