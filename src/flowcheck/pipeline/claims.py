@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from flowcheck.pipeline.names import Label, Number
+from flowcheck.pipeline.names import Label, Line, Number
 
 Comparison = Literal["<=", ">=", "<", ">"]
 EQUAL = 1e-3
@@ -28,7 +28,9 @@ def _said(text: str, words: int = 1) -> str:
     return text
 
 
-Sentence = Annotated[str, AfterValidator(_said)]
+Sentence = Annotated[Line, AfterValidator(_said)]
+Prose = Annotated[str, AfterValidator(_said)]
+"""Words in as many lines as they need; only a page shows them."""
 Reason = Annotated[str, AfterValidator(lambda text: _said(text, words=3) if text else text)]
 """Of something that may be absent, and empty where there is nothing to give a reason for."""
 Threshold = Annotated[Number, Field(ge=-LARGEST, le=LARGEST)]
@@ -208,9 +210,9 @@ class ClaimEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
 
     id: Label
-    label: str
+    label: Line
     title: Sentence
-    location: str
+    location: Line
     kind: Literal[
         "theorem", "proposition", "lemma", "corollary", "equation", "figure", "remark", "assumption", "example", "sentence"
     ]
@@ -224,7 +226,7 @@ class ClaimEntry(BaseModel):
     result: Label | None = None
     covers: Covers | None = None
     counterexample: Counterexample | None = None
-    statement: Sentence
+    statement: Prose
     note: str = ""
     figures: list[str] = []
     hypotheses: list[Hypothesis] = []
@@ -349,11 +351,11 @@ class Deviation(BaseModel):
 
     id: Label
     kind: Literal["deviation", "clarification", "erratum", "extraction"]
-    location: str
-    paper_says: Sentence
+    location: Line
+    paper_says: Prose
     authors_code_does: str = "no code was published"
-    we_do: Sentence
-    effect: Sentence
+    we_do: Prose
+    effect: Prose
     hits: dict[Label, Literal["statement", "proof", "notation"]] = {}
     proof: str = ""
     defence: Reason = ""

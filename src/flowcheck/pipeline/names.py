@@ -50,6 +50,17 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True)]
 
 
+def _one_line(text: str) -> str:
+    line = text.strip()
+    if not line or "\n" in line:
+        raise ValueError(f"{'one line of text' if line else 'words'} expected, found {reprlib.repr(text)}")
+    return line
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""Text of one line: it becomes a cell of a table, a heading or a line of a log."""
+
+
 def check_paper(place: object, name: str) -> None:
     """Raise ConfigError, beginning with `place`, if no paper can have this name."""
     _check_identifier(place, "paper", name)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from flowcheck.pipeline.claims import ClaimsFile, Deviation, Sentence
-from flowcheck.pipeline.names import Identifier, Label, Whole, check_metric
+from flowcheck.pipeline.names import Identifier, Label, Line, Whole, check_metric
 from flowcheck.pipeline.settings import Scalar
 
 MOST_NAMES = 10_000
@@ -44,16 +44,16 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: str
+    title: Line
     summary: str
     seed: Whole = Field(ge=0)
     grid: dict[Identifier, Annotated[list[Scalar], Field(min_length=1)]] = {}
     parameters: dict[str, Any] = {}
     scales: dict[Literal["smoke", "laptop", "paper"], Overrides] = {}
     upstream: list[str] = []
-    metrics: dict[str, str] = Field(min_length=1)
+    metrics: dict[str, Line] = Field(min_length=1)
     silent: dict[str, Sentence] = Field(default={}, description="arrays and columns that may hold NaN, each with the reason")
-    figures: dict[Label, str] = Field(min_length=1)
+    figures: dict[Label, Line] = Field(min_length=1)
     resources: Resources = Resources()
 
     @field_validator("metrics")
@@ -82,9 +82,9 @@ class Paper(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: str
-    authors: str
-    reference: str
+    title: Line
+    authors: Line
+    reference: Line
     about: str
     results: dict[Label, Sentence] = Field(default={}, description="its numbered results: id and label")
     statements: dict[Label, Sentence] = Field(default={}, description="its equations and sentences that are checked besides")

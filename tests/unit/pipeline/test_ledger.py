@@ -5,11 +5,13 @@ import json
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 
 from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.evidence import Evidence, Measurement, load_sealed
 from flowcheck.pipeline.ledger import (
     CSV_COLUMNS,
+    as_csv,
     as_markdown,
     build_ledger,
     changes,
@@ -92,10 +94,18 @@ def test_the_three_files_of_the_ledger_agree(ledger, tmp_path):
     )
 
 
-def test_bars_in_a_title_do_not_break_the_markdown_table(ledger):
-    ledger["claims"][0]["title"] = "a bound on |x|"
-    rows = [line for line in as_markdown(ledger).splitlines() if line.startswith("| Theorem 1: a bound")]
-    assert rows[0].replace("\\|", "").count("|") == 11
+ODD = ["a bound on |x|", r"a norm $\|x\|$", "a comma, a 'quote' and a \"quote\"", "a `code|span`", "<b>no tag</b>", "a | b || c"]
+
+
+@pytest.mark.parametrize("title", ODD)
+def test_no_title_breaks_a_row_of_the_markdown_table_or_of_the_csv(ledger, title):
+    ledger["claims"][0] |= {"title": title, "label": title, "reason": title}
+    html = MarkdownIt("commonmark").enable("table").render(as_markdown(ledger))
+    rows = re.findall(r"<tr>.*?</tr>", html.rpartition("<table>")[2], re.DOTALL)
+    assert [len(re.findall("<t[hd]>", row)) for row in rows] == [10] * (1 + len(VERDICTS))
+    assert "<td>supported</td>" in rows[1]
+    found = next(csv.DictReader(as_csv(ledger).splitlines()))
+    assert (found["label"], found["reason"]) == (title, title)
 
 
 def test_changes_against_the_recorded_verdicts_are_one_sentence_each(ledger):

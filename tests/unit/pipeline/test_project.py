@@ -322,6 +322,35 @@ BAD = {
         entry(claims=["theorem-1"]),
         CLAIMS + "claim 'number 1': input should be a valid dictionary or instance of ClaimEntry, found 'theorem-1'",
     ),
+    **{
+        f"claim: {key} of two lines": (
+            "claims",
+            claim(**{key: "two\nlines"}),
+            THEOREM + f", key '{key}': one line of text expected, found 'two\\nlines'",
+        )
+        for key in ("label", "title", "location")
+    },
+    "claim: control of two lines": (
+        "claims",
+        condition("controls", name="two\nlines"),
+        THEOREM + ", key 'controls.0.name': one line of text expected, found 'two\\nlines'",
+    ),
+    "claim: reason of two lines": (
+        "claims",
+        condition("predicates", why="two\nlines"),
+        THEOREM + ", key 'predicates.0.why': one line of text expected, found 'two\\nlines'",
+    ),
+    "claim: empty label": ("claims", claim(label=" "), THEOREM + ", key 'label': words expected, found ' '"),
+    "experiment: title of two lines": (
+        "experiments",
+        entry(title="two\nlines"),
+        EXPERIMENTS + "key 'title': one line of text expected, found 'two\\nlines'",
+    ),
+    "experiment: metric described in two lines": (
+        "experiments",
+        entry(metrics={"slope": "two\nlines"}),
+        EXPERIMENTS + "key 'metrics.slope': one line of text expected, found 'two\\nlines'",
+    ),
     "deviation: unknown claim": (
         "deviations",
         deviation(claims=["theorem-2"]),

@@ -85,7 +85,7 @@ class Renderer:
         return html.escape(content)
 
     def _problem(self, tex: str, reason: str) -> str:
-        self.problems.append(f"{tex.strip()}: {reason}")
+        self.problems.append(f"{' '.join(tex.split())}: {reason}")
         source = f'<code class="formula-error">{html.escape(tex)}</code>'
         return f"{source} <strong>(formula not shown: {html.escape(reason)})</strong>"
 
