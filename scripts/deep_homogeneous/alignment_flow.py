@@ -42,19 +42,19 @@ RESCALED = ("linear", "L4")
 
 
 class Parameters(ParametersModel):
-    degrees: Annotated[dict[str, float], keyed_by(NETWORKS)]
+    degrees: Annotated[dict[str, Annotated[float, Field(gt=0, le=100)]], keyed_by(NETWORKS)]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
-    epsilons: list[PositiveFloat]
-    sweep: list[PositiveFloat]
+    epsilons: list[PositiveFloat] = Field(min_length=1)
+    sweep: list[PositiveFloat] = Field(min_length=2)
     large_delta: PositiveFloat
     fit_decades: int = Field(ge=4)
-    escape_deltas: list[PositiveFloat]
-    curve_deltas: list[PositiveFloat]
-    rescaled_deltas: list[PositiveFloat]
+    escape_deltas: list[PositiveFloat] = Field(min_length=3)
+    curve_deltas: list[PositiveFloat] = Field(min_length=1)
+    rescaled_deltas: list[PositiveFloat] = Field(min_length=1)
     descent_steps: int = Field(ge=1)
-    rtol: float = Field(gt=0)
+    rtol: float = Field(gt=0, lt=1)
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
@@ -36,7 +36,9 @@ NETWORKS: dict[str, dict[str, Network]] = {
 
 
 class Parameters(ParametersModel):
-    degrees: Annotated[dict[str, float], keyed_by(name for networks in NETWORKS.values() for name in networks)]
+    degrees: Annotated[
+        dict[str, Annotated[float, Field(gt=0, le=100)]], keyed_by(name for networks in NETWORKS.values() for name in networks)
+    ]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
@@ -44,7 +46,13 @@ class Parameters(ParametersModel):
     small_delta: PositiveFloat
     aligned: float = Field(gt=0, lt=1)
     arc: float = Field(gt=0)
-    rtol: float = Field(gt=0)
+    rtol: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _measures_what_it_compares(self) -> Parameters:
+        if missing := [delta for delta in (1.0, 0.1, self.small_delta) if delta not in self.deltas]:
+            raise ValueError(f"deltas: {missing[0]:g} must be among them")
+        return self
 
 
 class Drawn(NamedTuple):

@@ -33,8 +33,8 @@ from flowcheck.pipeline.experiment import Context, ParametersModel, main
 class Parameters(ParametersModel):
     network: Literal["squared_relu", "relu"]
     points: int = Field(ge=1)
-    degenerate_label: float
-    silent_label: float
+    degenerate_label: float = Field(ge=0)
+    silent_label: float = Field(ge=0)
     draw_window: Range
     start_window: Range
     loss_ratio: Annotated[float, Field(gt=0, lt=1)]
@@ -43,13 +43,15 @@ class Parameters(ParametersModel):
     control_delta: PositiveFloat
     control_seeds: int = Field(ge=2)
     control_steps: int = Field(ge=1)
-    deltas: list[PositiveFloat]
+    deltas: list[PositiveFloat] = Field(min_length=2)
     recipes: dict[str, Recipe]
     efforts: dict[str, Effort]
     criteria: dict[str, Criteria]
 
     @model_validator(mode="after")
-    def _trend_has_the_printed_scales(self) -> Parameters:
+    def _says_all_of_its_network(self) -> Parameters:
+        if unsaid := [key for key in ("recipes", "efforts", "criteria") if self.network not in getattr(self, key)]:
+            raise ValueError(f"{unsaid[0]}: nothing is said of the network {self.network!r}")
         missing = [recipe.delta for recipe in self.recipes.values() if recipe.delta not in self.deltas]
         if missing:
             raise ValueError(f"the printed scales must be among deltas: {missing} missing")

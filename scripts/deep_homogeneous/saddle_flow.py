@@ -19,6 +19,7 @@ from flowcheck.papers.deep_homogeneous.power_saddles import RADII, collapsing_sa
 from flowcheck.papers.homogeneous.near_saddles import presupposed
 from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import INCREASING
 from flowcheck.saddles.departure import draw_starts
 from flowcheck.saddles.saddle import Saddle
 
@@ -27,15 +28,15 @@ DEGREES = (3, 4)
 
 class Parameters(ParametersModel):
     draws: Annotated[int, Field(ge=1)]
-    epsilons: list[PositiveFloat]
-    scales: list[PositiveFloat]
-    fitted_scales: tuple[PositiveFloat, PositiveFloat]
-    escape_scales: list[PositiveFloat]
+    epsilons: list[PositiveFloat] = Field(min_length=1)
+    scales: list[PositiveFloat] = Field(min_length=2)
+    fitted_scales: Annotated[tuple[PositiveFloat, PositiveFloat], INCREASING]
+    escape_scales: list[PositiveFloat] = Field(min_length=3)
     escape_share: PositiveFloat
     largest_growth: PositiveFloat
     displacement: float = Field(ge=0)
     directions: Annotated[int, Field(ge=100)]
-    unstable_scales: list[PositiveFloat]
+    unstable_scales: list[PositiveFloat] = Field(min_length=1)
 
 
 class Drawn(NamedTuple):

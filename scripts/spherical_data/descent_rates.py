@@ -28,7 +28,7 @@ from flowcheck.papers.spherical_data.descent import population_descent
 from flowcheck.papers.spherical_data.population import COARSE_PANELS, LAWS, PANELS, SphericalLaw, law
 from flowcheck.pipeline.evidence import Evidence, Found, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
-from flowcheck.pipeline.names import one_of
+from flowcheck.pipeline.names import INCREASING, one_of
 
 Positive = Annotated[float, Field(gt=0)]
 COUNTS = (
@@ -43,8 +43,8 @@ SMALLEST = ("huge_step_over_smoothness_limit", "summable_final_gap", "summable_r
 class Parameters(ParametersModel):
     law: Annotated[str, one_of(LAWS)]
     constant_steps: list[Positive] = Field(min_length=2)
-    power_steps: list[float]
-    random_range: tuple[Positive, Positive]
+    power_steps: list[Annotated[float, Field(ge=-1, le=0)]] = Field(min_length=1)
+    random_range: Annotated[tuple[Positive, Positive], INCREASING]
     starts: list[tuple[Positive, Annotated[float, Field(gt=0, lt=math.pi)]]] = Field(min_length=1)
     steps: int = Field(ge=100)
     one_step_trials: int = Field(ge=100)

@@ -5,11 +5,11 @@ For a start with θ(0) = π - gap the flow passes near the origin, and T grows l
 """
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flowcheck.measures.readings import largest
 from flowcheck.measures.refinement import Refined
@@ -30,6 +30,12 @@ class Parameters(ParametersModel):
     smallest_gap: Annotated[float, Field(gt=0, lt=math.pi)]
     gaps: int = Field(ge=8)
     fitted_below: Annotated[float, Field(gt=0, lt=math.pi)]
+
+    @model_validator(mode="after")
+    def _fits_a_part_of_its_gaps(self) -> Self:
+        if not self.smallest_gap < self.fitted_below <= self.largest_gap:
+            raise ValueError("fitted_below: a gap above smallest_gap and up to largest_gap")
+        return self
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

@@ -34,7 +34,7 @@ class Parameters(ParametersModel):
     angles: int = Field(ge=5)
     random_points: int = Field(ge=20)
     samples: int = Field(ge=1000)
-    depths: list[Annotated[int, Field(ge=1)]]
+    depths: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

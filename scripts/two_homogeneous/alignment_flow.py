@@ -35,26 +35,26 @@ RESOLUTION = 1000.0
 
 
 class Parameters(ParametersModel):
-    degrees: Annotated[dict[str, float], keyed_by(NETWORKS)]
+    degrees: Annotated[dict[str, Annotated[float, Field(gt=0, le=100)]], keyed_by(NETWORKS)]
     seeds: int = Field(ge=3)
     samples: int = Field(ge=4)
     noise: float = Field(ge=0)
     label_scale: float = Field(ge=0)
-    epsilons: list[PositiveFloat]
+    epsilons: list[PositiveFloat] = Field(min_length=1)
     fit_deltas: list[PositiveFloat] = Field(min_length=4)
-    sweep: list[PositiveFloat]
+    sweep: list[PositiveFloat] = Field(min_length=2)
     large_delta: PositiveFloat
-    block_epsilons: list[PositiveFloat]
-    block_deltas: list[PositiveFloat]
+    block_epsilons: list[PositiveFloat] = Field(min_length=1)
+    block_deltas: list[PositiveFloat] = Field(min_length=2)
     large_block_delta: PositiveFloat
-    escape_deltas: list[PositiveFloat]
+    escape_deltas: list[PositiveFloat] = Field(min_length=3)
     escape_aligned: PositiveFloat
     control_deltas: list[PositiveFloat] = Field(min_length=3)
     turning_time: PositiveFloat
-    turning_deltas: list[PositiveFloat]
-    single_label: float
-    curve_deltas: list[PositiveFloat]
-    rtol: float = Field(gt=0)
+    turning_deltas: list[PositiveFloat] = Field(min_length=3)
+    single_label: PositiveFloat
+    curve_deltas: list[PositiveFloat] = Field(min_length=1)
+    rtol: float = Field(gt=0, lt=1)
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

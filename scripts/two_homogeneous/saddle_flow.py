@@ -19,6 +19,7 @@ from flowcheck.papers.two_homogeneous.lemma_d_1 import counterexample
 from flowcheck.papers.two_homogeneous.saddle_systems import SYSTEMS, figure_4, smooth_relu
 from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import INCREASING
 from flowcheck.saddles.departure import draw_starts
 
 CONTROLS = ("figure_4", "partly_fitted", "orthogonal_relu")
@@ -28,15 +29,15 @@ CONTROLS = ("figure_4", "partly_fitted", "orthogonal_relu")
 class Parameters(ParametersModel):
     datasets: Annotated[int, Field(ge=1)]
     starts: Annotated[int, Field(ge=1)]
-    epsilons: list[PositiveFloat]
-    scales: list[PositiveFloat]
-    fitted_scales: tuple[PositiveFloat, PositiveFloat]
+    epsilons: list[PositiveFloat] = Field(min_length=1)
+    scales: list[PositiveFloat] = Field(min_length=2)
+    fitted_scales: Annotated[tuple[PositiveFloat, PositiveFloat], INCREASING]
     largest_growth: PositiveFloat
     displacement: float = Field(ge=0)
-    counterexample_label: float
+    counterexample_label: PositiveFloat
     counterexample_scale: PositiveFloat
-    counterexample_constants: list[float]
-    departure_scales: list[PositiveFloat]
+    counterexample_constants: list[PositiveFloat] = Field(min_length=1)
+    departure_scales: list[PositiveFloat] = Field(min_length=3)
 
 
 def cell(p: Parameters, context: Context) -> Evidence:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ from flowcheck.papers.two_homogeneous.toy_problem import (
 )
 from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
+from flowcheck.pipeline.names import keyed_by
 
 Group = Literal["mean", "half_mean", "half_sum", "sum", "control"]
 """A loss normalisation, or runs of the mean whose start is too large."""
@@ -52,12 +53,12 @@ BATCH = 40
 class Parameters(ParametersModel):
     points: int = Field(ge=2)
     std: float  # not positive: a hypothesis that is not met, measured as such
-    control_std: dict[Start, Positive]
+    control_std: Annotated[dict[Start, Positive], keyed_by(get_args(Start))]
     step_size: Positive
     steps: int = Field(ge=100)
     recorded: int = Field(ge=10)
     coarsening: int = Field(ge=2)
-    seeds: dict[Group, int]
+    seeds: Annotated[dict[Group, Annotated[int, Field(ge=1)]], keyed_by(get_args(Group))]
     reading: Reading
 
 

@@ -27,11 +27,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from tqdm import tqdm
 
 from flowcheck.errors import ConfigError, EvidenceError, HypothesisError
@@ -52,10 +52,38 @@ DEVICE = "device"
 MEASURED = "measured"
 
 
+MOST_COUNTED = 10**9
+"""Of steps, runs, samples: no machine would hold or take more."""
+LARGEST_PARAMETER = 1e30
+MOST_ITEMS = 10_000
+
+
 class ParametersModel(BaseModel):
-    """Base of every script's `Parameters`: unknown keys are errors."""
+    """Base of every script's `Parameters`: unknown keys are errors, and so are numbers and lists that no run could take.
+
+    What else a parameter may be its script says: how small, how many.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> Self:
+        for name, value in self.__dict__.items():
+            _check_size(name, value)
+        return self
+
+
+def _check_size(name: str, value: Any) -> None:
+    """Raise ValueError for a number or a list beyond what a run could take; models look into themselves."""
+    if isinstance(value, int) and abs(value) > MOST_COUNTED:
+        raise ValueError(f"{name}: a whole number of at most {MOST_COUNTED} expected, found {value}")
+    if isinstance(value, float) and not abs(value) <= LARGEST_PARAMETER:
+        raise ValueError(f"{name}: a number of at most {LARGEST_PARAMETER:g} expected, found {value:g}")
+    if isinstance(value, (list, tuple, dict)):
+        if len(value) > MOST_ITEMS:
+            raise ValueError(f"{name}: at most {MOST_ITEMS} items expected, found {len(value)}")
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_size(f"{name}.{key}", item)
 
 
 @dataclass

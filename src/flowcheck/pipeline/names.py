@@ -108,6 +108,16 @@ def one_of(names: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _increasing(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"the lower end comes first, found {ends[0]:g} and {ends[1]:g}")
+    return ends
+
+
+INCREASING = AfterValidator(_increasing)
+"""For `Annotated`: a parameter that is the two ends of a range."""
+
+
 def keyed_by(names: Iterable[str]) -> AfterValidator:
     """For `Annotated`: a parameter that has a value for each of these names, and no other."""
     allowed = list(names)

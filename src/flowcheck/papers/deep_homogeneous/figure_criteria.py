@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 
 from flowcheck.measures.readings import fraction
 from flowcheck.papers.deep_homogeneous.figure_anatomy import Anatomy, per_layer
 from flowcheck.pipeline.evidence import Measurement
 from flowcheck.pipeline.experiment import ParametersModel
+from flowcheck.pipeline.names import INCREASING
 
-Range = tuple[float, float]
+Threshold = Annotated[float, Field(ge=0)]
+Layers = Annotated[list[Threshold], Field(min_length=1)]
+"""A number for each layer."""
+Range = Annotated[tuple[Threshold, Threshold], INCREASING]
 Met = dict[str, Bool[np.ndarray, " s"]]
 """Criterion -> yes or no for each run."""
 STORIES = ("rise", "random_start", "aligned_permuted")
@@ -22,21 +28,21 @@ STORIES = ("rise", "random_start", "aligned_permuted")
 class Criteria(ParametersModel):
     """Reading tolerances of the figures, per layer where they are lists. `typical` ones are asked of half of the seeds."""
 
-    norm: float
+    norm: Threshold
     growth: Range
-    cosine: float
-    cosine_typical: float
-    initial_cosine: float
-    cosine_rise: float
-    initial_rows: list[float]
-    initial_ratio: float
-    rows: list[float]
-    ratio: list[float]
+    cosine: Threshold
+    cosine_typical: Threshold
+    initial_cosine: Threshold
+    cosine_rise: Threshold
+    initial_rows: Layers
+    initial_ratio: Threshold
+    rows: Layers
+    ratio: Layers
     share: Range
-    rows_typical: list[float] | None = None
-    strong_rows: float | None = None
-    ratio_typical: list[float] | None = None
-    third_ratio: float | None = None
+    rows_typical: Layers | None = None
+    strong_rows: Threshold | None = None
+    ratio_typical: Layers | None = None
+    third_ratio: Threshold | None = None
     leading: Range | None = None
     bulk: Range | None = None
 

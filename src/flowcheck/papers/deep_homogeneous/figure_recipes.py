@@ -25,7 +25,7 @@ def rate(loss: Loss, points: int) -> float:
 class Recipe(ParametersModel):
     """What the paper prints for one network, and which start of which draw is displayed."""
 
-    delta: float
+    delta: float = Field(gt=0)
     step_size: float = Field(gt=0)
     iterations: int = Field(ge=1)
     displayed_draw: int = Field(ge=0)
@@ -47,4 +47,4 @@ class Effort(ParametersModel):
     printed_seeds: int = Field(ge=1)
     printed_iterations: int = Field(ge=1)
     trend_seeds: int = Field(ge=2)
-    rtol: float = Field(gt=0)
+    rtol: float = Field(gt=0, lt=1)

@@ -35,7 +35,7 @@ class FamilySettings(ParametersModel):
     degree: int = Field(ge=2)
     units: int = Field(default=3, ge=1)
     points: int = Field(default=8, ge=2)
-    slope: float = 0.0
+    slope: float = Field(default=0.0, ge=0, le=1)
     labels: Labels = "mixed"
     inputs: Inputs = "sphere"
     starts: Starts = "sphere"
@@ -57,18 +57,18 @@ class FamilySettings(ParametersModel):
 class Parameters(ParametersModel):
     """`families` by name; `drawn` families have their runs in the figure of flows."""
 
-    families: dict[str, FamilySettings]
+    families: dict[str, FamilySettings] = Field(min_length=1)
     drawn: list[str]
     runs: int = Field(ge=2)
     dimension: int = Field(ge=1)
     ascents: int = Field(ge=1)
-    rtol: float = Field(gt=0)
+    rtol: float = Field(gt=0, lt=1)
     coarser: float = Field(gt=1)
     settled: float = Field(gt=0)
     rest: float = Field(gt=0)
     vanished: float = Field(lt=0)
     escaped: float = Field(gt=0)
-    rotation: float
+    rotation: float = Field(gt=0)
     rotated_arc: float = Field(gt=0)
 
     @model_validator(mode="after")

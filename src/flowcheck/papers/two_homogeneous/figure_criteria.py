@@ -32,8 +32,8 @@ class Reading(ParametersModel):
     near_flat: Positive
     half_way: Positive
     kkt_residual: Positive
-    neurons_near: int
-    last_neurons_explained: int
+    neurons_near: int = Field(ge=0)
+    last_neurons_explained: int = Field(ge=0)
 
 
 def near_origin(reading: Reading, path: Path, ncf: Correlations) -> dict[str, float]:
