@@ -38,6 +38,10 @@ NEARBY = 1e-4
 """Fraction of a step over which the rate of a margin is measured."""
 LOOKS = 24
 """How often a step in which an event may hide is halved where its margin comes near 0."""
+LEAST_LOOKS = 10
+"""How often at least: in a thousandth of a step, a margin that opens and rises evenly opens once."""
+EVEN = 2.0
+"""Largest ratio of the rises in two halves; below 3 the parabola through the three points is monotone."""
 RESOLUTION = 1e-9
 """Fraction of a step within which two roots are one."""
 
@@ -367,7 +371,7 @@ class _Run:
     def _look_inside(self, dense: Interpolant, rows: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Which events [A, E] open first inside these steps, and fractions between which they do.
 
-        Intervals are halved as long as an event may hide in them.
+        Intervals are halved as long as an event may hide in them, or as one that opens in them does not rise evenly.
         """
         none, whole = before.new_zeros(len(rows)), before.new_ones(len(rows))
         own, at = torch.arange(len(rows), device=rows.device), torch.stack([none, whole])
@@ -376,11 +380,14 @@ class _Run:
             middle = at.mean(dim=0)
             new = self._margins(dense(middle, own), self.index[rows[own]])
             # both halves are given the larger change of the two: the one with the top of a margin may show none
-            change = torch.maximum((new - found[0]).abs(), (found[1] - new).abs()).repeat(2, 1)
+            rise, later = new - found[0], found[1] - new
+            change = torch.maximum(rise.abs(), later.abs()).repeat(2, 1)
+            even = ((rise <= EVEN * later) & (later <= EVEN * rise)).repeat(2, 1) & (depth >= LEAST_LOOKS - 1)
             own, at = own.repeat(2), torch.stack([torch.cat([at[0], middle]), torch.cat([middle, at[1]])])
             found = torch.stack([torch.cat([found[0], new]), torch.cat([new, found[1]])])
-            opens = ((found[0] < 0) & (found[1] >= 0)).any(dim=-1)
-            split = (_may_open(found[0], found[1], change).any(dim=-1) | opens) & (depth < LOOKS - 1)
+            opening = (found[0] < 0) & (found[1] >= 0)
+            opens = opening.any(dim=-1)
+            split = (_may_open(found[0], found[1], change) | (opening & ~even)).any(dim=-1) & (depth < LOOKS - 1)
             last = opens & ~split
             seen.append((own[last], at[:, last], found[:, last]))
             own, at, found = own[split], at[:, split], found[:, split]
