@@ -84,13 +84,25 @@ class Separable(Network):
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         """The parts one by one: each is pulled by the same z."""
+        if self._repeated:
+            return self._repeated_and_pull(w, x, response)
         outputs = self.forward(w, x)
         z = response(outputs).expand_as(outputs)
-        if self._repeated:
-            each = z.repeat_interleave(len(self.parts), dim=0)
-            return outputs, self.parts[0].pull(w.reshape(-1, self.parts[0].size), self._for_parts(x), each).view(w.shape)
         pulls = [part.pull(w[:, where], x, z) for part, where in zip(self.parts, self.part_slices, strict=True)]
         return outputs, torch.cat(pulls, dim=-1)
+
+    def _repeated_and_pull(self, w: Tensor, x: Tensor, response: Response) -> tuple[Tensor, Tensor]:
+        """Equal parts as one batch, in one pass: each sees the response to the sum of all."""
+        sums = []
+
+        def shared(outputs: Tensor) -> Tensor:
+            total = outputs.view(len(w), len(self.parts), -1).sum(dim=1)
+            sums.append(total)
+            return response(total).expand_as(total).repeat_interleave(len(self.parts), dim=0)
+
+        part = self.parts[0]
+        pulled = part.forward_and_pull(w.reshape(-1, part.size), self._for_parts(x), shared)[1]
+        return sums[0], pulled.view(w.shape)
 
     def preactivations(self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"]) -> Float[Tensor, "s m"]:
         kinked = [part.preactivations(w[:, where], x) for part, where in zip(self.parts, self.part_slices, strict=True)]
