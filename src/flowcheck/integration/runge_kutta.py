@@ -106,7 +106,7 @@ class RungeKutta:
 
     def error(self, step: Step, norm: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Scaled error of each row; for order 8 Hairer's combination of the estimates of order 5 and 3."""
-        raw = torch.tensordot(self.errors, step.stages, dims=1) * step.h.unsqueeze(-1)
+        raw = _combined(self.errors, step.stages) * step.h.unsqueeze(-1)
         first = norm(raw[0], step.end)
         if self.order == 5:
             return first
@@ -117,13 +117,18 @@ class RungeKutta:
         """Dense output: order 4 for the pair of order 5; order 7 for that of order 8, with three more evaluations."""
         width = step.h.unsqueeze(-1)
         if self.order == 5:
-            return Interpolant(step.start, torch.tensordot(self.dense, step.stages, dims=1) * width, alternate=False)
+            return Interpolant(step.start, _combined(self.dense, step.stages) * width, alternate=False)
         stages = step.stages
         for row in self.extra:
             point = torch.addcmul(step.start, width, torch.tensordot(row, stages, dims=1))
             stages = torch.cat([stages, f(point)[None]])
-        higher = torch.tensordot(self.dense, stages, dims=1) * width
+        higher = _combined(self.dense, stages) * width
         return Interpolant(step.start, torch.cat([hermite(step), higher]), alternate=True)
+
+
+def _combined(weights: Float[Tensor, "r stages"], stages: Float[Tensor, "stages a m"]) -> Float[Tensor, "r a m"]:
+    """Sums of the stages; `torch.tensordot` takes twice as long for small ones."""
+    return (weights @ stages.view(len(stages), -1)).view(-1, *stages.shape[1:])
 
 
 def hermite(step: Step) -> Tensor:
