@@ -55,28 +55,29 @@ def ascend(
     ([[0.0, 1.0], [1.0, 0.0]], [True, True])
     """
     ends, rows, running, count = unit(starts), torch.arange(len(starts), device=starts.device), correlation, 0
-    u, eta = ends, torch.ones_like(starts[:, :1])
-    value, gradient = running.value_and_gradient(u)
-    sine, size = _sine(gradient, u)
-    while count < iterations:
-        going = (sine > tolerance) & (size > STALLED)
-        if not bool(going.all()):  # rows that are done leave the batch
-            ends[rows[~going]] = u[~going]
-            rows, running = rows[going], running.rows(going)
-            u, eta, value, gradient, sine, size = (part[going] for part in (u, eta, value, gradient, sine, size))
-        if not len(rows):
-            break
-        trial = unit(u + eta * gradient / size[:, None])
-        trial_value, trial_gradient = running.value_and_gradient(trial)
-        trial_sine, trial_size = _sine(trial_gradient, trial)
-        rounding = 1e-14 * value.abs()  # of a sum of n terms
-        better = (trial_value > value + rounding) | ((trial_value >= value - rounding) & (trial_sine < sine))
-        u, gradient = torch.where(better[:, None], trial, u), torch.where(better[:, None], trial_gradient, gradient)
-        value, sine = torch.where(better, trial_value, value), torch.where(better, trial_sine, sine)
-        size = torch.where(better, trial_size, size)
-        eta = torch.where(better[:, None], (1.5 * eta).clamp_max(1.0), 0.5 * eta)
-        count += 1
-    ends[rows] = u
+    with torch.inference_mode():  # as in `integrate`
+        u, eta = ends, torch.ones_like(starts[:, :1])
+        value, gradient = running.value_and_gradient(u)
+        sine, size = _sine(gradient, u)
+        while count < iterations:
+            going = (sine > tolerance) & (size > STALLED)
+            if not bool(going.all()):  # rows that are done leave the batch
+                ends[rows[~going]] = u[~going]
+                rows, running = rows[going], running.rows(going)
+                u, eta, value, gradient, sine, size = (part[going] for part in (u, eta, value, gradient, sine, size))
+            if not len(rows):
+                break
+            trial = unit(u + eta * gradient / size[:, None])
+            trial_value, trial_gradient = running.value_and_gradient(trial)
+            trial_sine, trial_size = _sine(trial_gradient, trial)
+            rounding = 1e-14 * value.abs()  # of a sum of n terms
+            better = (trial_value > value + rounding) | ((trial_value >= value - rounding) & (trial_sine < sine))
+            u, gradient = torch.where(better[:, None], trial, u), torch.where(better[:, None], trial_gradient, gradient)
+            value, sine = torch.where(better, trial_value, value), torch.where(better, trial_sine, sine)
+            size = torch.where(better, trial_size, size)
+            eta = torch.where(better[:, None], (1.5 * eta).clamp_max(1.0), 0.5 * eta)
+            count += 1
+        ends[rows] = u
     residual = correlation.kkt_residual(ends)
     return KktPoints(ends, correlation.value(ends), residual, residual <= 10.0 * tolerance, count)
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from flowcheck.integration.crossings import Pieces
 from flowcheck.networks.activation import Activation
 from flowcheck.networks.feed_forward import FeedForward
-from flowcheck.networks.network import Network, Response
+from flowcheck.networks.network import Network, Response, kept_by_autograd
 from flowcheck.networks.sums import Separable
 
 SLIDING = 0.0
@@ -162,8 +162,10 @@ class Patterns(Pieces):
         x = self.inputs(index)
         x = x[sample] if x.dim() == 2 else x[rows, sample]
         pattern = branch.view(-1, self.copies, self.units, samples)[rows, copy, :, sample]
-        leaf = state[:, : self.network.size].reshape(len(state), self.copies, -1)[rows, copy].detach().requires_grad_(True)
-        with torch.enable_grad():
+        weights = state[:, : self.network.size].reshape(len(state), self.copies, -1)[rows, copy]
+        with torch.inference_mode(False), torch.enable_grad():
+            x, pattern, unit, leaf = (kept_by_autograd(part) for part in (x, pattern, unit, weights.detach()))
+            leaf.requires_grad_(True)
             z = _Frozen(**_of_part(self.part), branch=pattern).preactivations(leaf, x.unsqueeze(-2))
             (gradient,) = torch.autograd.grad(z.gather(1, unit.unsqueeze(-1)).sum(), leaf)
         normals = state.new_zeros((len(state), int(slots.max()) + 1, self.copies, self.part.size))
@@ -285,7 +287,7 @@ class _FrozenBatch:
 
     def pull(self, x: Tensor, response: Response) -> Tensor:
         """The pull [A, k]."""
-        frozen, stacked, each = self._network(None), self.weights.reshape(-1, self.part.size), _for_copies(x, self.copies)
+        frozen, stacked, each = self._network(self.branch), self.weights.reshape(-1, self.part.size), _for_copies(x, self.copies)
 
         def shared(outputs: Tensor) -> Tensor:
             """Every copy sees the response to their sum."""
@@ -296,16 +298,18 @@ class _FrozenBatch:
 
     def pull_and_upstream(self, x: Tensor, response: Response) -> tuple[Tensor, Tensor]:
         """The pull [A, k] and the derivative of the pulled outputs by the output of each kinked unit, [A, M]."""
-        with torch.enable_grad():
-            leaf = self.weights.detach().requires_grad_(True)
-            shift = torch.zeros_like(self.branch).requires_grad_(True)
-            each = self._network(shift.reshape(len(leaf) * self.copies, -1))
+        with torch.inference_mode(False), torch.enable_grad():
+            x, branch, leaf = (kept_by_autograd(part) for part in (x, self.branch, self.weights.detach()))
+            leaf.requires_grad_(True)
+            shift = torch.zeros_like(branch).requires_grad_(True)
+            each = self._network(branch, shift.reshape(len(leaf) * self.copies, -1))
             outputs = self._sum(each.forward(leaf.reshape(-1, self.part.size), _for_copies(x, self.copies)))
-            pulled, upstream = torch.autograd.grad((outputs * response(outputs.detach())).sum(), (leaf, shift))
+            z = kept_by_autograd(response(outputs.detach()))
+            pulled, upstream = torch.autograd.grad((outputs * z).sum(), (leaf, shift))
         return pulled, upstream
 
-    def _network(self, shift: Tensor | None) -> _Frozen:
-        branch = self.branch.reshape(len(self.branch) * self.copies, -1)
+    def _network(self, branch: Tensor, shift: Tensor | None = None) -> _Frozen:
+        branch = branch.reshape(len(branch) * self.copies, -1)
         return _Frozen(**_of_part(self.part), branch=branch, shift=shift)
 
     def _sum(self, outputs: Tensor) -> Tensor:

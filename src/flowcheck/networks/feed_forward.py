@@ -235,7 +235,8 @@ class FeedForward(Network):
 
 @functools.cache
 def _constant_tensor(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: str) -> Tensor:
-    return torch.tensor(rows, dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it outlives the flow that asks first
+        return torch.tensor(rows, dtype=dtype, device=device)
 
 
 def _product(matrices: Sequence[Tensor]) -> Tensor:

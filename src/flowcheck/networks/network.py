@@ -43,9 +43,9 @@ class Network:
         self, w: Float[Tensor, "s k"], x: Float[Tensor, "*b n d"], response: Response
     ) -> tuple[Float[Tensor, "s o"], Float[Tensor, "s k"]]:
         r"""Outputs and $\mathcal J(X;w)^\top z$ with z = response(outputs), in one pass. Autograd; no graph is kept."""
-        with torch.enable_grad():
-            leaf = w.detach().requires_grad_(True)
-            outputs = self.forward(leaf, x)
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = kept_by_autograd(w).detach().requires_grad_(True)
+            outputs = self.forward(leaf, kept_by_autograd(x))
             z = response(outputs.detach()).expand_as(outputs)
             (pulled,) = torch.autograd.grad(outputs, leaf, z)
         return outputs.detach(), pulled
@@ -72,3 +72,8 @@ class Network:
     def jacobian_lipschitz_bound(self, x: Float[Tensor, "n d"], radius: float) -> float | None:
         r"""Upper bound of the Lipschitz constant of $\mathcal J(X;\cdot)$ on $\|w\|\le$ radius; None where there is none."""
         return None
+
+
+def kept_by_autograd(x: Tensor) -> Tensor:
+    """The tensor, or outside of inference mode a copy of one that was made in it: autograd keeps none of those."""
+    return x.clone() if x.is_inference() else x

@@ -369,3 +369,17 @@ def test_a_target_without_a_direction_is_refused(target):
         angle_within(tensor(target), 0.1)
     with pytest.raises(ValueError, match="the target of an angle is no direction"):
         angle_within(tensor([[1.0, 0.0], target]), 0.1)
+
+
+def test_a_network_without_closed_form_flows_as_the_same_network_with_one():
+    net = zoo.deep_linear([3], 2)
+    forward_only = sums.Mixture("the same by autograd", ((1.0, net),), net.degree)
+    x, z = torch.eye(2, dtype=torch.float64), torch.tensor([[1.0, 0.5], [0.2, -1.0]], dtype=torch.float64)
+    start = torch.linspace(-1, 1, 2 * net.size, dtype=torch.float64).view(2, -1)
+    known, found = (
+        flow.gradient_flow(Correlation(network, x, z), start, length=1.0, save=flow.Save(dense=True))
+        for network in (net, forward_only)
+    )
+    torch.testing.assert_close(found.direction, known.direction)
+    at, index = torch.full((2, 1), 0.3, dtype=torch.float64), torch.arange(2)
+    torch.testing.assert_close(found.between(at, index).direction, known.between(at, index).direction)

@@ -276,6 +276,7 @@ BRIEF = {
         lambda y: torch.maximum(0.01 - (phase(y) - 1.2).abs(), 0.01 - (phase(y) - 1.23).abs()),
         1.19,
     ),
+    "a tent, and then what lasts": (lambda y: torch.maximum(0.01 - (phase(y) - 1.2).abs(), phase(y) - 1.22), 1.19),
 }
 
 
@@ -307,6 +308,28 @@ def test_an_event_that_only_comes_near_ends_nothing_and_every_trajectory_has_its
     run = integrate(turning, EAST.expand(4, 2), 2.0, rtol=1e-6, atol=1e-6, order=order, events=[margin])
     assert run.ended_by.tolist() == [-1, 0, -1, 0]
     torch.testing.assert_close(run.s, tensor([2.0, 1.299, 2.0, 0.499]), rtol=0, atol=1e-4)
+
+
+def test_a_margin_that_rises_evenly_is_looked_at_a_few_times_only():
+    looked = []
+
+    def margin(y, _):
+        looked.append(len(y))
+        return phase(y) - 1.2
+
+    without = integrate(turning, EAST, 1.2, rtol=1e-4, atol=1e-4, order=8)
+    run = integrate(turning, EAST, 2.0, rtol=1e-4, atol=1e-4, order=8, events=[margin])
+    assert float(run.s) == pytest.approx(1.2, abs=1e-3)
+    assert len(looked) < 2 * int(without.steps) + 26  # two a step, ten to look, and those of the root
+
+
+def test_what_a_run_leaves_is_taken_by_autograd():
+    run = integrate(turning, EAST, 1.0, rtol=1e-6, atol=1e-6, record_at=tensor([0.5]), keep_steps=True)
+    found = [part for part in vars(run).values() if isinstance(part, torch.Tensor)]
+    assert len(found) == 9
+    assert not any(part.is_inference() for part in found)
+    leaf = torch.ones_like(run.state, requires_grad=True)
+    torch.testing.assert_close(torch.autograd.grad((leaf * run.state).sum(), leaf)[0], run.state)
 
 
 @pytest.mark.parametrize("order", [5, 8])
