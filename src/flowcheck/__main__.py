@@ -57,6 +57,11 @@ def main(argv: list[str] | None = None) -> int:
     counterexample.add_argument("claim", help="PAPER/CLAIM")
     counterexample.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="another value for some of the input")
 
+    seeds = commands.add_parser("seeds", help="the verdicts under other root seeds, and which flip")
+    seeds.add_argument("--scale", required=True)
+    seeds.add_argument("--count", type=int, default=3, help="how many root seeds")
+    seeds.add_argument("--experiments", nargs="+", metavar="PAPER/EXPERIMENT", help="by default all")
+
     verify = commands.add_parser("verify", help="hold finished results against their digests, the evidence and the checkout")
     verify.add_argument("--scale", required=True)
 
@@ -220,6 +225,25 @@ def _counterexample(arguments: argparse.Namespace) -> int:
     return 0 if changes or (found.violates and found.as_recorded) else 1
 
 
+def _seeds(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.recorded import load_expected
+    from flowcheck.pipeline.seeds import FIRST_SEED, is_stable, table_of, verdicts_under
+
+    project = Project()
+    if arguments.count < 1:
+        raise ConfigError(f"--count: at least one root seed is needed, found {arguments.count}")
+    experiments = [f"{paper}/{experiment}" for paper, experiment in project]
+    for name in arguments.experiments or []:
+        known("--experiments", "experiment", name, experiments)
+    asked = [(paper, name) for paper, _, name in (each.partition("/") for each in arguments.experiments or experiments)]
+    seeds = range(FIRST_SEED, FIRST_SEED + arguments.count)
+    found = verdicts_under(project, arguments.scale, seeds, asked, lambda line: print(line, file=sys.stderr, flush=True))
+    recorded = load_expected(project, arguments.scale)
+    print(table_of(found, recorded))
+    return 0 if is_stable(found, recorded) else 1
+
+
 def number_or_word(text: str) -> int | float | str:
     """What an argument of the command line is: 3, 0.5 or a word."""
     for kind in (int, float):
@@ -273,6 +297,7 @@ _COMMANDS = {
     "expected": _expected,
     "results": _results,
     "counterexample": _counterexample,
+    "seeds": _seeds,
     "verify": _verify,
     "schemas": _schemas,
     "new": _new,

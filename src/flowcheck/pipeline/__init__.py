@@ -10,6 +10,7 @@ limit                                    the time that a job may take
 evidence, experiment                     what a run leaves; the command line of a script
 results                                  how each result of a paper stands; all counts
 counterexample                           the input that violates a printed statement, recomputed
+seeds                                    the verdicts under other root seeds
 recorded                                 the verdicts that are expected
 freshness                                what a verdict is to a run of other papers: kept, stale or missing
 claims, judge, ledger                    claim and evidence in, verdict out; all verdicts
