@@ -89,13 +89,12 @@ def median(
     errors: Float[np.ndarray, "*#s"] | float,
     where: Bool[np.ndarray, "*#s"] | None = None,
 ) -> Measurement:
-    """The median. Its error is the largest of the errors: the median moves by no more than the entry that moves most.
+    """The median, with the error of a quantile.
 
     >>> median(np.array([1.0, 2.0, 9.0]), 0.5)
     Measurement(value=2.0, error=0.5, interval=None, n=3)
     """
-    kept, bounds = _spoken(values, errors, where)
-    return Measurement(float(np.median(kept)), float(bounds.max()), n=kept.size) if kept.size else NOTHING
+    return quantile(values, errors, 0.5, where)
 
 
 def quantile(
@@ -104,13 +103,28 @@ def quantile(
     share: float,
     where: Bool[np.ndarray, "*#s"] | None = None,
 ) -> Measurement:
-    """The number below which this share of the values lies, with the error of a median.
+    """The number below which this share of the values lies.
 
-    >>> quantile(np.arange(11.0), 0.1, 0.9).value
-    9.0
+    Where each value is known to its own error, it lies between that number of the smallest possible values and that of the
+    largest: one value that is hardly known moves it to its neighbours only.
+
+    >>> quantile(np.arange(11.0), 0.125, 0.9)
+    Measurement(value=9.0, error=0.125, interval=None, n=11)
+    >>> quantile(np.arange(3.0), np.array([0.25, 0.25, 100.0]), 0.5).error
+    1.25
     """
     kept, bounds = _spoken(values, errors, where)
-    return Measurement(float(np.quantile(kept, share)), float(bounds.max()), n=kept.size) if kept.size else NOTHING
+    if not kept.size:
+        return NOTHING
+    found, low, high = (_at_share(np.sort(moved), share) for moved in (kept, kept - bounds, kept + bounds))
+    return Measurement(found, max(found - low, high - found), n=kept.size)
+
+
+def _at_share(ordered: Float[np.ndarray, " n"], share: float) -> float:
+    """Between two neighbours by linear interpolation; not by numpy, which has no number beside an infinite one."""
+    position = share * (len(ordered) - 1)
+    below, above = float(ordered[math.floor(position)]), float(ordered[math.ceil(position)])
+    return below if below == above or position % 1 == 0 else below + position % 1 * (above - below)
 
 
 def _spoken(

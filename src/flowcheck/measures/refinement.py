@@ -99,11 +99,11 @@ class Refined:
         return readings.smallest_of_all(self.value, self.error)
 
     def median(self, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
-        """The median, with the largest change."""
+        """The median, with what their changes can move it by."""
         return readings.median(self.value, self.error, where)
 
     def quantile(self, share: float, where: Bool[np.ndarray, "*#s"] | None = None) -> Measurement:
-        """The number below which this share of the values lies, with the largest change."""
+        """The number below which this share of the values lies, likewise."""
         return readings.quantile(self.value, self.error, share, where)
 
     def number(self) -> Measurement:
