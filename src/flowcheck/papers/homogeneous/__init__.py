@@ -1,6 +1,6 @@
 """What both homogeneous papers say about the NCF and its flow.
 
-kinds, families, trajectories, exact_trajectories    what is drawn, what is followed
+kinds, families, trajectories, exact_trajectories, later   what is drawn, and followed
 ncf_lemmas, ncf_table, ncf_experiment         what is said, of all runs, and the experiment that asks it
 no_gradient                                   what is read where a hypothesis fails
 kkt_search, kkt_limits                        KKT points of a family, and where flows end

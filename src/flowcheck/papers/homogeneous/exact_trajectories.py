@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.ending import Ends
@@ -42,6 +42,18 @@ def follow_exactly(family: Family, ends: Ends) -> Flows:
     undefined = np.full(len(rows[0]), np.nan)
     fine, coarse = (Followed(family, _stacked(each), undefined) for each in rows)
     return Flows(fine, coarse, undefined, np.zeros(len(undefined), dtype=np.int64))
+
+
+def states_at(
+    family: Family, rows: Int[np.ndarray, " a"], times: Float[np.ndarray, "a p"], scale: float
+) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "a p k"]]:
+    """ln|u| and direction of some rows at their times, of the flow from the start times `scale`, but for the scale."""
+    slope, width = unit_of(family.network)
+    found = []
+    for x, z, start, own in zip(family.x[rows], family.z[rows], family.starts[rows], times, strict=True):
+        paths = unit_paths(x.numpy(), z.numpy(), slope, scale * start.view(-1, width).numpy())
+        found.append(_states(paths, Correlation(family.network, x, z), own))
+    return np.stack([each["log_norm"] - math.log(scale) for each in found]), np.stack([each["direction"] for each in found])
 
 
 def unit_paths(

@@ -11,13 +11,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from flowcheck.flows.ending import Ends
-from flowcheck.measures.readings import count
+from flowcheck.measures.readings import count, fraction
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous import ncf_table, no_gradient
 from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
 from flowcheck.papers.homogeneous.families import Family, Inputs, Labels, Starts, draw_family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
 from flowcheck.papers.homogeneous.kinds import Kind, network_of
+from flowcheck.papers.homogeneous.later import follow_on
 from flowcheck.papers.homogeneous.ncf_table import IDENTITIES, Runs
 from flowcheck.papers.homogeneous.trajectories import FIRST, Flows, Followed, follow
 from flowcheck.pipeline.evidence import Found, Measurement
@@ -89,14 +90,15 @@ def study(
     runs, curves = [], []
     for family in context.progress(list(families), what="families"):
         flows: Flows = follow_exactly(family, ends) if family.system.exact else follow(family, ends, rtol=rtol, coarser=coarser)
-        runs.append(ncf_table.read(flows, ends, context.rng("ascent", family.name), ascents))
+        on = follow_on(flows, ~lemmas.outcome(flows.fine, ends).open, rtol=rtol, coarser=coarser)
+        runs.append(ncf_table.read(flows, on, ends, context.rng("ascent", family.name), ascents))
         if family.name in drawn:
             outcome = runs[-1].facts["outcome"]
             # the first run of every outcome, then the first ones
             firsts = sorted(np.unique(outcome, return_index=True)[1].tolist())
             shown = [*firsts, *(row for row in range(len(outcome)) if row not in firsts)][:CURVES]
             curves += [_curve(flows.fine, row) | {"outcome": outcome[row]} for row in shown]
-        del flows  # a hundred megabytes while the next family is followed
+        del flows, on  # a hundred megabytes while the next family is followed
     return Runs.of(runs), {f"curve_{key}": np.array([curve[key] for curve in curves]) for key in curves[0]}
 
 
@@ -137,7 +139,8 @@ def broken_hypotheses(degree: int, context: Context, *, runs: int, dimension: in
 
 def common_metrics(runs: Runs) -> Found:
     """The metrics that both papers' claims ask for."""
-    grows, vanishes, stays = runs.ended("grows"), runs.ended("vanishes"), runs.ended("grows", "rests")
+    grows, vanishes, open_ = runs.ended("grows"), runs.ended("vanishes"), runs.ended("open")
+    stays = runs.ended("grows", "rests")
     negative = runs["start_value"].value < 0
     matched = ~np.isnan(runs["kkt_distance"].value)
     flat = lemmas.flat_fall()
@@ -145,8 +148,8 @@ def common_metrics(runs: Runs) -> Found:
         "runs_that_grow": count(grows),
         "runs_that_vanish": count(vanishes),
         "runs_that_rest": count(runs.ended("rests")),
-        "runs_that_stay_open": count(runs.ended("open")),
-        "positive_starts_that_do_not_grow": count((runs["start_value"].value > 1e-9) & ~grows),
+        "open_share": fraction(open_),
+        "positive_starts_that_do_not_grow": count((runs["start_value"].value > 1e-9) & ~grows & ~open_),
         "signal": runs["signal"].smallest(),
         "degree_defect": runs["degree_defect"].largest(),
         "increase_min": runs["increase"].smallest(),
@@ -158,6 +161,8 @@ def common_metrics(runs: Runs) -> Found:
         # medians: where every unit is dead a random direction is a KKT point too
         "kkt_defect_random": runs["kkt_defect_random"].median(matched),
         "limit_value_min": runs["limit_value"].smallest(stays),
+        "further_rise_min": runs["further_rise"].smallest(),
+        "late_value_max": runs["late_value"].largest(~grows & ~open_),
         "kkt_distance_max": runs["kkt_distance"].largest(),
         "kkt_distance_random": runs["random_distance"].median(),
         "found_kkt_defect_max": runs["found_defect"].largest(),

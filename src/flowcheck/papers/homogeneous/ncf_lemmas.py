@@ -13,9 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from flowcheck.flows.ending import Ending, Ends
-from flowcheck.flows.two_layer_unit import kkt_residual
-from flowcheck.networks.sums import Separable
-from flowcheck.papers.homogeneous.exact_trajectories import unit_of
 from flowcheck.papers.homogeneous.trajectories import Followed
 
 KL_EXPONENT = 0.95
@@ -68,22 +65,8 @@ def outcome(f: Followed, ends: Ends) -> Outcome:
 
 
 def limit_value(f: Followed) -> Numbers:
-    """N at the limit direction."""
+    """N(θ) at the stop."""
     return f.samples.value[:, -1] / f.bound
-
-
-def kkt_defect(f: Followed) -> Numbers:
-    r"""$\|\nabla\mathcal N(\theta)-L\mathcal N(\theta)\theta\|$ at the end; for two-layer nets the least over the Clarke set."""
-    bound, network = f.bound, f.family.network
-    if not isinstance(network, Separable):
-        return f.samples.speed[:, -1] / bound
-    slope, width = unit_of(network)
-    defects = []
-    last = zip(f.family.x.numpy(), f.family.z.numpy(), f.samples.direction[:, -1], f.samples.value[:, -1], strict=True)
-    for x, z, direction, value in last:
-        units = direction.reshape(-1, width)
-        defects.append(np.linalg.norm([kkt_residual(x, z, slope, unit, 2 * float(value)) for unit in units]))
-    return np.array(defects) / bound
 
 
 def increase(f: Followed) -> Numbers:

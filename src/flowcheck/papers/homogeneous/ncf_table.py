@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
 from flowcheck.data.synthetic import unit_vectors
-from flowcheck.flows.ending import Ends
+from flowcheck.flows.ending import Ending, Ends
 from flowcheck.measures.refinement import Refined, refined
 from flowcheck.networks.hypotheses import require_signal
 from flowcheck.papers.homogeneous import kkt_search
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.families import Family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.papers.homogeneous.later import FollowedOn, Later, kkt_defect, on_kinks
 from flowcheck.papers.homogeneous.ncf_lemmas import Numbers, OnMesh
 from flowcheck.papers.homogeneous.trajectories import Flows, Followed
 
@@ -76,7 +77,7 @@ class Runs:
         return pd.DataFrame({**self.facts, **{name: number.value for name, number in self.numbers.items()}})
 
 
-def twice(measure: Callable[[Followed], Mapping[str, Numbers]], flows: Flows) -> dict[str, Refined]:
+def twice(measure: Callable[[Any], Mapping[str, Numbers]], flows: Flows | FollowedOn) -> dict[str, Refined]:
     """What is measured of both readings: the error of a number is its change, and its rounding."""
     return {name: _rounded(number) for name, number in refined(measure, flows.fine, flows.coarse).items()}
 
@@ -96,8 +97,8 @@ def _rounded(number: Refined) -> Refined:
     return number.with_rounding(ROUNDING * np.maximum(1.0, size))
 
 
-def read(flows: Flows, ends: Ends, rng: np.random.Generator, ascents: int) -> Runs:
-    """Every statement, of a family.
+def read(flows: Flows, on: FollowedOn, ends: Ends, rng: np.random.Generator, ascents: int) -> Runs:
+    """Every statement, of a family: of its flows up to their stop, and of their limits `on` from there.
 
     The generator gives the random directions, and the starts of the ascents to KKT points.
     """
@@ -105,7 +106,8 @@ def read(flows: Flows, ends: Ends, rng: np.random.Generator, ascents: int) -> Ru
     ended, count = lemmas.outcome(f, ends), len(family.starts)
     random = unit_vectors(rng, count, family.network.size).to(family.starts)
     points = _kkt_points(family, rng, ascents) if ended.grows.any() else None
-    numbers = twice(lambda each: statements(each, lemmas.outcome(each, ends), points), flows)
+    numbers = twice(lambda each: statements(each, lemmas.outcome(each, ends)), flows)
+    numbers |= twice(lambda each: limits(each, followed_outcome(each, ends), points), on)
     if family.degree > 2:  # what is still to come after the end of both runs is no change
         relative = flows.blow_up_error / f.blow_up_time
         numbers |= {name: _rounded(Refined(numbers[name].value, relative * numbers[name].value)) for name in BLOW_UP}
@@ -113,7 +115,8 @@ def read(flows: Flows, ends: Ends, rng: np.random.Generator, ascents: int) -> Ru
         "degree_defect": np.full(count, family.correlation.degree_defect),
         "signal": np.array([require_signal(family.network, x, z) for x, z in zip(family.x, family.z, strict=True)]),
         "start_value": f.samples.value[:, 0] / f.bound,
-        "kkt_defect_random": family.correlation.tangential(random).norm(dim=-1).cpu().numpy() / f.bound,
+        "kkt_defect_random": kkt_defect(family, random.cpu().numpy()),
+        "kkt_defect_random_kinks": kkt_defect(family, on_kinks(family, random.cpu().numpy())),
         "random_distance": _nearest(points, random.cpu().numpy())[0],
     }
     numbers |= {name: _rounded(Refined(value, np.zeros(count))) for name, value in once.items()}
@@ -121,7 +124,7 @@ def read(flows: Flows, ends: Ends, rng: np.random.Generator, ascents: int) -> Ru
     facts = {
         "family": np.full(count, family.name),
         "degree": np.full(count, family.degree),
-        "outcome": ended.names,
+        "outcome": followed_outcome(on.fine, ends).names,
         "case": lemmas.floor_margin(f, ended)[1],
         "evaluations": flows.evaluations,
         "value_error": flows.value_error / f.bound,
@@ -135,19 +138,15 @@ def read(flows: Flows, ends: Ends, rng: np.random.Generator, ascents: int) -> Ru
     return Runs(facts, numbers)
 
 
-def statements(f: Followed, ended: lemmas.Outcome, points: Points | None) -> dict[str, Numbers]:
-    """All columns that depend on the run."""
+def statements(f: Followed, ended: lemmas.Outcome) -> dict[str, Numbers]:
+    """All columns that depend on the run up to its stop."""
     s = f.samples
     floor, _ = lemmas.floor_margin(f, ended)
     exponent, fall = lemmas.kurdyka_lojasiewicz(f, ended)
-    nearest = zip(("kkt_distance", "kkt_value", "found_defect"), _nearest(points, s.direction[:, -1]), strict=True)
     return {
-        "limit_value": lemmas.limit_value(f),
         "log_norm": s.log_norm[:, -1],
         "time": s.time[:, -1],
-        "kkt_defect": lemmas.kkt_defect(f),
         "increase": lemmas.increase(f),
-        "length": s.length[:, -1],
         "polygon_gap": np.abs(lemmas.polygon_gap(f)),
         "polygon_gap_radial": lemmas.polygon_gap(f, radial=True),
         "fall_since_positive": lemmas.norm_fall(f, positive=True),
@@ -155,8 +154,26 @@ def statements(f: Followed, ended: lemmas.Outcome, points: Points | None) -> dic
         "floor": floor,
         "kl_exponent": exponent,
         "kl_fall": fall,
-        **{name: np.where(ended.grows, number, np.nan) for name, number in nearest},
         **(_degree_two(f) if f.family.degree == 2 else _deeper(f, ended)),
+    }
+
+
+def followed_outcome(later: Later, ends: Ends) -> lemmas.Outcome:
+    """As told at the stop, and open where the flow ran on from there."""
+    return lemmas.Outcome(np.where(later.runs_on, Ending.OPEN, lemmas.outcome(later.flows, ends).of))
+
+
+def limits(later: Later, ended: lemmas.Outcome, points: Points | None) -> dict[str, Numbers]:
+    """All columns about where the flow goes, from what comes after the stop."""
+    nearest = zip(("kkt_distance", "kkt_value", "found_defect"), _nearest(points, later.direction), strict=True)
+    return {
+        "limit_value": later.value,
+        "kkt_defect": later.kkt_defect,
+        "length": later.flows.samples.length[:, -1] + later.length,
+        "length_ratio": later.length_ratio,
+        "further_rise": np.where(ended.grows, later.further_rise, np.nan),
+        "late_value": later.scaled_value,
+        **{name: np.where(ended.grows, number, np.nan) for name, number in nearest},
     }
 
 
@@ -169,8 +186,6 @@ def _degree_two(f: Followed) -> dict[str, Numbers]:
         "rise_share": rise,
         "growth_excess": lemmas.growth_excess(f),
         "growth_excess_doubled": lemmas.growth_excess(f, factor=2.0),
-        "log_growth": s.log_norm[:, -1] - s.log_norm.min(axis=1),
-        "end_value": np.abs(s.value[:, -1] / f.bound) * np.exp(2 * np.minimum(s.log_norm[:, -1], 0)),
         "time_over_bound_of_degree_three": s.time[:, -1] * 3 * start,
     }
 

@@ -15,6 +15,7 @@ from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous import ncf_lemmas as lemmas
 from flowcheck.papers.homogeneous.families import Family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
+from flowcheck.papers.homogeneous.later import kkt_defect
 from flowcheck.papers.homogeneous.ncf_lemmas import Numbers
 from flowcheck.papers.homogeneous.ncf_table import largest_defect, twice
 from flowcheck.papers.homogeneous.trajectories import Followed, follow
@@ -44,7 +45,9 @@ def rotated_field(family: Family, rotation: float, arc: float) -> Found:
 
 
 def _readings(f: Followed) -> dict[str, Numbers]:
-    return {"increase": lemmas.increase(f), "length": f.samples.length[:, -1], "kkt_defect": lemmas.kkt_defect(f)}
+    """The residual is that of the NCF, where its rotated field leads to."""
+    defect = kkt_defect(f.family, f.samples.direction[:, -1])
+    return {"increase": lemmas.increase(f), "length": f.samples.length[:, -1], "kkt_defect": defect}
 
 
 def mixture_of_degrees(family: Family) -> Found:

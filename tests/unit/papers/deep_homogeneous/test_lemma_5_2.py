@@ -9,6 +9,7 @@ from flowcheck.papers.deep_homogeneous import lemma_5_2
 from flowcheck.papers.homogeneous import kkt_search, ncf_table
 from flowcheck.papers.homogeneous.families import draw_family
 from flowcheck.papers.homogeneous.kinds import network_of
+from flowcheck.papers.homogeneous.later import follow_on
 from flowcheck.papers.homogeneous.trajectories import follow
 
 torch.set_num_threads(1)
@@ -31,7 +32,10 @@ def test_the_norm_bound_is_attained_from_kkt_points_and_false_with_the_printed_e
 
 
 def test_blow_up_keeps_its_bounds_and_rates_and_not_those_of_another_degree():
-    runs = ncf_table.read(follow(family(4, labels="positive"), ENDS, rtol=1e-8), ENDS, np.random.default_rng(7), 16)
+    flows = follow(family(4, labels="positive"), ENDS, rtol=1e-8)
+    runs = ncf_table.read(
+        flows, follow_on(flows, np.ones(4, dtype=bool), rtol=1e-8, coarser=10.0), ENDS, np.random.default_rng(7), 16
+    )
     found = lemma_5_2.blow_up(runs)
     assert found["blow_up_over_upper_max"].value < 1 < found["blow_up_over_lower_min"].value
     assert found["norm_excess_min"].value > 0

@@ -16,6 +16,7 @@ from flowcheck.papers.homogeneous.exact_trajectories import follow_exactly
 from flowcheck.papers.homogeneous.families import Family, draw_family
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
 from flowcheck.papers.homogeneous.kinds import network_of
+from flowcheck.papers.homogeneous.later import follow_on
 from flowcheck.papers.homogeneous.ncf_experiment import common_metrics, thinned
 from flowcheck.papers.homogeneous.trajectories import follow
 
@@ -37,9 +38,14 @@ def one_weight(degree, z, start=1.0):
     return Family("one weight", "polynomial", network, one[None], z * one, start * one)
 
 
+def read(flows, ascents=8):
+    on = follow_on(flows, ~lemmas.outcome(flows.fine, ENDS).open, rtol=1e-8, coarser=100.0)
+    return ncf_table.read(flows, on, ENDS, rng(), ascents)
+
+
 def test_a_blow_up_that_is_known_is_within_its_errors():
     start, degree = 2.0, 4
-    runs = ncf_table.read(follow(one_weight(degree, 1.0, start), ENDS, rtol=1e-8), ENDS, rng(), 4)
+    runs = read(follow(one_weight(degree, 1.0, start), ENDS, rtol=1e-8), 4)
     exact = {"blow_up_time": 1 / 32, "over_upper": 1.0, "over_lower": 1.0, "norm_excess": 0.0, "rate": 0.0, "limit_value": 1.0}
     for name, value in exact.items():
         assert abs(runs[name].value[0] - value) <= runs[name].error[0] < 1e-5, name
@@ -48,7 +54,7 @@ def test_a_blow_up_that_is_known_is_within_its_errors():
 
 
 def test_a_decay_that_is_known_is_within_its_errors_and_says_nothing_of_blow_up():
-    runs = ncf_table.read(follow(one_weight(4, -1.0), ENDS, rtol=1e-8), ENDS, rng(), 4)
+    runs = read(follow(one_weight(4, -1.0), ENDS, rtol=1e-8), 4)
     for name, value in {"decay_rate": 0.0, "limit_value": -1.0, "start_value": -1.0}.items():
         assert abs(runs[name].value[0] - value) <= runs[name].error[0] + 1e-9, name
     assert math.isnan(runs["over_upper"].value[0])
@@ -68,8 +74,8 @@ def test_the_defect_of_an_identity_is_no_larger_than_its_error():
 
 def test_families_are_put_together_with_their_errors_and_their_own_kkt_points():
     parts = [
-        ncf_table.read(follow(family("power", 2), ENDS, rtol=1e-8), ENDS, rng(), 8),
-        ncf_table.read(follow_exactly(family("two_layer", 2, slope=0.2), ENDS), ENDS, rng(), 8),
+        read(follow(family("power", 2), ENDS, rtol=1e-8)),
+        read(follow_exactly(family("two_layer", 2, slope=0.2), ENDS)),
     ]
     runs = ncf_table.Runs.of(parts)
     assert len(runs) == 8
@@ -89,7 +95,7 @@ def test_a_change_of_outcome_leaves_no_number():
     flows = follow(family("power", 3), ENDS, rtol=1e-8)
     coarse = flows.coarse
     restless = replace(coarse, samples=replace(coarse.samples, speed=coarse.samples.speed + 1.0))
-    again = ncf_table.read(replace(flows, coarse=restless), ENDS, rng(), 8)
+    again = read(replace(flows, coarse=restless))
     grows = again.ended("grows")
     assert grows.any()
     assert np.isinf(again["rate"].error[grows]).all()
@@ -125,6 +131,6 @@ def test_curves_are_thinned_to_one_length(count):
 
 
 def test_the_exponent_of_the_gradient_is_read_along_the_flow():
-    runs = ncf_table.read(follow(family("linear", 3), ENDS, rtol=1e-9), ENDS, rng(), 8)
+    runs = read(follow(family("linear", 3), ENDS, rtol=1e-9))
     assert runs["kl_exponent"].median().value == pytest.approx(0.5, abs=0.01)
     assert runs["kl_exponent"].largest().value < lemmas.KL_EXPONENT
