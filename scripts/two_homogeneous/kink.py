@@ -24,8 +24,8 @@ from flowcheck.pipeline.evidence import Evidence, Found
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 LARGEST_DELTA, DELTAS = 1e-1, 9
-PIECES = 10
-"""Of the piecewise constant perturbations of Lemma C.1."""
+PIECES, NETWORKS = 10, 6
+"""Of the piecewise constant perturbations of Lemma C.1, and networks whose multipliers are perturbed."""
 
 
 class Parameters(ParametersModel):
@@ -41,6 +41,13 @@ def squared_relu(rng: np.random.Generator, signs: tuple[float, ...], samples: in
     return Correlation(zoo.power_net(len(signs), 3, 2.0, signs), x, synthetic.gaussian(rng, samples))
 
 
+def perturbation(rng: np.random.Generator) -> lemma_c_1.Perturbed:
+    """Three squared-ReLU neurons on eight inputs, a start, and what is added to the multipliers."""
+    three = squared_relu(rng, (1.0, -1.0, 1.0), 8)
+    direction = synthetic.unit_vectors(rng, 1, three.network.size)[0]
+    return lemma_c_1.Perturbed(three, direction, rng.uniform(-1.0, 1.0, (PIECES, len(three.z))))
+
+
 def cell(p: Parameters, context: Context) -> Evidence:
     require_scale([p.smallest_delta])
     starts = lemma_e.random_starts(context.rng("lemma-e2"), p.starts)
@@ -50,9 +57,8 @@ def cell(p: Parameters, context: Context) -> Evidence:
     directions, shifts = (synthetic.unit_vectors(rng, p.starts, four.network.size) for _ in range(2))
 
     rng, deltas = context.rng("lemma-c1"), np.geomspace(LARGEST_DELTA, p.smallest_delta, DELTAS)
-    three = squared_relu(rng, (1.0, -1.0, 1.0), 8)
-    direction = synthetic.unit_vectors(rng, 1, three.network.size)[0]
-    noise = rng.uniform(-1.0, 1.0, (PIECES, len(three.z)))
+    perturbed = [perturbation(rng) for _ in range(NETWORKS)]
+    noise = rng.uniform(-1.0, 1.0, (p.starts, PIECES))
 
     chosen = context.rng("equation-15").random((len(EXAMPLES), p.points)) < 0.5
     parts: list[Callable[[], Found]] = [
@@ -63,8 +69,8 @@ def cell(p: Parameters, context: Context) -> Evidence:
         lambda: lemma_e.polygons(context.rng("euler"), p.starts, p.euler_steps),
         lambda: measure([Presupposed(four.network, four.x, four.z[None], 2)]),
         lambda: definition_41(four, directions, shifts),
-        lambda: lemma_c_1.smooth(three, direction, noise, deltas),
-        lambda: lemma_c_1.kinked(noise[:, 0], deltas),
+        lambda: lemma_c_1.smooth(perturbed, deltas),
+        lambda: lemma_c_1.kinked(noise, deltas),
         lemma_i1,
         lemma_i2,
         lambda: equation_15(p.points, chosen),
