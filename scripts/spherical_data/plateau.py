@@ -16,11 +16,13 @@ from flowcheck.measures.refinement import Refined
 from flowcheck.measures.statistics import slope_interval
 from flowcheck.papers.spherical_data import reduced_flow
 from flowcheck.papers.spherical_data.population import LAWS, law
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.pipeline.names import one_of
 
 DEPTHS = (2, 3, 4, 5, 6)
+OTHER = {2: 3, 3: 4, 4: 5, 5: 6, 6: 5}
+"""The depth whose plateau must not have the power of a depth."""
 
 
 class Parameters(ParametersModel):
@@ -38,30 +40,38 @@ class Parameters(ParametersModel):
         return self
 
 
+def power(x: np.ndarray, time: Refined, depth: int, c0: float) -> Measurement:
+    """Slope of T on ln(1/gap), over π/c0, as it is stated for depth two; of ln T as it is for more layers. With its interval."""
+    unit = np.full(len(x), math.pi / c0) if depth == 2 else time.value
+    slope, interval = slope_interval(x, time.value / unit if depth == 2 else np.log(time.value))
+    return Measurement(slope, 2 * (time.error / unit).max() / (x.max() - x.min()), interval, len(x))
+
+
 def cell(p: Parameters, context: Context) -> Evidence:
     gaps = np.geomspace(p.largest_gap, p.smallest_gap, p.gaps)
     q0, s0 = np.asarray(reduced_flow.clock_of_gap(gaps)), np.full(p.gaps, math.log(p.norm))
     advances = np.linspace(0.0, 2.0 - q0.min(), 600)
     fitted, c0 = gaps <= p.fitted_below, law(p.law).c0
     x = -np.log(gaps[fitted])
-    evidence = Evidence(arrays={"gaps": gaps, "fitted": fitted})
-    times: dict[str, np.ndarray] = {"gap": gaps}
+    evidence, followed = Evidence(arrays={"gaps": gaps, "fitted": fitted}), {}
     for depth in context.progress(DEPTHS, what="depths"):
         fine, coarse = (
             reduced_flow.reduced_flow(law(p.law), depth, q0, s0, advances, rtol=rtol).transition
             for rtol in (reduced_flow.RTOL, reduced_flow.COARSE_RTOL)
         )
-        time = Refined.of(fine.t, coarse.t)
-        # depth two: T itself is linear in ln(1/gap); deeper: ln T is
-        unit = math.pi / c0 if depth == 2 else time.value
-        y = time.value[fitted] / unit if depth == 2 else np.log(time.value[fitted])
-        slope, interval = slope_interval(x, y)
-        error, n = 2 * (time.error / unit).max() / (x.max() - x.min()), int(fitted.sum())
-        evidence.measure(f"plateau_slope_N{depth}", slope, error=error, interval=interval, n=n)
-        evidence.measure(f"plateau_slope_gap_N{depth}", abs(slope - max(depth - 2, 1)), error=error, n=n)
-        evidence.measure(f"plateau_slope_gap_one_layer_less_N{depth}", abs(slope - (depth - 3)), error=error, n=n)
-        times |= {f"T_N{depth}": time.value, f"T_error_N{depth}": time.error}
+        followed[depth] = Refined.of(fine.t, coarse.t)
         evidence.arrays[f"norm_N{depth}"] = np.exp(fine.s)
+    times: dict[str, np.ndarray] = {"gap": gaps}
+    for depth, time in followed.items():
+        slope = power(x, time[fitted], depth, c0)
+        evidence.record(f"plateau_slope_N{depth}", slope)
+        exact = Measurement(abs(slope.value - max(depth - 2, 1)), slope.error, n=slope.n)
+        other = power(x, followed[OTHER[depth]][fitted], depth, c0)
+        evidence.record(f"plateau_slope_gap_N{depth}", exact)
+        evidence.measure(
+            f"plateau_slope_gap_other_depth_N{depth}", abs(other.value - max(depth - 2, 1)), error=other.error, n=other.n
+        )
+        times |= {f"T_N{depth}": time.value, f"T_error_N{depth}": time.error}
     evidence.record("plateau_longest", largest(times["T_N6"], times["T_error_N6"]))
     evidence.arrays |= {name: value for name, value in times.items() if name != "gap"}
     evidence.runs = pd.DataFrame(times)

@@ -6,7 +6,6 @@ changes to a quadrature with fewer panels. Samples of each law test Assumption 1
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -46,7 +45,6 @@ def cell(p: Parameters, context: Context) -> Evidence:
     far = proposition_3.size_far_along(which)
     size = evidence.metrics["gradient_size_over_c0_max"]
     evidence.metrics["gradient_size_over_c0_max"] = largest_of([size, far])
-    evidence.record("gradient_size_over_half_c0_max", replace(far, value=2 * far.value, error=2 * far.error))
     evidence.add(proposition_3.along_v(which))
     evidence.add(proposition_3.far_across(which))
     evidence.add(

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcheck.measures.refinement import Refined, refined
+from flowcheck.papers.spherical_data.bounds import GROWTH_CAP
 from flowcheck.papers.spherical_data.pointwise import ROUNDING
-from flowcheck.papers.spherical_data.population import COARSE_PANELS, PANELS, TILTED, Array, planar_gradient
+from flowcheck.papers.spherical_data.population import COARSE_PANELS, PANELS, TILTED, Array, law, planar_gradient
 from flowcheck.pipeline.evidence import Found, Measurement
 
 ACROSS = np.array([-TILTED[1], TILTED[0]])
@@ -22,11 +23,13 @@ FINITE_SUM = 1e-13
 
 
 def measure(rng: np.random.Generator, sets: int) -> Found:
-    """What becomes of Lemmas 2 and 3 and of Proposition 2(i) where data are broken, each number with its change on refinement."""
+    """What becomes of Lemmas 2 and 3 and of Propositions 1 to 3 on broken data, each number with its change on refinement."""
     found = refined(ellipse, *ELLIPSE_ACCURACY)
+    found |= refined(longer_points, PANELS, COARSE_PANELS)
     found["flipped_pull"] = Refined.of(flipped_pull(PANELS), flipped_pull(COARSE_PANELS))
     return {name: each.with_rounding(ROUNDING).largest() for name, each in found.items()} | {
-        "finite_pull_min": finite_pull(rng, sets)
+        "finite_pull_min": finite_pull(rng, sets),
+        "growth_over_cap_hinge_loss": hinge_growth(),
     }
 
 
@@ -68,6 +71,32 @@ def ellipse(accuracy: tuple[int, float]) -> dict[str, float]:
         "ellipse_slope": max(slope),
         "ellipse_pull_min": min(pull),
     }
+
+
+def longer_points(panels: int) -> dict[str, float]:
+    """Propositions 1 and 3(i) on the sphere in R^3 stretched threefold along v, with the constants of the sphere.
+
+    The gradient's size far along -v over the c0 of planes across v, and its change between two points beside 0 over what a
+    quarter of the sphere's λ_max allows.
+    """
+    sphere, v = law("sphere_3"), np.array([0.0, 1.0])
+
+    def gradient(w: Float[Array, " 2"]) -> Float[Array, " 2"]:
+        return planar_gradient(sphere.radius_nodes, sphere.radius_weights, w, v, stretch=ELLIPSE, panels=panels)
+
+    change = np.linalg.norm(gradient(0.02 * v) - gradient(-0.02 * v))
+    return {
+        "gradient_size_over_c0_stretched": float(np.linalg.norm(gradient(-20.0 * v)) / sphere.c0),
+        "smoothness_ratio_stretched": float(change / (0.04 * 0.25 * sphere.coordinate_second_moment)),
+    }
+
+
+def hinge_growth() -> Measurement:
+    """Growth of the norm under the hinge loss max(0, 1 - m) at w = 0.99 v on the circle, over the cap: E m = 0.99 · 2/π."""
+    circle = law("circle")
+    margin = 0.99 * circle.coordinate_nodes
+    growth = float(circle.coordinate_weights @ np.where(margin < 1.0, margin, 0.0)) / GROWTH_CAP
+    return Measurement(growth, ROUNDING, n=1)
 
 
 def flipped_pull(panels: int) -> float:

@@ -122,7 +122,6 @@ def extremes(law: SphericalLaw, fine: pd.DataFrame, coarse: pd.DataFrame) -> Fou
         "gradient_size_over_c0_max": size.largest(),
         "pull_towards_v_min": in_units["pull"].smallest(),
         "growth_over_cap_max": over(growth, GROWTH_CAP).largest(),
-        "growth_over_two_thirds_cap_max": over(growth, 0.2).largest(),
         "growth_obtuse_max": over(growth, r).largest(~acute),
         "growth_slope_acute_max": known["slope"].largest(acute),
         "growth_slope_acute_min": known["slope"].smallest(acute),

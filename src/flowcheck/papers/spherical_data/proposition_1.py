@@ -62,8 +62,7 @@ def on_pairs(law: SphericalLaw, pairs: Sequence[Pair]) -> Found:
         "smoothness_ratio_max": smooth,
         "jensen_gap_min": readings.smallest(np.array(jensen), rounding / distance**2),
     }
-    halved = replace(smooth, value=2 * smooth.value, error=2 * smooth.error, n=None)
-    return {name: replace(number, n=1) for name, number in found.items()} | {"smoothness_ratio_constant_halved": halved}
+    return {name: replace(number, n=1) for name, number in found.items()}
 
 
 def fading(law: SphericalLaw) -> Found:

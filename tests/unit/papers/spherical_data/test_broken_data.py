@@ -46,6 +46,17 @@ def test_finite_sets_pull_towards_v_and_the_smallest_of_more_is_no_larger():
     assert many.error == broken_data.FINITE_SUM * many.value
 
 
+def test_a_sphere_that_is_stretched_along_v_breaks_the_constants_of_propositions_1_and_3():
+    found = broken_data.longer_points(20)
+    # E|3 x_1| = 3/2 over π/4, and nine times the curvature along v
+    assert found["gradient_size_over_c0_stretched"] == pytest.approx(1.5 / (math.pi / 4), abs=1e-3)
+    assert found["smoothness_ratio_stretched"] == pytest.approx(9.0, rel=1e-2)
+
+
+def test_the_hinge_loss_breaks_the_cap():
+    assert broken_data.hinge_growth().value == pytest.approx(0.99 * 2 / math.pi / 0.3, abs=1e-9)
+
+
 def test_every_number_stands_for_one_law_and_has_an_error():
     found = broken_data.measure(np.random.default_rng(0), 5)
     assert {number.n for number in found.values()} == {1}

@@ -33,6 +33,7 @@ def test_the_growth_cap_is_where_newton_finds_it():
     low, high = found["growth_cap_lower_end"].value, found["growth_cap_upper_end"].value
     assert low <= x / (1 + math.exp(x)) <= high
     assert high - low < 1e-5
+    assert found["growth_cap_exponential_loss"].value == pytest.approx(1 / math.e / 0.3, abs=1e-4)
 
 
 def test_a_function_that_falls_below_zero_again_breaks_the_pattern():
