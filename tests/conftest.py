@@ -14,7 +14,9 @@ WINGS = sorted(
     for path in (Path(__file__).resolve().parents[1] / "src" / "flowcheck").iterdir()
     if (path / "__init__.py").is_file()
 )
-install_import_hook([f"flowcheck.{name}" for name in (*WINGS, "geometry", "losses") if name != "pipeline"], "numeric_tower.check")
+install_import_hook(
+    [f"flowcheck.{name}" for name in (*WINGS, "geometry", "losses", "tensors") if name != "pipeline"], "numeric_tower.check"
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "toy"

@@ -13,18 +13,24 @@ Outputs and labels are flat [S, n c], sample by sample; n counts samples in ever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import POSITIVE, number, one_of, whole
+from flowcheck.tensors import Numbers, floating, tensor
+
+Kind = Literal["square", "logistic", "cross_entropy"]
 Normalisation = Literal["half_sum", "half_mean", "mean", "sum"]
 
 
 @dataclass(frozen=True)
 class Loss:
     """A loss of n outputs. Raises ValueError for a normalisation that the kind does not have, or a scale that is not positive.
+
+    Outputs and labels of any floating precision keep it; integers and lists become float64.
 
     >>> outputs, y = torch.tensor([[1.0, 3.0]]), torch.tensor([0.0, 1.0])
     >>> HALF_SUM.value(outputs, y).item()  # (1 + 4) / 2
@@ -33,26 +39,34 @@ class Loss:
     [[-1.0, -2.0]]
     """
 
-    kind: Literal["square", "logistic", "cross_entropy"]
+    kind: Kind
     normalisation: Normalisation
     scale: float = 1.0
     outputs_per_sample: int = 1
 
     def __post_init__(self) -> None:
-        allowed = ("half_sum", "half_mean", "mean", "sum") if self.kind == "square" else ("sum", "mean")
+        one_of("the kind of a loss", self.kind, get_args(Kind))
+        allowed = get_args(Normalisation) if self.kind == "square" else ("sum", "mean")
         if self.normalisation not in allowed:
             raise ValueError(f"{self.kind} loss: normalisation {self.normalisation!r} is not one of {', '.join(allowed)}")
-        if self.scale <= 0:
-            raise ValueError(f"the scale of a loss must be positive, got {self.scale:g}")
-        if self.outputs_per_sample < (2 if self.kind == "cross_entropy" else 1):
-            raise ValueError(f"{self.kind} loss: {self.outputs_per_sample} outputs for each sample are too few")
+        object.__setattr__(self, "scale", number("the scale of a loss", self.scale, POSITIVE))
+        least = 2 if self.kind == "cross_entropy" else 1
+        object.__setattr__(self, "outputs_per_sample", whole("outputs_per_sample", self.outputs_per_sample, least))
 
     def samples(self, y: Float[Tensor, "*b o"]) -> int:
-        """N. Raises ValueError if the labels are not those of whole samples."""
-        count, rest = divmod(y.shape[-1], self.outputs_per_sample)
-        if rest:
-            raise ValueError(f"{y.shape[-1]} labels are not those of samples with {self.outputs_per_sample} outputs each")
+        """N, at least 1. Raises ValueError if the labels are not those of whole samples."""
+        found = y.shape[-1] if y.ndim else 0
+        count, rest = divmod(found, self.outputs_per_sample)
+        if rest or not count:
+            raise ValueError(f"{found} labels y are not those of samples with {self.outputs_per_sample} outputs each")
         return count
+
+    def _given(self, outputs: Numbers, y: Numbers) -> tuple[Tensor, Tensor, float]:
+        """Outputs and labels as tensors, and the factor. Raises ValueError unless there is one label for each output."""
+        found, labels = floating("outputs", outputs), floating("y", y)
+        if found.shape[-1:] != labels.shape[-1:]:
+            raise ValueError(f"outputs {tuple(found.shape)} and labels {tuple(labels.shape)} are not as many")
+        return found, labels, self.factor(self.samples(labels))
 
     @property
     def counts_outputs(self) -> bool:
@@ -74,34 +88,35 @@ class Loss:
         bare = {"half_sum": 0.5, "half_mean": 0.5 / n, "mean": 1.0 / n, "sum": 1.0}[self.normalisation]
         return self.scale * bare
 
-    def value(self, outputs: Float[Tensor, "*s o"], y: Float[Tensor, "*b o"]) -> Float[Tensor, "*s"]:
+    def value(self, outputs: Numbers, y: Numbers) -> Float[Tensor, "*s"]:
         """The loss of each run."""
-        factor = self.factor(self.samples(y))
+        outputs, y, factor = self._given(outputs, y)
         if self.kind == "cross_entropy":
             log_probability = torch.log_softmax(self._by_sample(outputs), dim=-1).flatten(start_dim=-2)
             return -factor * (y * log_probability).sum(dim=-1)
         bare = (outputs - y) ** 2 if self.kind == "square" else torch.nn.functional.softplus(-outputs * y)
         return factor * bare.sum(dim=-1)
 
-    def residual(self, outputs: Float[Tensor, "s o"], y: Float[Tensor, "*b o"]) -> Float[Tensor, "s o"]:
+    def residual(self, outputs: Numbers, y: Numbers) -> Float[Tensor, "s o"]:
         """-ℓ'(ŷ, y): the vector z that the Jacobian is multiplied with in the gradient flow."""
-        factor = self.factor(self.samples(y))
+        outputs, y, factor = self._given(outputs, y)
         if self.kind == "square":
             return (2.0 * factor) * (y - outputs)
         if self.kind == "cross_entropy":
             return factor * (y - self._mass(y) * torch.softmax(self._by_sample(outputs), dim=-1).flatten(start_dim=-2))
         return factor * y * torch.sigmoid(-outputs * y)
 
-    def correlation_vector(self, y: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
+    def correlation_vector(self, y: Numbers) -> Float[Tensor, "*b o"]:
         """-ℓ'(0, y): the vector of the neural correlation function near the origin."""
+        y = floating("y", y)
         factor = self.factor(self.samples(y))
         if self.kind == "cross_entropy":
             return factor * (y - self._mass(y) / self.outputs_per_sample)
         return 2.0 * factor * y if self.kind == "square" else 0.5 * factor * y
 
-    def derivative_change(self, outputs: Float[Tensor, "*s o"], y: Float[Tensor, "*b o"]) -> Float[Tensor, "*s o"]:
+    def derivative_change(self, outputs: Numbers, y: Numbers) -> Float[Tensor, "*s o"]:
         r"""$\xi=\ell'(\hat y,y)-\ell'(0,y)$ without cancellation, down to the smallest outputs."""
-        factor = self.factor(self.samples(y))
+        outputs, y, factor = self._given(outputs, y)
         if self.kind == "cross_entropy":
             return factor * self._mass(y) * self._softmax_change(self._by_sample(outputs)).flatten(start_dim=-2)
         return 2.0 * factor * outputs if self.kind == "square" else 0.5 * factor * y * torch.tanh(0.5 * outputs * y)
@@ -114,15 +129,16 @@ class Loss:
         far = torch.softmax(outputs, dim=-1) - 1.0 / self.outputs_per_sample
         return torch.where(centred.abs().amax(dim=-1, keepdim=True) <= 1.0, near, far)
 
-    def derivative_lipschitz(self, y: Float[Tensor, " o"]) -> float:
+    def derivative_lipschitz(self, y: Numbers) -> float:
         r"""$\hat\beta$: Lipschitz constant of ŷ -> ℓ'(ŷ, y) (two_homogeneous, Eq. (4)); exact for the square loss."""
+        y = floating("y", y)
         factor = self.factor(self.samples(y))
         if self.kind == "cross_entropy":  # diag(p) - p p^T has norm at most 1/2, attained for two classes
-            return 0.5 * factor * float(self._mass(y).abs().max())
-        return 2.0 * factor if self.kind == "square" else 0.25 * factor * float((y**2).max())
+            return 0.5 * factor * self._mass(y).abs().max().item()
+        return 2.0 * factor if self.kind == "square" else 0.25 * factor * (y**2).max().item()
 
 
-def one_hot(classes: Int[Tensor, " n"], count: int) -> Float[Tensor, " o"]:
+def one_hot(classes: Numbers, count: int) -> Float[Tensor, " o"]:
     """Labels of the cross-entropy, flat [n * count]: one for the class of each sample, in double precision.
 
     Raises ValueError if a class is not one of 0 ... count - 1.
@@ -130,9 +146,13 @@ def one_hot(classes: Int[Tensor, " n"], count: int) -> Float[Tensor, " o"]:
     >>> one_hot(torch.tensor([2, 0]), 3).tolist()
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
     """
-    if len(classes) and not (int(classes.min()) >= 0 and int(classes.max()) < count):
-        raise ValueError(f"classes are numbered 0 to {count - 1}, found {int(classes.min())} to {int(classes.max())}")
-    return torch.nn.functional.one_hot(classes.long(), count).double().flatten()
+    numbers, count = tensor("classes", classes).detach(), whole("count", count, 1)
+    if numbers.ndim != 1:
+        raise ValueError(f"classes are one for each sample [n], got shape {tuple(numbers.shape)}")
+    wrong = ~((numbers >= 0) & (numbers < count) & (numbers == numbers.floor()))
+    if bool(wrong.any()):
+        raise ValueError(f"classes are numbered 0 to {count - 1}, found {float(numbers[wrong][0]):g}")
+    return torch.nn.functional.one_hot(numbers.long(), count).double().flatten()
 
 
 def cross_entropy(classes: int, normalisation: Normalisation = "sum") -> Loss:

@@ -7,9 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flowcheck"
-GROUND = ("errors",)
+GROUND = ("errors", "arguments")
 LEVELS = (
-    ("geometry", "losses", "integration"),
+    ("tensors",),
+    ("geometry", "losses"),
+    ("integration",),
     ("networks",),
     ("data", "correlation", "descent", "curvature"),
     ("flows", "pursuit"),
@@ -40,7 +42,7 @@ def objection(importer: str, imported: str) -> str | None:
     if other in GROUND or half == other != "papers":
         return None
     if half in GROUND:
-        return said + "errors lie under everything and import nothing"
+        return said + "the ground lies under everything and imports nothing"
     if half in LEVEL:
         if other not in LEVEL:
             return said + "mathematics imports no machinery, no measures and no paper"
@@ -92,7 +94,8 @@ def test_imports_go_in_one_direction():
         ("papers.spherical_data.bounds", "papers.two_homogeneous.bounds", "each other"),
         ("papers.homogeneous.families", "papers.two_homogeneous.bounds", "each other"),
         ("measures.readings", "networks.zoo", "nothing else"),
-        ("errors", "geometry", "import nothing"),
+        ("errors", "geometry", "imports nothing"),
+        ("arguments", "tensors", "imports nothing"),
         ("stray", "geometry", "no rule"),
     ],
 )

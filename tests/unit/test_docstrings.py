@@ -9,6 +9,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 WITH_EXAMPLES = (
+    "arguments",
     "correlation.ascent",
     "correlation.ncf",
     "descent.gradient_descent",
@@ -28,6 +29,7 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.displayed_run",
     "papers.deep_homogeneous.figure_recipes",
     "pipeline.claims",
+    "tensors",
 )
 
 

@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from flowcheck.arguments import FINITE_NOT_NEGATIVE, instance, number, whole
 from flowcheck.correlation.ncf import STALLED, Correlation
 from flowcheck.geometry import unit
 from flowcheck.networks.network import Network
+from flowcheck.networks.problem import check_runs
+from flowcheck.tensors import Numbers
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class KktPoints:
 
     def distinct(self, tolerance: float = 1e-4) -> Int[Tensor, " p"]:
         """Rows of the converged points, one of each set that lies within `tolerance`, highest value first."""
-        kept: list[int] = []
+        tolerance, kept = number("tolerance", tolerance, FINITE_NOT_NEGATIVE), list[int]()
         for row in torch.argsort(self.value, descending=True).tolist():
             if self.converged[row] and all(float((self.points[row] - self.points[k]).norm()) > tolerance for k in kept):
                 kept.append(row)
@@ -34,7 +37,7 @@ class KktPoints:
 
 def ascend(
     correlation: Correlation,
-    starts: Float[Tensor, "s k"],
+    starts: Numbers,
     *,
     tolerance: float = 1e-10,
     iterations: int = 5000,
@@ -43,7 +46,7 @@ def ascend(
 
     $\eta$ is 1 and is halved, for one start, where a step does not increase N: with z of both signs the full step can cycle.
     Where N changes by no more than rounding, a step must lower the KKT residual instead. A row is done when this residual is
-    below `tolerance`, or where the gradient vanishes.
+    below `tolerance`, or where the gradient vanishes. Raises ValueError if the starts are no directions for these data.
 
     $\mathcal N(u)=u_1^2+2u_2^2$ where both are positive: every ascent from there ends at e_2; one from e_1 stays, at a saddle.
 
@@ -54,9 +57,14 @@ def ascend(
     >>> ends.points.abs().round(decimals=6).tolist(), ends.converged.tolist()
     ([[0.0, 1.0], [1.0, 0.0]], [True, True])
     """
-    ends, rows, running, count = unit(starts), torch.arange(len(starts), device=starts.device), correlation, 0
+    instance("correlation", correlation, Correlation)
+    begin = check_runs(correlation.network, correlation.x, correlation.z, starts)
+    if not bool((leads := (begin != 0).any(dim=-1)).all()):
+        raise ValueError(f"start {int((~leads).nonzero()[0])} has no direction: it is the origin")
+    tolerance, iterations = number("tolerance", tolerance, FINITE_NOT_NEGATIVE), whole("iterations", iterations, 0)
+    ends, rows, running, count = unit(begin), torch.arange(len(begin), device=begin.device), correlation, 0
     with torch.inference_mode():  # as in `integrate`
-        u, eta = ends, torch.ones_like(starts[:, :1])
+        u, eta = ends.clone(), torch.ones_like(begin[:, :1])
         value, gradient = running.value_and_gradient(u)
         sine, size = _sine(gradient, u)
         while count < iterations:

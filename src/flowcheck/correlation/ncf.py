@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowcheck.geometry import unit
+from flowcheck.arguments import instance
+from flowcheck.geometry import norm, unit
 from flowcheck.networks import hypotheses
 from flowcheck.networks.network import Network
-from flowcheck.networks.problem import Numbers, check_data, float_tensors
+from flowcheck.networks.problem import check_data, check_weights
+from flowcheck.tensors import Numbers, tensor, tensors
 
 STALLED = 1e-300
 """Gradients below this norm are zero: KKT points with multiplier 0, where no direction of ascent exists."""
@@ -45,8 +47,9 @@ class Correlation:
     z: Float[Tensor, "*s o"]
 
     def __init__(self, network: Network, x: Numbers, z: Numbers) -> None:
-        inputs, vector = float_tensors(x=x, z=z)
-        check_data(network, inputs, vector)
+        instance("network", network, Network)
+        inputs, vector = tensors(x=x, z=z)
+        check_data(network, inputs, vector, "z")
         for name, part in {"network": network, "x": inputs, "z": vector}.items():
             object.__setattr__(self, name, part)  # frozen from here on
 
@@ -58,51 +61,57 @@ class Correlation:
             object.__setattr__(some, field.name, {"x": x, "z": z}.get(field.name, getattr(self, field.name)))
         return some
 
-    def value(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
-        return self._along_z(self.network.forward(u, self.x))
+    def value(self, u: Numbers) -> Float[Tensor, " s"]:
+        return self._along_z(self.network.forward(check_weights(self.network, u, self.x), self.x))
 
-    def gradient(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    def gradient(self, u: Numbers) -> Float[Tensor, "s k"]:
         """One element of the Clarke subdifferential: the gradient wherever there is one."""
         return self.value_and_gradient(u)[1]
 
-    def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
+    def value_and_gradient(self, u: Numbers) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
         """Both in one pass."""
-        outputs, gradient = self.network.forward_and_pull(u, self.x, lambda _: self.z)
+        outputs, gradient = self.network.forward_and_pull(check_weights(self.network, u, self.x), self.x, lambda _: self.z)
         return self._along_z(outputs), gradient
+
+    def _direction(self, u: Numbers) -> Float[Tensor, "s k"]:
+        return unit(check_weights(self.network, u, self.x))
 
     def _along_z(self, outputs: Float[Tensor, "s o"]) -> Float[Tensor, " s"]:
         return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
 
-    def normalised(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+    def normalised(self, u: Numbers) -> Float[Tensor, " s"]:
         r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$."""
-        return self.value(unit(u))
+        return self.value(self._direction(u))
 
-    def tangential(self, u: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    def tangential(self, u: Numbers) -> Float[Tensor, "s k"]:
         r"""$(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)$: the velocity of the direction, and zero exactly at KKT points."""
-        direction = unit(u)
+        direction = self._direction(u)
         gradient = self.gradient(direction)
         return gradient - (gradient * direction).sum(dim=-1, keepdim=True) * direction
 
-    def kkt_residual(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+    def kkt_residual(self, u: Numbers) -> Float[Tensor, " s"]:
         r"""$\|(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)\|/\|\nabla\mathcal N(\hat u)\|$, the sine of the angle between u
-        and the gradient; 0 where the gradient vanishes.
+        and the gradient; 0 where the gradient vanishes, and NaN where u is zero or no number.
         """
-        size = self.gradient(unit(u)).norm(dim=-1)
-        return torch.where(size > STALLED, self.tangential(u).norm(dim=-1) / size.clamp_min(STALLED), 0.0)
+        size = norm(self.gradient(self._direction(u)))
+        return torch.where(size <= STALLED, 0.0, norm(self.tangential(u)) / size.clamp_min(STALLED))
 
-    def cosine(self, u: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+    def cosine(self, u: Numbers) -> Float[Tensor, " s"]:
         r"""$\nabla\mathcal N(\hat u)^\top\hat u/\|\nabla\mathcal N(\hat u)\|$, as in the papers' figures; NaN where it is 0/0."""
-        direction = unit(u)
+        direction = self._direction(u)
         gradient = self.gradient(direction)
-        return (gradient * direction).sum(dim=-1) / gradient.norm(dim=-1)
+        return (gradient * direction).sum(dim=-1) / norm(gradient)
 
-    def tangent_curvature(self, u: Float[Tensor, " k"]) -> Float[Tensor, " k-1"]:
-        r"""Eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
+    def tangent_curvature(self, u: Numbers) -> Float[Tensor, " m"]:
+        r"""The k - 1 eigenvalues, ascending, of $P(\nabla^2\mathcal N-\lambda I)P$ on the tangent space: the second-order test.
 
         At a KKT point: all negative at a strict local maximum, one positive at a saddle. For networks whose gradient is
-        differentiable at u.
+        differentiable at u, on one data set. Raises ValueError if u is not one direction.
         """
-        direction = unit(u[None])[0]
+        vector = tensor("u", u, self.x.device)
+        if vector.ndim != 1 or self.x.dim() == 3 or self.z.dim() == 2:
+            raise ValueError(f"u is one vector [k] on one data set, got u {tuple(vector.shape)} and x {tuple(self.x.shape)}")
+        (direction,) = self._direction(vector[None])
 
         def value(v: Tensor) -> Tensor:
             return self.network.forward(v[None], self.x)[0] @ self.z
@@ -110,11 +119,11 @@ class Correlation:
         # not torch.func: it imports the compiler of torch, a second
         hessian = torch.autograd.functional.hessian(value, direction)  # type: ignore[no-untyped-call]
         multiplier = self.gradient(direction[None])[0] @ direction
-        basis = torch.linalg.qr(torch.cat([direction[:, None], torch.eye(len(u), dtype=u.dtype, device=u.device)], dim=1))[0][
-            :, 1 : len(u)
-        ]
+        basis = torch.linalg.qr(
+            torch.cat([direction[:, None], torch.eye(len(vector), dtype=vector.dtype, device=vector.device)], dim=1)
+        )[0][:, 1:]
         return torch.linalg.eigvalsh(
-            basis.mT @ hessian @ basis - multiplier * torch.eye(len(u) - 1, dtype=u.dtype, device=u.device)
+            basis.mT @ hessian @ basis - multiplier * torch.eye(len(vector) - 1, dtype=vector.dtype, device=vector.device)
         )
 
     @functools.cached_property
@@ -123,7 +132,7 @@ class Correlation:
         betas = [self.network.output_bound(x) for x in self.x.view(-1, *self.x.shape[-2:])]
         if None in betas:
             return None
-        size = self.z.norm(dim=-1)
+        size = norm(self.z)
         return size.new_tensor(betas if self.x.dim() == 3 else betas[0]) * size
 
     @functools.cached_property

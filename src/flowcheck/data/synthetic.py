@@ -9,30 +9,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import instance, whole
+from flowcheck.geometry import unit
 from flowcheck.networks.network import Network
+from flowcheck.tensors import Numbers, tensors
 
 
 def gaussian(rng: np.random.Generator, *shape: int) -> Tensor:
-    """Standard normal entries."""
+    """Standard normal entries. Raises ValueError if `rng` is no generator of numpy, as a seed is none."""
+    instance("rng", rng, np.random.Generator)
     return torch.from_numpy(rng.standard_normal(shape))
 
 
 def sphere_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
     """N points, uniform on the unit sphere of R^d: Gaussian rows, normalised."""
-    x = gaussian(rng, n, d)
-    return x / x.norm(dim=-1, keepdim=True)
+    return unit(gaussian(rng, whole("n", n, 0), whole("d", d, 1)))
 
 
 def unit_vectors(rng: np.random.Generator, count: int, size: int) -> Float[Tensor, "count size"]:
     """`count` unit vectors, uniform on the sphere: the directions w_0 of an initialisation."""
-    return sphere_inputs(rng, count, size)
+    return unit(gaussian(rng, whole("count", count, 0), whole("size", size, 1)))
 
 
 def half_space_inputs(rng: np.random.Generator, n: int, d: int) -> Float[Tensor, "n d"]:
     """Unit vectors with a positive first entry, at least 0.3 before they are normalised."""
     x = sphere_inputs(rng, n, d)
     x[:, 0] = x[:, 0].abs() + 0.3
-    return x / x.norm(dim=-1, keepdim=True)
+    return unit(x)
 
 
 def noisy_teacher_labels(
@@ -49,6 +52,10 @@ def noisy_teacher_labels(
     return math.sqrt(entries) * outputs / outputs.norm(dim=-1, keepdim=True) + noise * gaussian(rng, count, entries)
 
 
-def teacher_labels(teacher: Network, x: Float[Tensor, "n d"], rng: np.random.Generator) -> Float[Tensor, " o"]:
-    """Outputs of a teacher with standard normal weights."""
-    return teacher.forward(gaussian(rng, 1, teacher.size), x)[0]
+def teacher_labels(teacher: Network, x: Numbers, rng: np.random.Generator) -> Float[Tensor, " o"]:
+    """Outputs of a teacher with standard normal weights. Raises ValueError if x [n, d] are no inputs of it."""
+    instance("teacher", teacher, Network)
+    (inputs,) = tensors(x=x)
+    if inputs.ndim != 2 or inputs.shape[1] != teacher.inputs:
+        raise ValueError(f"{teacher.name} has {teacher.inputs} inputs, and x is rows of them; got x {tuple(inputs.shape)}")
+    return teacher.forward(gaussian(rng, 1, teacher.size).to(inputs), inputs)[0]

@@ -8,6 +8,7 @@ taken in blocks; only a block in which a run crosses or diverges is repeated ste
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from flowcheck.arguments import POSITIVE, SHARE, array, instance, whole, wholes
 from flowcheck.descent.native import NotNativeError, native_block
-from flowcheck.networks.problem import Numbers, Objective, check_runs
+from flowcheck.networks.problem import Objective, check_runs
+from flowcheck.tensors import Numbers, for_each
 
 BLOCK = 20
 """Steps between two looks at the losses."""
@@ -26,7 +29,7 @@ BLOCK = 20
 Wrap = Callable[[Iterable[Any]], Iterator[Any]]
 Measure = Callable[[Tensor], Mapping[str, Tensor]]
 """Weights [S, k] -> named quantities, each [S, ...]."""
-Iterations = Sequence[int] | np.ndarray
+Iterations = Sequence[int] | np.ndarray | Tensor
 Block = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor]]
 """w, step, count -> what `plain_block` returns."""
 
@@ -73,20 +76,25 @@ class DescentPath:
 
 
 def log_spaced(steps: int, points: int) -> Int[np.ndarray, " p"]:
-    """0, then at most `points` iterations equally spaced in the logarithm from 1 to `steps`, without repetition."""
-    return np.unique(np.concatenate([[0], np.geomspace(1, steps, points).round()]).astype(np.int64))
+    """0, then at most `points` iterations equally spaced in the logarithm from 1 to `steps`, without repetition.
+
+    Raises ValueError for less than two points: the last one is `steps`.
+    """
+    last, count = whole("steps", steps, 1), whole("points", points, 2)
+    return np.unique(np.concatenate([[0], np.geomspace(1, last, count).round()]).astype(np.int64))
 
 
 def every(steps: int, interval: int) -> Int[np.ndarray, " p"]:
     """0, interval, 2 interval, ... and `steps`."""
-    return np.unique(np.append(np.arange(0, steps, interval), steps))
+    last = whole("steps", steps, 1)
+    return np.unique(np.append(np.arange(0, last, whole("interval", interval, 1)), last))
 
 
 def gradient_descent(
     objective: Objective,
     start: Numbers,
     *,
-    step_size: float | Float[Tensor, " s"],
+    step_size: float | Numbers,
     steps: int,
     record: Iterations | None = None,
     keep_weights: bool = True,
@@ -119,15 +127,20 @@ def gradient_descent(
     >>> path.last.tolist(), path.loss[:, 0].tolist()
     ([[0.5375, 0.5375]], [0.28125])
     """
-    starts = check_runs(objective.network, objective.x, objective.y, start)
-    step = torch.as_tensor(step_size, dtype=starts.dtype, device=starts.device)
-    iterations = np.asarray([0, steps] if record is None else record, dtype=np.int64)
-    _check(len(starts), step, steps, iterations, loss_ratios)
-    if stop_when_crossed and not loss_ratios:
+    instance("objective", objective, Objective)
+    starts, count = check_runs(objective.network, objective.x, objective.y, start), whole("steps", steps, 1)
+    step = for_each("step_size", step_size, starts, POSITIVE)
+    iterations = np.array(wholes("record", [0, count] if record is None else record, 0), dtype=np.int64)
+    if not len(iterations) or iterations[0] != 0 or iterations[-1] != count or np.any(np.diff(iterations) <= 0):
+        raise ValueError(f"record must increase from 0 to steps = {count}, got {reprlib.repr(iterations.tolist())}")
+    ratios = array("loss_ratios", loss_ratios).tolist()
+    if not isinstance(ratios, list) or not all(isinstance(ratio, float) and SHARE.holds(ratio) for ratio in ratios):
+        raise ValueError(f"loss_ratios must be numbers {SHARE.said}, got {reprlib.repr(loss_ratios)}")
+    if stop_when_crossed and not ratios:
         raise ValueError("stop_when_crossed needs loss_ratios")
     wanted = set(iterations.tolist())
     with torch.no_grad():
-        runs = _Runs(objective, starts.clone(), step.expand(len(starts)).clone()[:, None], loss_ratios)
+        runs = _Runs(objective, starts.clone(), step.clone()[:, None], ratios)
         block, mode = _choose_block(runs, compile)
         records = _Records(keep_weights, measure)
         records.add(runs)
@@ -139,15 +152,6 @@ def gradient_descent(
             if finished:
                 break
     return records.path(runs, mode)
-
-
-def _check(runs: int, step: Tensor, steps: int, record: np.ndarray, ratios: Sequence[float]) -> None:
-    if not bool((step > 0).all()) or step.ndim > 1 or (step.ndim == 1 and len(step) != runs):
-        raise ValueError("the step size must be positive: one, or one for each run")
-    if steps < 1 or record[0] != 0 or record[-1] != steps or np.any(np.diff(record) <= 0):
-        raise ValueError(f"recorded iterations must increase from 0 to steps = {steps} >= 1")
-    if any(not 0 < ratio < 1 for ratio in ratios):
-        raise ValueError(f"loss ratios lie between 0 and 1, got {list(ratios)}")
 
 
 def _blocks(record: np.ndarray) -> list[tuple[int, int]]:

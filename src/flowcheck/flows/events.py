@@ -10,8 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import FINITE_NOT_NEGATIVE, POSITIVE, SHARE, number
 from flowcheck.flows.rescaled import Moment
 from flowcheck.geometry import angle
+from flowcheck.tensors import Numbers, tensor
 
 
 @dataclass(frozen=True)
@@ -31,49 +33,62 @@ class Event:
 
 def log_norm_above(value: float) -> Event:
     r"""$\ln\|w\|$ rises to `value`."""
-    return Event(f"log norm above {value:g}", lambda now: now.log_norm - value)
+    reached = number("value", value)
+    return Event(f"log norm above {reached:g}", lambda now: now.log_norm - reached)
 
 
 def log_norm_below(value: float) -> Event:
     r"""$\ln\|w\|$ falls to `value`: collapse to the origin."""
-    return Event(f"log norm below {value:g}", lambda now: value - now.log_norm)
+    reached = number("value", value)
+    return Event(f"log norm below {reached:g}", lambda now: reached - now.log_norm)
 
 
 def norm_reaches(value: float) -> Event:
     r"""$\|w\|$ rises to `value`."""
-    return log_norm_above(math.log(value))
+    return log_norm_above(math.log(number("value", value, POSITIVE)))
 
 
 def growth_reaches(value: float) -> Event:
     r"""$\|w\|/\delta$ rises to `value`."""
-    return Event(f"growth {value:g}", lambda now: now.log_growth - math.log(value))
+    reached = number("value", value, POSITIVE)
+    return Event(f"growth {reached:g}", lambda now: now.log_growth - math.log(reached))
 
 
 def loss_ratio_below(ratio: float) -> Event:
     """The loss falls to `ratio` times its value at the start."""
-    return Event(f"loss ratio below {ratio:g}", lambda now: ratio - now.loss_ratio())
+    reached = number("ratio", ratio, SHARE)
+    return Event(f"loss ratio below {reached:g}", lambda now: reached - now.loss_ratio())
 
 
-def angle_within(target: Float[Tensor, "*s k"], radians: float) -> Event:
+def angle_within(target: Numbers, radians: float) -> Event:
     """The angle between the direction and `target`, [k] or one row per trajectory, falls to `radians`.
 
-    Raises ValueError if a target is no direction: zero, or not finite.
+    Raises ValueError if a target is no direction: zero, or not finite; when the flow begins, if it is none of its weights.
     """
-    if not bool((torch.isfinite(target).all(dim=-1) & (target != 0).any(dim=-1)).all()):
+    directions, largest = tensor("target", target).detach(), number("radians", radians, POSITIVE)
+    if directions.ndim not in (1, 2) or not directions.numel():
+        raise ValueError(f"the target of an angle is [k] or [S, k], got shape {tuple(directions.shape)}")
+    if not bool((torch.isfinite(directions).all(dim=-1) & (directions != 0).any(dim=-1)).all()):
         raise ValueError("the target of an angle is no direction: it is zero, or not finite")
-    return Event(
-        f"angle within {radians:g}",
-        lambda now: radians - angle(now.direction, target if target.dim() == 1 else target[now.index]),
-    )
+
+    def margin(now: Moment) -> Tensor:
+        runs, size = now.flow.start.shape
+        if directions.shape not in ((size,), (runs, size)):
+            raise ValueError(f"the target of an angle is {(size,)} or {(runs, size)}, got shape {tuple(directions.shape)}")
+        own = directions.to(now.direction)
+        return largest - angle(now.direction, own if own.dim() == 1 else own[now.index])
+
+    return Event(f"angle within {largest:g}", margin)
 
 
 def tangential_below(tolerance: float) -> Event:
     r"""$\|(I-\theta\theta^\top)g\|$ falls to `tolerance` $\|g\|$: the direction is a KKT point up to this sine."""
+    allowed = number("tolerance", tolerance, POSITIVE)
 
     def margin(now: Moment) -> Tensor:
-        return tolerance * now.pull.norm(dim=-1) - tangential(now).norm(dim=-1)
+        return allowed * now.pull.norm(dim=-1) - tangential(now).norm(dim=-1)
 
-    return Event(f"tangential below {tolerance:g}", margin)
+    return Event(f"tangential below {allowed:g}", margin)
 
 
 def tangential(now: Moment) -> Float[Tensor, "a k"]:
@@ -83,4 +98,5 @@ def tangential(now: Moment) -> Float[Tensor, "a k"]:
 
 def time_reaches(value: float) -> Event:
     r"""$\hat t$ rises to `value`, in clock "arc"."""
-    return Event(f"time {value:g}", lambda now: now.time - value, follows_clock=True)
+    reached = number("value", value, FINITE_NOT_NEGATIVE)
+    return Event(f"time {reached:g}", lambda now: now.time - reached, follows_clock=True)

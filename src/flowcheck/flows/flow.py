@@ -15,23 +15,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import NOT_NEGATIVE, TOLERANCE, instance, one_of, whole
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.events import Event
 from flowcheck.flows.rescaled import Clock, FlowPath, FlowStates, Moment, RescaledFlow, renormalise
 from flowcheck.flows.sliding import SLIDING, has_patterns
+from flowcheck.geometry import norm, unit
 from flowcheck.integration.adaptive import Trajectories, integrate
 from flowcheck.integration.crossings import Margin
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.networks.hypotheses import require_scale
 from flowcheck.networks.network import Network
-from flowcheck.networks.problem import Numbers, Objective, check_runs
+from flowcheck.networks.problem import Objective, check_runs
 from flowcheck.networks.sums import Separable
+from flowcheck.tensors import Numbers, for_each, points
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,19 @@ class Save:
     """What is kept of a flow besides its end.
 
     Attributes:
-        at: increasing values of the clock, shared [P] or for each trajectory [S, P]; None for none.
+        at: values of the clock in any order, shared [P] or for each trajectory [S, P], padded by NaN; None for none.
         steps: keep every accepted step.
         dense: keep what tells the states between them.
     """
 
-    at: Float[Tensor, "*s p"] | None = None
+    at: Numbers | None = None
     steps: bool = False
     dense: bool = False
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a flow is integrated.
+    """How a flow is integrated. Raises ValueError for other values than these.
 
     Attributes:
         order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
@@ -64,14 +67,19 @@ class Method:
     locate_kinks: bool | None = None
     max_steps: int = 100_000
 
+    def __post_init__(self) -> None:
+        one_of("order", self.order, (None, 5, 8))
+        one_of("locate_kinks", self.locate_kinks, (None, True, False))
+        object.__setattr__(self, "max_steps", whole("max_steps", self.max_steps, 1))
+
 
 def gradient_flow(
     problem: Objective | Correlation,
     directions: Numbers,
-    delta: float | Float[Tensor, " s"] = 1.0,
+    delta: float | Numbers = 1.0,
     *,
-    rtol: float | Float[Tensor, " s"] = 1e-9,
-    length: float | Float[Tensor, " s"] = math.inf,
+    rtol: float | Numbers = 1e-9,
+    length: float | Numbers = math.inf,
     until: Sequence[Event] = (),
     save: Save = Save(),
     clock: Clock = "arc",
@@ -95,7 +103,7 @@ def gradient_flow(
 
     Raises:
         HypothesisError: network not homogeneous of its degree, a delta that is not positive, or an NCF identically zero.
-        ValueError: starts that do not fit the problem; no length and no event.
+        ValueError: starts that do not fit the problem; no length and no event; an argument that is not what is asked for.
         RuntimeError: see `integrate`; in clock "time" also a blow-up before the end of the length.
 
     Example: fit y = 1 by ab from a = b. The output p = ab obeys p' = 2p(1 - p), and the loss has fallen by 99 % at p = 0.9.
@@ -112,30 +120,35 @@ def gradient_flow(
     >>> f"{0.5 * math.log(0.9 / 0.1 / p0 * (1 - p0)):.6f}"
     '8.352941'
     """
+    instance("problem", problem, Objective, Correlation)
+    one_of("clock", clock, get_args(Clock))
+    if not (isinstance(until, Sequence) and all(isinstance(event, Event) for event in until)):
+        raise ValueError(f"until must be a list of events, got {until!r}")
     flow = _begin(problem, directions, delta, method)
-    lengths = torch.as_tensor(length, dtype=flow.start.dtype, device=flow.start.device)
+    lengths, tolerances = (for_each("length", length, flow.start, NOT_NEGATIVE), for_each("rtol", rtol, flow.start, TOLERANCE))
     if not until and not bool(torch.isfinite(lengths).all()):
         raise ValueError("a flow needs a finite length or an event that ends it")
     if clock == "time" and any(event.follows_clock for event in until):
         raise ValueError('in clock "time" give the time as length')
+    at = None if save.at is None else points("save.at", save.at, lengths)
     start = flow.start_state
     if flow.patterns is not None:
         flow.patterns.begin(start, flow.everything)
     run = integrate(
         flow.rhs(clock),
         start,
-        length,
-        error_norm=flow.error_norm(rtol),
+        lengths,
+        error_norm=flow.error_norm(tolerances),
         order=method.order or default_order(flow.network),
         project=renormalise,
         events=[_margin(event, flow) for event in until],
-        record_at=save.at,
+        record_at=at,
         keep_steps=save.steps,
         keep_dense=save.dense,
         kinks=flow.patterns,
         max_steps=method.max_steps,
     )
-    return _path(flow, run, clock, save.at)
+    return _path(flow, run, clock, at)
 
 
 def blow_up_time(path: FlowPath, correlation: Correlation) -> tuple[Float[Tensor, " s"], Float[Tensor, " s"]]:
@@ -148,6 +161,8 @@ def blow_up_time(path: FlowPath, correlation: Correlation) -> tuple[Float[Tensor
 
     Raises ValueError if L <= 2.
     """
+    instance("path", path, FlowPath)
+    instance("correlation", correlation, Correlation)
     degree = correlation.network.degree
     if degree <= 2:
         raise ValueError(f"a flow of degree {degree:g} does not blow up in finite time")
@@ -171,20 +186,23 @@ def default_order(network: Network) -> Literal[5, 8]:
     return 8 if smooth else 5
 
 
-def _begin(problem: Objective | Correlation, directions: Numbers, delta: float | Tensor, method: Method) -> RescaledFlow:
+def _begin(problem: Objective | Correlation, directions: Numbers, delta: float | Numbers, method: Method) -> RescaledFlow:
     """Every hypothesis of the flow is asked for, and the starts become directions and logarithms."""
     _ = problem.degree_defect
     if isinstance(problem, Correlation):
         _ = problem.signal
     labels = problem.z if isinstance(problem, Correlation) else problem.y
     starts = check_runs(problem.network, problem.x, labels, directions)
-    scales = torch.as_tensor(delta, dtype=starts.dtype, device=starts.device).expand(len(starts))
+    scales = for_each("delta", delta, starts)
     require_scale(scales.tolist())
-    norm = starts.norm(dim=-1)
-    if not bool((norm > 0).all()):
-        raise ValueError(f"start {int((~(norm > 0)).nonzero()[0])} has no direction: it is the origin, where every flow rests")
-    located = has_patterns(problem.network) if method.locate_kinks is None else method.locate_kinks
-    return RescaledFlow(problem, starts / norm.unsqueeze(-1), norm.log(), scales.log(), located)
+    size = norm(starts)
+    if not bool((size > 0).all()):
+        raise ValueError(f"start {int((~(size > 0)).nonzero()[0])} has no direction: it is the origin, where every flow rests")
+    known = has_patterns(problem.network)
+    if method.locate_kinks and not known:
+        raise ValueError(f"locate_kinks: {problem.network.name} is not piecewise linear")
+    located = known if method.locate_kinks is None else method.locate_kinks
+    return RescaledFlow(problem, unit(starts), size.log(), scales.log(), located)
 
 
 def _margin(event: Event, flow: RescaledFlow) -> Margin:
@@ -195,7 +213,7 @@ def _path(flow: RescaledFlow, run: Trajectories, clock: Clock, record_at: Tensor
     recorded = None
     if record_at is not None and run.recorded is not None:
         missing = torch.isnan(run.recorded[..., -1])
-        own = record_at.to(run.recorded).expand_as(missing).masked_fill(missing, torch.nan)
+        own = record_at.masked_fill(missing, torch.nan)
         recorded = flow.states(run.recorded, own, clock)
     every_step = None
     if run.step_s is not None and run.step_state is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.sliding import Patterns
-from flowcheck.geometry import unit
+from flowcheck.geometry import norm
 from flowcheck.networks.network import Network, Response
 from flowcheck.networks.problem import Objective
 
@@ -164,19 +164,18 @@ class RescaledFlow:
 
         return rates
 
-    def error_norm(self, rtol: float | Float[Tensor, " s"]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    def error_norm(self, rtol: Float[Tensor, " s"]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """The local error of a step in units of `rtol`: of the direction, of the log-growth, and of the other clock.
 
         The last is relative to its value plus 1/|g| at the start, the time in which the direction moves by one.
         """
-        tolerance = torch.as_tensor(rtol, dtype=self.start.dtype, device=self.start.device).expand(len(self.start))
-        clock_scale = 1 / self.pull(self.start_state, self.everything).norm(dim=-1).clamp_min(1e-300)
+        clock_scale = 1 / norm(self.pull(self.start_state, self.everything)).clamp_min(1e-300)
 
-        def norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
+        def size(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
             other = error[:, -1].abs() / (state[:, -1].abs() + clock_scale[index])
-            return torch.maximum(torch.maximum(error[:, :-2].norm(dim=-1), error[:, -2].abs()), other) / tolerance[index]
+            return torch.maximum(torch.maximum(error[:, :-2].norm(dim=-1), error[:, -2].abs()), other) / rtol[index]
 
-        return norm
+        return size
 
     def states(
         self, state: Float[Tensor, "a *p m"], own: Float[Tensor, " a *p"], clock: Clock, index: Int[Tensor, " a"] | None = None
@@ -213,7 +212,7 @@ class Moment:
     @functools.cached_property
     def direction(self) -> Float[Tensor, "a k"]:
         r"""$\theta$; inside a step it leaves the sphere by the local error, and is put back here."""
-        return unit(self.state[:, :-2])
+        return _on_sphere(self.state)
 
     @property
     def log_growth(self) -> Float[Tensor, " a"]:
@@ -243,7 +242,13 @@ class Moment:
 
 def renormalise(state: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
     """States whose directions are on the sphere again."""
-    return torch.cat([unit(state[:, :-2]), state[:, -2:]], dim=-1)
+    return torch.cat([_on_sphere(state), state[:, -2:]], dim=-1)
+
+
+def _on_sphere(state: Float[Tensor, "s m"]) -> Float[Tensor, "s k"]:
+    """Directions that are off the sphere by the local error only: no square leaves float64, unlike in `geometry.unit`."""
+    direction = state[:, :-2]
+    return direction / direction.norm(dim=-1, keepdim=True)
 
 
 def _exponential(exponent: Tensor) -> Tensor:

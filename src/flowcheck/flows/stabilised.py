@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor
-
+from flowcheck.arguments import instance
 from flowcheck.integration.chebyshev import Settled, integrate_stabilised
-from flowcheck.networks.problem import Numbers, Objective, check_runs
+from flowcheck.networks.problem import Objective, check_runs
+from flowcheck.tensors import Numbers
 
 
 def stabilised_flow(
     objective: Objective,
     start: Numbers,
-    length: float | Float[Tensor, " s"],
+    length: float | Numbers,
     *,
     rtol: float = 1e-6,
     max_steps: int = 100_000,
@@ -21,6 +20,7 @@ def stabilised_flow(
 
     Raises ValueError if the starts do not fit the objective, or it has data of their own for the runs.
     """
+    instance("objective", objective, Objective)
     if objective.x.dim() == 3 or objective.y.dim() == 2:
         raise ValueError("all runs of a stabilised flow share one data set")
     starts = check_runs(objective.network, objective.x, objective.y, start)

@@ -16,9 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from flowcheck.arguments import FINITE_NOT_NEGATIVE, NOT_NEGATIVE, POSITIVE, number, one_of, whole
 from flowcheck.integration.crossings import Margin, Pieces, first_root
 from flowcheck.integration.dense_output import DenseOutput, Kept
 from flowcheck.integration.runge_kutta import Interpolant, RungeKutta, Step
+from flowcheck.tensors import Numbers, for_each, points, tensor, tensors
 
 Rhs = Callable[..., Tensor]
 """f(state [A, m], index [A]) -> [A, m]; with kinks f(state, mode [A, M], index): the smooth extension of the piece `mode`."""
@@ -73,8 +75,8 @@ class Trajectories:
 
 def integrate(
     rhs: Rhs,
-    start: Float[Tensor, "s m"],
-    length: float | Float[Tensor, " s"],
+    start: Numbers,
+    length: float | Numbers,
     *,
     rtol: float = 1e-9,
     atol: float | Float[Tensor, "#s #m"] = 0.0,
@@ -82,7 +84,7 @@ def integrate(
     order: Literal[5, 8] = 5,
     project: Callable[[Tensor], Tensor] | None = None,
     events: Sequence[Margin] = (),
-    record_at: Float[Tensor, "*s p"] | None = None,
+    record_at: Numbers | None = None,
     keep_steps: bool = False,
     keep_dense: bool = False,
     kinks: Margin | Pieces | None = None,
@@ -100,7 +102,7 @@ def integrate(
             is not negative at the start ends the trajectory there. One that opens and closes within a step is seen by values
             and rates of its margin at the ends of the step, and then between them: the margin may have kinks, and change twice as
             fast inside. A spike that the ends do not show is not seen.
-        record_at: increasing values of s, shared or one row per trajectory, filled by dense output.
+        record_at: values of s in any order, shared or one row per trajectory, padded by NaN; filled by dense output.
         keep_steps, keep_dense: keep the states at every accepted step; what tells them between the steps.
         kinks: functions whose signs tell the pieces of a piecewise smooth rhs apart, or `Pieces`. A step is cut where it leaves
             its piece, so every step sees one smooth piece and keeps its order.
@@ -108,41 +110,53 @@ def integrate(
         max_kinks: located kinks per trajectory: a solution that slides along a kink crosses it for ever.
 
     Raises:
-        ValueError: neither a positive atol nor an error norm; a length that is negative or no number; an event that is no
-            number at the start.
+        ValueError: neither a positive atol nor an error norm; an argument that is not what is asked for, as a negative length or
+            a right-hand side of another shape than the states; an event that is no number at the start.
         RuntimeError: naming trajectory and s, if a guard is hit, the step underflows, or rhs is not finite.
     """
-    lengths = lengths_of(start, length)
+    one_of("order", order, (5, 8))
+    begin, relative = states(start), number("rtol", rtol, FINITE_NOT_NEGATIVE)
+    lengths = for_each("length", length, begin, NOT_NEGATIVE).clone()
     if error_norm is None:
-        scale = torch.as_tensor(atol, dtype=start.dtype, device=start.device).expand(start.shape)
-        if not bool((scale > 0).all()):
-            raise ValueError("atol must be positive: a component that is 0 has no relative error")
+        scale = tensor("atol", atol, begin.device)
+        if not bool(POSITIVE.holds(scale).all()):
+            raise ValueError("atol must be positive and finite: a component that is 0 has no relative error")
+        scale = torch.broadcast_to(scale, begin.shape)
 
         def error_norm(error: Tensor, state: Tensor, index: Tensor) -> Tensor:
-            return (error / (scale[index] + rtol * state.abs())).square().mean(dim=-1).sqrt()
+            return (error / (scale[index] + relative * state.abs())).square().mean(dim=-1).sqrt()
 
-    points = None if record_at is None else record_at.to(start).expand(start.shape[0], -1)
+    asked = None if record_at is None else points("record_at", record_at, lengths)
+    steps, crossed = whole("max_steps", max_steps, 1), whole("max_kinks", max_kinks, 1)
     pieces = kinks if kinks is None or isinstance(kinks, Pieces) else Pieces(kinks)
     with torch.inference_mode():  # a fifth faster: the tensors of a flow are small, and autograd looks at every one
-        run = _Run(rhs, error_norm, RungeKutta(order, start), project, events, pieces, lengths, points)
-        run.begin(start, keep_steps, keep_dense)
+        run = _Run(rhs, error_norm, RungeKutta(order, begin), project, events, pieces, lengths, asked)
+        run.begin(begin, keep_steps, keep_dense)
         while len(run.index):
-            run.attempt(max_steps, max_kinks)
+            run.attempt(steps, crossed)
         found = run.result()
     lasting: dict[str, Any] = {name: part.clone() for name, part in vars(found).items() if isinstance(part, Tensor)}
     return replace(found, **lasting)  # autograd takes these again
 
 
-def lengths_of(start: Float[Tensor, "s m"], length: float | Float[Tensor, " s"]) -> Float[Tensor, " s"]:
-    """The length of each trajectory. Raises ValueError if one is negative or no number, or if the states have no components."""
-    if not start.shape[1]:
-        raise ValueError("the states have no components")
-    lengths = torch.as_tensor(length, dtype=start.dtype, device=start.device).expand(len(start)).clone()
-    bad = ~(lengths >= 0)
-    if bool(bad.any()):
-        row = int(bad.nonzero()[0])
-        raise ValueError(f"the length of trajectory {row} is {float(lengths[row]):g}; it must be at least 0")
-    return lengths
+def states(start: Numbers) -> Float[Tensor, "s m"]:
+    """The states at the start, finite and in float64. Raises ValueError if they are not rows of components."""
+    rows = tensors(start=start)[0]
+    if rows.ndim != 2 or not rows.shape[1]:
+        raise ValueError(f"start is rows of components [S, m], got shape {tuple(rows.shape)}")
+    return rows
+
+
+def check_slope(slope: object, start: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
+    """What the right-hand side gives at the start. Raises ValueError if it is no velocity of these states."""
+    if not isinstance(slope, Tensor) or slope.shape != start.shape or slope.dtype != start.dtype:
+        said = (
+            f"{str(slope.dtype).removeprefix('torch.')} of shape {tuple(slope.shape)}"
+            if isinstance(slope, Tensor)
+            else repr(slope)
+        )
+        raise ValueError(f"the right-hand side must give float64 of shape {tuple(start.shape)}, got {said}")
+    return slope
 
 
 COUNTS = ("evaluations", "steps", "kinks")
@@ -190,7 +204,7 @@ class _Run:
         self.evaluations, self.steps, self.kinks = (torch.zeros_like(self.index) for _ in range(3))
         self.attempts, self.rejections = torch.zeros_like(self.index), torch.zeros_like(self.index)
         self.last_error = torch.ones_like(self.s)
-        self.slope = self._f(self.index, self.mode)(self.y)
+        self.slope = check_slope(self._f(self.index, self.mode)(self.y), start)
         self._check_finite(self.slope)
         self.h = self._first_step()
         self.evaluations += 2
@@ -232,7 +246,8 @@ class _Run:
         if self.pieces is not None:
             step, left = self._cut_at_kinks(step, rows)
         step, margins, ended = self._cut_at_events(step, rows)
-        reached = self.s[rows] + step.h
+        complete = (step.h == remaining[rows]) & (ended < 0)
+        reached = torch.where(complete, self.lengths[rows], self.s[rows] + step.h)
         self._record(step, rows, reached)
         if self.dense is not None:  # in copies: what is advanced in place below is part of the step
             whole = torch.arange(len(rows), device=rows.device)
@@ -242,8 +257,6 @@ class _Run:
         if self.pieces is not None and self.mode is not None:
             end = self.pieces.settle(end, self.mode[rows], self.index[rows])
         end = end if self.project is None else self.project(end)
-        complete = (step.h == remaining[rows]) & (ended < 0)
-        reached = torch.where(complete, self.lengths[rows], reached)
         if whole_batch:
             self.y, self.slope, self.s, self.margins = end, step.end_slope, reached, margins
         else:
@@ -326,7 +339,14 @@ class _Run:
     def _margins(self, state: Tensor, index: Tensor) -> Tensor:
         if not self.events:
             return state.new_zeros((len(index), 0))
-        return torch.stack([event(state, index) for event in self.events], dim=-1)
+        return torch.stack([self._margin(position, state, index) for position in range(len(self.events))], dim=-1)
+
+    def _margin(self, position: int, state: Tensor, index: Tensor) -> Tensor:
+        margin = self.events[position](state, index)
+        if margin.shape != index.shape or not margin.is_floating_point():
+            found = f"{str(margin.dtype).removeprefix('torch.')} of shape {tuple(margin.shape)}"
+            raise ValueError(f"event {position} must give a floating margin of shape {tuple(index.shape)}, got {found}")
+        return margin
 
     def _cut_at_events(self, step: Step, rows: Tensor) -> tuple[Step, Tensor, Tensor]:
         """Steps that end at the first event inside them; margins at the end; the event that ended each row, or -1."""

@@ -20,7 +20,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowcheck.integration.adaptive import lengths_of
+from flowcheck.arguments import FINITE_NOT_NEGATIVE, TOLERANCE, number, whole
+from flowcheck.geometry import norm
+from flowcheck.integration.adaptive import check_slope, states
+from flowcheck.tensors import Numbers, for_each
 
 Rhs = Callable[[Tensor, Tensor], Tensor]
 """f(state [A, m], index [A]) -> [A, m]: the rows `index` of the batch."""
@@ -68,8 +71,8 @@ def stages(s: int) -> tuple[tuple[float, ...], ...]:
 
 def integrate_stabilised(
     rhs: Rhs,
-    start: Float[Tensor, "s m"],
-    length: float | Float[Tensor, " s"],
+    start: Numbers,
+    length: float | Numbers,
     *,
     rtol: float = 1e-6,
     max_steps: int = 100_000,
@@ -77,15 +80,14 @@ def integrate_stabilised(
     """Integrate y' = rhs(y) over [0, length]. A step is accepted if the error of its two halves is at most rtol |y|.
 
     Raises:
-        ValueError: a length that is negative or not finite.
+        ValueError: a length that is negative or not finite, and other arguments that are not what is asked for.
         RuntimeError: naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
     """
-    lengths = lengths_of(start, length)
-    if not bool(torch.isfinite(lengths).all()):
-        raise ValueError("the length is infinite, and no event ends these trajectories")
-    run = _Run(rhs, start, lengths, rtol)
+    begin, steps = states(start), whole("max_steps", max_steps, 1)
+    lengths = for_each("length", length, begin, FINITE_NOT_NEGATIVE).clone()
+    run = _Run(rhs, begin, lengths, number("rtol", rtol, TOLERANCE))
     while run.pending:
-        run.attempt(max_steps)
+        run.attempt(steps)
     return Settled(run.y, run.evaluations, run.steps, run.rejected)
 
 
@@ -97,14 +99,14 @@ class _Run:
         self.y, self.s = start.clone(), torch.zeros_like(lengths)
         self.evaluations, self.steps, self.rejected = (torch.zeros_like(lengths, dtype=torch.int64) for _ in range(3))
         everything = torch.arange(len(start), device=start.device)
-        self.slope = self._f(self.y, everything)
+        self.slope = check_slope(self._f(self.y, everything), start)
         bad = ~torch.isfinite(self.slope).all(dim=-1)
         if bool(bad.any()):
             raise RuntimeError(f"trajectory {int(bad.nonzero()[0])} at s = 0: the right-hand side is not finite")
         self.axis, self.radius, self.age = self.slope.clone(), torch.zeros_like(lengths), torch.zeros_like(everything)
         self._estimate_radius(everything, iterations=20)
         self.last_error = torch.ones_like(lengths)
-        size, speed = size_of(self.y), size_of(self.slope)
+        size, speed = norm(self.y), norm(self.slope)
         first = torch.where((size > 0) & (speed > 0), math.sqrt(rtol) * size / speed, torch.inf)  # else the radius alone tells
         self.h = torch.minimum(first, 1 / self.radius)
 
@@ -146,7 +148,7 @@ class _Run:
         state = halves + error
         end = self.rhs(state, index)
         self.evaluations[index] += count + 2 * half
-        scale, wrong = torch.maximum(size_of(start), size_of(state)), size_of(error)
+        scale, wrong = torch.maximum(norm(start), norm(state)), norm(error)
         return state, end, torch.where(wrong == 0, 0.0, wrong / (self.rtol * scale))  # a state that stays zero has no scale
 
     def _chebyshev(self, start: Tensor, slope: Tensor, index: Tensor, h: Tensor, count: int) -> Tensor:
@@ -187,20 +189,14 @@ class _Run:
     def _estimate_radius(self, index: Tensor, iterations: int) -> None:
         """Power iteration on differences of f, from the vector it ended with last time."""
         axis, state, slope = self.axis[index], self.y[index], self.slope[index]
-        size, ahead = size_of(state), size_of(slope) * self.lengths[index]
+        size, ahead = norm(state), norm(slope) * self.lengths[index]
         length = 1e-7 * torch.where(size > 0, size, torch.where(ahead > 0, ahead, 1.0)).unsqueeze(-1)
         other = torch.cos(torch.arange(1, state.shape[1] + 1, dtype=state.dtype, device=state.device))
         radius = self.radius[index]
         for _ in range(iterations):
-            size = size_of(axis).unsqueeze(-1)
+            size = norm(axis).unsqueeze(-1)
             # f does not change along an axis that came back as zero: another one is tried
             axis = torch.where(size > 0, axis / size, other / other.norm())
             axis = (self._f(torch.addcmul(state, length, axis), index) - slope) / length
-            radius = size_of(axis)
+            radius = norm(axis)
         self.axis[index], self.radius[index], self.age[index] = axis, RADIUS_MARGIN * radius, 0
-
-
-def size_of(rows: Float[Tensor, "a m"]) -> Float[Tensor, " a"]:
-    """Euclidean norms, of rows too whose squares underflow."""
-    largest = rows.abs().amax(dim=-1, keepdim=True)
-    return largest[:, 0] * (rows / torch.where(largest > 0, largest, 1.0)).norm(dim=-1)

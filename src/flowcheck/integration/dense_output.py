@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.integration.runge_kutta import Interpolant, RungeKutta, Step
+from flowcheck.tensors import snapped
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,20 @@ class DenseOutput:
         return cls(method, rhs, project, kept, start, end)
 
     def __call__(self, s: Float[Tensor, "a p"], index: Int[Tensor, " a"]) -> Float[Tensor, "a p m"]:
-        """States at s of the trajectories with these numbers; NaN beyond the end of a trajectory, and where s is NaN."""
+        """States at s of the trajectories with these numbers; NaN beyond the end of a trajectory, and where s is NaN.
+
+        What lies beyond an end by no more than rounding is the end.
+        """
+        end = self.end[index].unsqueeze(-1)
+        s = snapped(s, end)
         found = s.new_full((*s.shape, self.start.shape[1]), torch.nan)
-        at_start, column = ((s == 0) & (self.end[index].unsqueeze(-1) == 0)).nonzero(as_tuple=True)
+        at_start, column = ((s == 0) & (end == 0)).nonzero(as_tuple=True)
         found[at_start, column] = self.start[index[at_start]]
         if self.kept is None:
             return found
         begins, first = self._begins
         number = torch.searchsorted(begins[index], s.contiguous(), right=True) - 1
-        row, column = ((s <= self.end[index].unsqueeze(-1)) & (number >= 0)).nonzero(as_tuple=True)
+        row, column = ((s <= end) & (number >= 0)).nonzero(as_tuple=True)
         position = first[index[row]] + number[row, column]
         fraction = (s[row, column] - self.kept.begin[position]) / self.kept.step.h[position]
         states = self._interpolant(fraction, position)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flowcheck.arguments import number
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -22,7 +24,10 @@ class Activation:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.power < 1:
+        slope, power = number("the slope of an activation", self.slope), number("the power of an activation", self.power)
+        object.__setattr__(self, "slope", slope)
+        object.__setattr__(self, "power", power)
+        if power < 1:
             raise ValueError(f"an activation needs a power of at least 1, got {self.power:g}")
         if self.slope == 1 and self.power != int(self.power):
             raise ValueError(f"x^{self.power:g} is not defined for x < 0: a polynomial activation needs a whole power")

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import functools
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import array, whole
 from flowcheck.networks.activation import IDENTITY, Activation
 from flowcheck.networks.network import Network, Response
 
@@ -35,9 +38,17 @@ class Layer:
     activation: Activation = IDENTITY
     fixed: tuple[tuple[float, ...], ...] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", whole("the units of a layer", self.rows, 1))
+        if self.fixed is not None and not all(math.isfinite(entry) for row in self.fixed for entry in row):
+            raise ValueError(f"a fixed layer holds numbers that are not finite: {reprlib.repr(self.fixed)}")
+
     @classmethod
-    def constant(cls, matrix: Sequence[Sequence[float]], activation: Activation = IDENTITY) -> Layer:
-        rows = tuple(tuple(float(entry) for entry in row) for row in matrix)
+    def constant(cls, matrix: np.ndarray | Sequence[Sequence[float]], activation: Activation = IDENTITY) -> Layer:
+        entries = array("a fixed layer", matrix)
+        if entries.ndim != 2:
+            raise ValueError(f"a fixed layer is a matrix, got shape {tuple(entries.shape)}")
+        rows = tuple(tuple(row) for row in entries.tolist())
         return cls(len(rows), activation, rows)
 
 
@@ -55,6 +66,7 @@ class FeedForward(Network):
     readout: Readout = "sum"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", whole(f"{self.name}: inputs", self.inputs, 1))
         columns = self.inputs
         for position, layer in enumerate(self.layers, 1):
             if layer.fixed is not None and any(len(row) != columns for row in layer.fixed):

@@ -6,7 +6,6 @@ still leaves evidence: the measured hypothesis, every other number NaN, so that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,8 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import instance, number
 from flowcheck.errors import HypothesisError
+from flowcheck.geometry import norm, unit
 from flowcheck.networks.network import Network
+from flowcheck.tensors import Numbers, tensors
 
 DEGREE_TOLERANCE = 1e-10
 """Relative defect of H(x; cw) = c^L H(x; w) that rounding can explain: powers of c up to 4^7 in float64, with a factor 1e4."""
@@ -27,22 +29,35 @@ STATIONARITY_TOLERANCE = 1e-9
 """Norm of the gradient at a claimed saddle, relative to the residual: Newton reaches 1e-13."""
 
 
-def degree_defect(network: Network, x: Float[Tensor, "n d"], degree: float, samples: int = 8) -> float:
+DRAWS = 64
+"""How often weights are drawn before all outputs of a network count as zero: deep ReLU networks are dead at most draws."""
+
+
+def degree_defect(network: Network, x: Numbers, degree: float, samples: int = 8) -> float:
     r"""Largest $\|\mathcal H(X;cw)-c^L\mathcal H(X;w)\|/(c^L\|\mathcal H(X;w)\|)$ over random w and c in [1/4, 4].
 
-    Zero outputs are passed over; NaN if all are zero. The draw is fixed.
+    Zero outputs are passed over, and weights drawn again where all are zero; 0 if they stay so, as 0 has every degree. The draws
+    are fixed.
+
+    Raises ValueError if the outputs are not float64, or not finite: then nothing is known of the network.
     """
+    instance("network", network, Network)
+    (inputs,), expected = tensors(x=x), number("degree", degree)
     rng = np.random.Generator(np.random.PCG64(2024))
-    w = torch.from_numpy(rng.standard_normal((samples, network.size))).to(x)
-    c = torch.from_numpy(np.geomspace(0.25, 4.0, samples)).to(x)[:, None]
-    plain, scaled = network.forward(w, x), network.forward(c * w, x)
-    size = (c**degree * plain).norm(dim=-1)
-    defect = (scaled - c**degree * plain).norm(dim=-1)[size > 0] / size[size > 0]
-    return float(defect.max()) if len(defect) else math.nan
+    c = torch.from_numpy(np.geomspace(0.25, 4.0, samples)).to(inputs)[:, None]
+    for _ in range(DRAWS):
+        w = torch.from_numpy(rng.standard_normal((samples, network.size))).to(inputs)
+        plain, scaled = _outputs(network, w, inputs), _outputs(network, c * w, inputs)
+        size = norm(c**expected * plain)
+        alive = size > 0
+        if bool(alive.any()):
+            return float((norm(scaled - c**expected * plain)[alive] / size[alive]).max())
+    return 0.0
 
 
-def require_degree(network: Network, x: Float[Tensor, "n d"], degree: float | None = None) -> float:
+def require_degree(network: Network, x: Numbers, degree: float | None = None) -> float:
     """The measured defect of the declared degree. Raises HypothesisError if the network does not have it."""
+    instance("network", network, Network)
     declared = network.degree if degree is None else degree
     defect = degree_defect(network, x, declared)
     if not defect <= DEGREE_TOLERANCE:
@@ -51,25 +66,35 @@ def require_degree(network: Network, x: Float[Tensor, "n d"], degree: float | No
 
 
 def require_scale(deltas: Iterable[float]) -> float:
-    """The smallest scale of initialisation. Raises HypothesisError if it is not positive."""
-    smallest = min(float(delta) for delta in deltas)
+    """The smallest scale of initialisation. Raises HypothesisError if it is not positive, ValueError if one is not finite."""
+    smallest = min(number("delta", delta) for delta in deltas)
     if not smallest > 0:
         raise HypothesisError("scale_min", smallest, "the scale delta of the initialisation must be positive")
     return smallest
 
 
-def signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " o"], samples: int = 64) -> float:
-    r"""Largest $|z^\top\mathcal H(X;u)|/(\|z\|\|\mathcal H(X;u)\|)$ over random weights u; 0 if z = 0. The draw is fixed."""
-    size = float(z.norm())
-    if size == 0:
+def signal(network: Network, x: Numbers, z: Numbers, samples: int = 64) -> float:
+    r"""Largest $|z^\top\mathcal H(X;u)|/(\|z\|\|\mathcal H(X;u)\|)$ over random weights u; 0 if z = 0, or if all outputs vanish.
+
+    The draw is fixed. Raises ValueError if outputs are not float64, or not finite.
+    """
+    instance("network", network, Network)
+    inputs, vector = tensors(x=x, z=z)
+    if vector.ndim != 1 or not len(vector):
+        raise ValueError(f"z is one vector [n c], got shape {tuple(vector.shape)}")
+    if not bool((vector != 0).any()):
         return 0.0
     rng = np.random.Generator(np.random.PCG64(2025))
-    w = torch.from_numpy(rng.standard_normal((samples, network.size))).to(x)
-    outputs = network.forward(w, x)
-    return float(((outputs @ z).abs() / outputs.norm(dim=-1).clamp_min(1e-300)).max()) / size
+    for _ in range(DRAWS):
+        w = torch.from_numpy(rng.standard_normal((samples, network.size))).to(inputs)
+        outputs = _outputs(network, w, inputs)
+        alive = (outputs != 0).any(dim=-1)
+        if bool(alive.any()):
+            return float((unit(outputs[alive]) @ unit(vector)).abs().max())
+    return 0.0
 
 
-def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, " o"]) -> float:
+def require_signal(network: Network, x: Numbers, z: Numbers) -> float:
     """The measured signal. Raises HypothesisError if the neural correlation function vanishes identically."""
     measured = signal(network, x, z)
     if not measured > SIGNAL_TOLERANCE:
@@ -77,9 +102,27 @@ def require_signal(network: Network, x: Float[Tensor, "n d"], z: Float[Tensor, "
     return measured
 
 
+def _outputs(network: Network, w: Float[Tensor, "s k"], x: Float[Tensor, "n d"]) -> Float[Tensor, "s o"]:
+    """Raises ValueError if they are such that they tell nothing of the network."""
+    if x.ndim != 2 or x.shape[1] != network.inputs or not len(x):
+        raise ValueError(f"{network.name} has {network.inputs} inputs, and x is rows of them; got x {tuple(x.shape)}")
+    outputs = network.forward(w, x)
+    if outputs.dtype != torch.float64:
+        raise ValueError(f"{network.name} must give float64 outputs, got {str(outputs.dtype).removeprefix('torch.')}")
+    if not bool(torch.isfinite(outputs).all()):
+        largest = float(x.abs().max())
+        raise ValueError(f"{network.name}: outputs leave float64 at random weights, with inputs up to {largest:.3g}")
+    return outputs
+
+
 def require_stationary(gradient: Float[Tensor, " k"], residual: Float[Tensor, " o"]) -> float:
-    """Norm of the gradient over the norm of the residual. Raises HypothesisError if the point is not stationary."""
-    measured = float(gradient.norm() / residual.norm()) if float(residual.norm()) > 0 else float(gradient.norm())
+    """Norm of the gradient over the norm of the residual. Raises HypothesisError if the point is not stationary.
+
+    Raises ValueError if either is not finite.
+    """
+    gradient, residual = tensors(gradient=gradient, residual=residual)
+    size = float(norm(residual))
+    measured = float(norm(gradient)) / (size if size > 0 else 1.0)
     if not measured <= STATIONARITY_TOLERANCE:
         raise HypothesisError("stationarity", measured, "the saddle is not a stationary point of the loss")
     return measured

@@ -7,12 +7,14 @@ scalar here, so $\mathbf w_e=(W_N\cdots W_1)^\top\in\mathbb R^d$. The functions 
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from flowcheck.arguments import TOLERANCE, finite_array, instance, number, wholes
 from flowcheck.integration import initial_value
 
 Array = np.ndarray
@@ -25,12 +27,12 @@ def partial_products(weights: Sequence[Any]) -> Weights:
 
 
 def end_to_end(weights: Sequence[Any]) -> Any:
-    """w_e = (W_N ... W_1)^T, shape [..., d].
+    """w_e = (W_N ... W_1)^T, shape [..., d]. Raises ValueError if the layers do not fit on each other.
 
     >>> end_to_end([np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[3.0, 4.0]])]).tolist()
     [3.0, 10.0]
     """
-    return partial_products(weights)[-1][..., 0, :]
+    return partial_products(check_layers(weights))[-1][..., 0, :]
 
 
 def layer_gradients(weights: Sequence[Any], gradient: Any, products: Sequence[Any] | None = None) -> Weights:
@@ -64,21 +66,24 @@ def balancedness_defect(weights: Sequence[Any]) -> Any:
     >>> float(balancedness_defect([np.array([[1.0, 2.0]]), np.array([[3.0]])]))  # 3^2 - (1^2 + 2^2)
     4.0
     """
-    defects = [abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in itertools.pairwise(weights)]
+    defects = [abs(upper.mT @ upper - lower @ lower.mT).max() for lower, upper in itertools.pairwise(check_layers(weights))]
     return max(defects, default=0.0)
 
 
 def balanced_weights(w_e: Float[Array, " d"], widths: Sequence[int], rng: np.random.Generator) -> Weights:
     """Rank-one balanced weights with end-to-end vector `w_e`; `widths` are the hidden widths k_1 ... k_{N-1}.
 
-    Each layer has norm ‖w_e‖^{1/N}, which the paper's own recipe has only for ‖w_e‖ = 1. Raises ValueError if w_e = 0.
+    Each layer has norm ‖w_e‖^{1/N}, which the paper's own recipe has only for ‖w_e‖ = 1. Raises ValueError if w_e = 0, or is no
+    vector of finite numbers.
     """
-    norm = np.linalg.norm(w_e)
-    if norm == 0:
-        raise ValueError("a balanced start needs a nonzero end-to-end vector")
-    depth = len(widths) + 1
-    units = [w_e / norm, *(_unit(rng, width) for width in widths), np.ones(1)]
-    scale = norm ** (1.0 / depth)
+    vector, hidden = finite_array("w_e", w_e), wholes("widths", widths, 1)
+    instance("rng", rng, np.random.Generator)
+    if vector.ndim != 1 or not vector.any():
+        raise ValueError(f"a balanced start needs a nonzero end-to-end vector w_e [d], got {reprlib.repr(w_e)}")
+    size = np.ldexp(1.0, np.frexp(abs(vector).max())[1] - 1)  # a power of two: no square leaves float64, and nothing is rounded
+    norm, depth = np.linalg.norm(vector / size), len(hidden) + 1
+    units = [vector / size / norm, *(_unit(rng, width) for width in hidden), np.ones(1)]
+    scale = (size * norm) ** (1.0 / depth)
     return [scale * np.outer(units[j + 1], units[j]) for j in range(depth)]
 
 
@@ -86,6 +91,21 @@ def paper_weights(w_e: Float[Array, " d"], widths: Sequence[int], rng: np.random
     """The start of Section 5 as printed: u_1 = w_e(0) of any norm, all other u_i unit. Balanced only if ‖w_e(0)‖ = 1."""
     units = [w_e, *(_unit(rng, width) for width in widths), np.ones(1)]
     return [np.outer(units[j + 1], units[j]) for j in range(len(widths) + 1)]
+
+
+def check_layers(weights: Sequence[Any]) -> Sequence[Any]:
+    """The layers. Raises ValueError unless each is a matrix, or a batch of them, whose columns are the rows of the one below."""
+    if not isinstance(weights, Sequence) or not weights:
+        raise ValueError(f"weights must be a list of layers, got {reprlib.repr(weights)}")
+    for position, layer in enumerate(weights):
+        if getattr(layer, "ndim", 0) < 2:
+            raise ValueError(f"weights[{position}] must be a matrix of numpy or torch, got {reprlib.repr(layer)}")
+        if position and layer.shape[-1] != weights[position - 1].shape[-2]:
+            below = tuple(weights[position - 1].shape)
+            raise ValueError(
+                f"weights[{position}] of shape {tuple(layer.shape)} does not fit on the layer below of shape {below}"
+            )
+    return weights
 
 
 def layer_flow(
@@ -97,8 +117,19 @@ def layer_flow(
 ) -> list[Weights]:
     """Gradient flow of the full weights, dW_j/dt = -∂L/∂W_j, at the given times (first one 0): brute force, no reduction.
 
-    `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails.
+    `gradient` maps w_e to ∇L(w_e). Raises RuntimeError if the integrator fails, and ValueError for times that do not increase
+    from 0 and layers that are no matrices of finite numbers.
     """
+    for position, layer in enumerate(check_layers(weights)):
+        if finite_array(f"weights[{position}]", layer).ndim != 2:
+            raise ValueError(f"weights[{position}] must be one matrix, got shape {tuple(layer.shape)}")
+    weights = [finite_array("weights", layer) for layer in weights]
+    grid = finite_array("times", times)
+    if grid.ndim != 1 or not len(grid) or grid[0] != 0 or np.any(np.diff(grid) <= 0):
+        raise ValueError(f"times must increase from 0, got {reprlib.repr(grid.tolist())}")
+    rtol = number("rtol", rtol, TOLERANCE)
+    if len(grid) == 1:
+        return [weights]
     shapes = [layer.shape for layer in weights]
     ends = np.cumsum([0, *(layer.size for layer in weights)]).tolist()
     slots = [(slice(*ends[j : j + 2]), shape) for j, shape in enumerate(shapes)]
@@ -112,7 +143,7 @@ def layer_flow(
         return -np.concatenate([g.ravel() for g in layer_gradients(layers, gradient(products[-1][0]), products)])
 
     start = np.concatenate([layer.ravel() for layer in weights])
-    solution = initial_value.solve(rates, times[-1], start, "DOP853", times, rtol=rtol, atol=1e-3 * rtol)
+    solution = initial_value.solve(rates, grid[-1], start, "DOP853", grid, rtol=rtol, atol=1e-3 * rtol)
     return [unpack(column) for column in solution.y.T]
 
 

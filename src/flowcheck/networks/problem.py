@@ -1,27 +1,24 @@
 """What a network is to fit: inputs, labels and a loss, checked where they meet.
 
 Every function that follows a loss takes an `Objective`; `correlation.ncf.Correlation` is its counterpart for a fixed vector z.
-Both turn what they are given into float64 tensors of one device and refuse in one sentence what does not fit, so that no solver
-behind them, compiled or not, has to ask again.
+Both turn what they are given into float64 tensors of one device, without a graph, and refuse in one sentence what does not fit,
+so that no solver behind them, compiled or not, has to ask again.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import instance
 from flowcheck.losses import Loss
 from flowcheck.networks.hypotheses import require_degree
 from flowcheck.networks.network import Network
-
-Numbers = Shaped[Tensor, "..."] | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
-"""What is taken for a tensor."""
+from flowcheck.tensors import Numbers, finite, tensor, tensors
 
 
 @dataclass(frozen=True, init=False)
@@ -46,7 +43,9 @@ class Objective:
     loss: Loss
 
     def __init__(self, network: Network, x: Numbers, y: Numbers, loss: Loss) -> None:
-        inputs, labels = float_tensors(x=x, y=y)
+        instance("network", network, Network)
+        instance("loss", loss, Loss)
+        inputs, labels = tensors(x=x, y=y)
         check_data(network, inputs, labels)
         count = network.outputs_per_sample
         if loss.counts_outputs and loss.outputs_per_sample != count:
@@ -59,45 +58,49 @@ class Objective:
         """Of the network on the first of the data sets. Raises HypothesisError if it has not its degree."""
         return require_degree(self.network, self.x if self.x.dim() == 2 else self.x[0])
 
-    def value(self, w: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
+    def value(self, w: Numbers) -> Float[Tensor, " s"]:
         """The loss of each row."""
-        return self.loss.value(self.network.forward(w, self.x), self.y)
+        return self.loss.value(self.network.forward(check_weights(self.network, w, self.x), self.x), self.y)
 
-    def pull(self, w: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    def pull(self, w: Numbers) -> Float[Tensor, "s k"]:
         r"""$-\nabla\mathcal L(w)=\mathcal J(X;w)^\top(-\ell'(\mathcal H(X;w),y))$: the velocity of the gradient flow."""
-        return self.network.forward_and_pull(w, self.x, lambda outputs: self.loss.residual(outputs, self.y))[1]
+        rows = check_weights(self.network, w, self.x)
+        return self.network.forward_and_pull(rows, self.x, lambda outputs: self.loss.residual(outputs, self.y))[1]
 
 
-def float_tensors(**arrays: Numbers) -> list[Float[Tensor, ...]]:
-    """The arrays as float64 tensors. Raises ValueError, with their names, if they are not finite or on two devices."""
-    found = {name: _double(array) for name, array in arrays.items()}
-    devices = {tensor.device for tensor in found.values()}
-    if len(devices) > 1:
-        raise ValueError(", ".join(f"{name} is on {tensor.device}" for name, tensor in found.items()) + ": not one device")
-    for name, tensor in found.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name} holds numbers that are not finite")
-    return list(found.values())
+def check_weights(network: Network, w: Numbers, x: Float[Tensor, ...], name: str = "w") -> Float[Tensor, "s k"]:
+    """Rows of weights in float64, on which a graph may be built.
+
+    Raises ValueError if they are no rows of weights of the network, or lie on another device than the data x.
+    """
+    rows = tensor(name, w, x.device)
+    if rows.shape[1:] != (network.size,):
+        raise ValueError(f"{network.name} has {network.size} weights, and {name} is rows of them; got {name} {tuple(rows.shape)}")
+    if rows.device != x.device:
+        raise ValueError(f"{name} is on {rows.device} and the data on {x.device}")
+    return rows
 
 
-def _double(array: Numbers) -> Float[Tensor, ...]:
-    """A tensor where it is, anything else on the CPU."""
-    return array.to(torch.float64) if isinstance(array, Tensor) else torch.as_tensor(array, dtype=torch.float64, device="cpu")
+def check_data(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], name: str = "y") -> None:
+    """Raises ValueError if inputs and labels, or the vector z, are not those of a network with so many inputs and outputs.
 
-
-def check_data(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...]) -> None:
-    """Raises ValueError if inputs and labels (or z) are not those of a network with so many inputs and outputs."""
+    Or if a network of one's own does not compute in float64: what that loses would be taken for a property of the network.
+    """
     if x.ndim not in (2, 3) or y.ndim not in (1, 2):
-        raise ValueError(f"x is [n, d] or [S, n, d] and labels [n] or [S, n], got x {tuple(x.shape)} and y {tuple(y.shape)}")
+        raise ValueError(f"x is [n, d] or [S, n, d] and {name} [n] or [S, n], got x {tuple(x.shape)} and {name} {tuple(y.shape)}")
     if x.shape[-1] != network.inputs:
         raise ValueError(f"{network.name} has {network.inputs} inputs, got x {tuple(x.shape)}")
     if y.shape[-1] != x.shape[-2] * network.outputs_per_sample:
         each = "" if network.outputs_per_sample == 1 else f" with {network.outputs_per_sample} outputs each"
-        raise ValueError(f"{x.shape[-2]} points{each}, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
-    if not x.shape[-2]:
-        raise ValueError("there is no data: x has no rows")
+        raise ValueError(f"{x.shape[-2]} points{each}, but x is {tuple(x.shape)} and {name} {tuple(y.shape)}")
+    if not (x.shape[-2] and len(x) and len(y)):
+        raise ValueError(f"there is no data: x is {tuple(x.shape)} and {name} {tuple(y.shape)}")
     if x.ndim == 3 and y.ndim == 2 and len(x) != len(y):
-        raise ValueError(f"x is for {len(x)} runs and y for {len(y)}")
+        raise ValueError(f"x is for {len(x)} runs and {name} for {len(y)}")
+    outputs = network.forward(x.new_zeros(len(x) if x.ndim == 3 else len(y) if y.ndim == 2 else 1, network.size), x)
+    if outputs.dtype != torch.float64 or outputs.shape[1:] != y.shape[-1:]:
+        found = f"{str(outputs.dtype).removeprefix('torch.')} of shape {tuple(outputs.shape)}"
+        raise ValueError(f"{network.name} must give float64 outputs of shape {(len(outputs), y.shape[-1])}, got {found}")
 
 
 def check_runs(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], start: Numbers) -> Float[Tensor, "s k"]:
@@ -106,13 +109,9 @@ def check_runs(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], s
     Raises ValueError if they are no rows of weights of the network, lie on another device than the data, or are not as many as
     the data sets.
     """
-    rows = _double(start)
-    if rows.ndim != 2 or rows.shape[-1] != network.size:
-        raise ValueError(f"{network.name} has {network.size} weights, and starts are rows of them; got start {tuple(rows.shape)}")
+    rows = check_weights(network, start, x, "start").detach()
     if not len(rows):
         raise ValueError("there are no starts")
-    if rows.device != x.device:
-        raise ValueError(f"the starts are on {rows.device} and the data on {x.device}")
     if any(data.ndim == dims and len(data) != len(rows) for data, dims in ((x, 3), (y, 2))):
         raise ValueError(f"{len(rows)} runs on {x.shape[-2]} points, but x is {tuple(x.shape)} and y {tuple(y.shape)}")
-    return rows
+    return finite("start", rows)

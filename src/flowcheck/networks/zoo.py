@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowcheck.arguments import array, number, whole, wholes
 from flowcheck.networks.activation import RELU, Activation, relu_power
 from flowcheck.networks.feed_forward import FeedForward, Layer
 from flowcheck.networks.sums import Separable
@@ -18,9 +19,10 @@ def power_net(units: int, inputs: int, power: float, signs: Sequence[float] = ()
     >>> network.forward(weights, x).tolist()  # max(1 + 2, 0)^2 + max(3 - 4, 0)^2
     [[9.0]]
     """
-    layers = [Layer(units, Activation(slope, power))]
-    if signs:
-        layers.append(Layer.constant([signs]))
+    layers, output = [Layer(units, Activation(slope, power))], array("signs", signs)
+    if output.shape != (0,):
+        layers.append(Layer.constant(output[None]))
+    power = number("power", power)
     kind = "polynomial" if slope == 1 else "relu" if slope == 0 else "leaky"
     return FeedForward(f"{kind}^{power:g}", inputs, tuple(layers))
 
@@ -28,29 +30,31 @@ def power_net(units: int, inputs: int, power: float, signs: Sequence[float] = ()
 def two_layer(units: int, inputs: int, slope: float = 0.0) -> Separable:
     r"""$\sum_k v_k\sigma(x^\top u_k)$, (leaky) ReLU, both layers trained: degree 2, separable into the pairs (u_k, v_k)."""
     unit = FeedForward("unit", inputs, (Layer(1, Activation(slope)), Layer(1)))
-    return Separable("two-layer ReLU" if slope == 0 else "two-layer leaky ReLU", (unit,) * units)
+    return Separable("two-layer ReLU" if slope == 0 else "two-layer leaky ReLU", (unit,) * whole("units", units, 1))
 
 
 def relu_two_trainable(widths: Sequence[int], inputs: int, output: Sequence[float]) -> FeedForward:
     r"""$v^\top\sigma(W_2\sigma(W_1x))$ with v fixed: degree 2, not separable (two_homogeneous, Section 2)."""
-    first, second = widths
-    return FeedForward("deep ReLU, two trained", inputs, (Layer(first, RELU), Layer(second, RELU), Layer.constant([output])))
+    first, second = wholes("widths", widths, 1, count=2)
+    fixed = Layer.constant(array("output", output)[None])
+    return FeedForward("deep ReLU, two trained", inputs, (Layer(first, RELU), Layer(second, RELU), fixed))
 
 
 def squared_relu(widths: Sequence[int], inputs: int) -> FeedForward:
     r"""$\mathbf1^\top\max(W_2W_1x,0)^2$: degree 4, the inner layer linear (deep_homogeneous, Section 5.1.2)."""
-    first, second = widths
+    first, second = wholes("widths", widths, 1, count=2)
     return FeedForward("squared ReLU", inputs, (Layer(first), Layer(second, relu_power(2))))
 
 
 def deep_relu(widths: Sequence[int], inputs: int) -> FeedForward:
     r"""$\mathbf1^\top\sigma(W_N\cdots\sigma(W_1x))$, ReLU after the last layer too (deep_homogeneous, Section 5.1.3)."""
-    return FeedForward("deep ReLU", inputs, tuple(Layer(width, RELU) for width in widths))
+    return FeedForward("deep ReLU", inputs, tuple(Layer(width, RELU) for width in wholes("widths", widths, 1)))
 
 
 def deep_linear(widths: Sequence[int], inputs: int, outputs: int = 1) -> FeedForward:
     """W_N ... W_1 x; `widths` are the hidden ones. Degree N."""
-    layers = tuple(Layer(width) for width in [*widths, outputs])
+    outputs = whole("outputs", outputs, 1)
+    layers = tuple(Layer(width) for width in [*wholes("widths", widths, 1), outputs])
     return FeedForward(f"linear^{len(widths) + 1}", inputs, layers, "units" if outputs > 1 else "sum")
 
 
@@ -62,7 +66,8 @@ def deep_power(widths: Sequence[int], inputs: int, power: float = 1.0, slope: fl
     >>> deep_power((4, 3), inputs=2, power=2, outputs=5).degree
     7
     """
-    hidden = [Layer(width, Activation(slope, power)) for width in widths]
+    outputs = whole("outputs", outputs, 1)
+    hidden = [Layer(width, Activation(slope, power)) for width in wholes("widths", widths, 1)]
     kind = "linear" if slope == 1 and power == 1 else "relu" if slope == 0 else "leaky"
-    name = f"{kind}^{power:g}, {len(widths) + 1} layers"
+    name = f"{kind}^{number('power', power):g}, {len(hidden) + 1} layers"
     return FeedForward(name, inputs, (*hidden, Layer(outputs)), "units" if outputs > 1 else "sum")

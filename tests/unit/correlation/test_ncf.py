@@ -135,9 +135,12 @@ def test_a_network_of_another_degree_is_refused_with_the_measured_defect():
 
 def test_a_scale_that_is_not_positive_is_refused():
     assert require_scale([0.1, 1e-12]) == 1e-12
-    for bad in (0.0, -1e-3, math.nan):
+    for bad in (0.0, -1e-3):
         with pytest.raises(HypothesisError, match="delta"):
             require_scale([bad])
+    for bad in (math.nan, math.inf):  # no scale at all, which says nothing of a hypothesis
+        with pytest.raises(ValueError, match="delta must be finite, got"):
+            require_scale([0.1, bad])
 
 
 def test_data_without_signal_are_refused():
@@ -165,3 +168,21 @@ def test_value_and_gradient_in_one_pass_are_those_of_two(network):
     value, gradient = ncf.value_and_gradient(w)
     assert torch.equal(value, ncf.value(w))
     assert torch.equal(gradient, ncf.gradient(w))
+
+
+@pytest.mark.parametrize("bad", [0.0, math.nan])
+def test_what_is_no_direction_is_no_kkt_point(bad):
+    """NaN is not above any threshold, so it must be asked whether the gradient is below it: NaN was certified with residual 0."""
+    ncf, _ = problem(zoo.power_net(1, 3, 2, slope=1))
+    u = torch.full((1, 3), bad, dtype=torch.float64)
+    assert torch.isnan(ncf.kkt_residual(u)).all()
+    with pytest.raises(ValueError, match=r"start 0 has no direction|not finite"):
+        ascend(ncf, u)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_an_ascent_starts_in_the_direction_of_its_start_whatever_its_length(size):
+    ncf, rng = problem(zoo.power_net(1, 3, 2, slope=1))
+    starts = synthetic.unit_vectors(rng, 4, 3)
+    torch.testing.assert_close(ascend(ncf, size * starts).points, ascend(ncf, starts).points, rtol=0, atol=1e-9)
+    torch.testing.assert_close(ncf.kkt_residual(size * starts), ncf.kkt_residual(starts), rtol=1e-12, atol=0)

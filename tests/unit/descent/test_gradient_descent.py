@@ -331,9 +331,9 @@ def test_records_are_spaced_as_asked():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step_size": 0.0}, "step size"),
-        ({"step_size": torch.ones(7, dtype=torch.float64)}, "one, or one for each run"),
-        ({"steps": 0}, "increase from 0"),
+        ({"step_size": 0.0}, "step_size must be positive"),
+        ({"step_size": torch.ones(7, dtype=torch.float64)}, "one number or one for each of 3 runs"),
+        ({"steps": 0}, "at least 1, got 0"),
         ({"record": [1, 5, 10]}, "increase from 0"),
         ({"record": [0, 5, 5, 10]}, "increase from 0"),
         ({"loss_ratios": (1.5,)}, "between 0 and 1"),

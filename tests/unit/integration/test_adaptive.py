@@ -364,5 +364,60 @@ def test_an_event_that_is_no_number_at_the_start_is_refused():
 
 @pytest.mark.parametrize("length", [-1.0, math.nan])
 def test_a_length_that_no_run_can_have_is_refused(length):
-    with pytest.raises(ValueError, match=r"the length of trajectory 1 is .*; it must be at least 0"):
+    with pytest.raises(ValueError, match=r"length of run 1 is .*; it must be at least 0"):
         integrate(turning, EAST.expand(2, 2), tensor([1.0, length]), atol=1e-9)
+
+
+# -------------------------------------------------------------------------------------------------------- points to be recorded
+
+GRIDS = {
+    "a rounding beyond the end": (torch.arange(4, dtype=torch.float64) * 0.1, 0.3),
+    "the same in single precision": (torch.arange(4, dtype=torch.float32) * 0.1, 0.3),
+    "a rounding before the start": (tensor([0.1 * 3 - 0.3 - 1e-17, 0.1]) - 1e-17, 0.3),
+    "the end": (tensor([0.3]), 0.3),
+    "in another order, twice": (tensor([0.3, 0.1, 0.2, 0.1]), 0.3),
+    "integers": (torch.tensor([0, 1, 2]), 2.0),
+}
+
+
+@pytest.mark.parametrize("order", [5, 8])
+@pytest.mark.parametrize(("points", "length"), GRIDS.values(), ids=GRIDS)
+def test_a_point_that_rounding_put_beyond_an_end_is_that_end(points, length, order):
+    run = integrate(
+        lambda y, _: -y, tensor([[1.0]]), length, rtol=1e-11, atol=1e-11, order=order, record_at=points, keep_dense=True
+    )
+    exact = torch.exp(-points.double().clamp(0, length))
+    torch.testing.assert_close(run.recorded[0, :, 0], exact, rtol=0, atol=1e-7 if points.dtype == torch.float32 else 1e-9)
+    if points.dtype == torch.float64:
+        torch.testing.assert_close(run.dense(points.clamp_min(0)[None], torch.tensor([0]))[0, :, 0], exact, rtol=0, atol=1e-9)
+
+
+def test_a_point_that_lies_beyond_the_end_is_not_reached():
+    run = integrate(lambda y, _: -y, tensor([[1.0]]), 0.3, atol=1e-9, record_at=tensor([0.3 + 1e-9, 0.5]))
+    assert torch.isnan(run.recorded).all()
+
+
+def test_the_end_of_a_length_is_recorded_however_the_steps_to_it_round():
+    """The last step is the length less the sum of those before it, and the sum of all is not always the length."""
+    lengths = 0.1 + torch.rand(300, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    run = integrate(lambda y, _: -y, torch.ones(300, 1, dtype=torch.float64), lengths, atol=1e-9, record_at=lengths[:, None])
+    torch.testing.assert_close(run.recorded[:, 0], run.state, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("points", "found"),
+    [
+        ([-0.1, 0.2], "at least 0, got -0.1"),
+        ([math.nan], "not finite: nan at"),
+        ([math.inf], "inf at"),
+        ([[0.1]] * 3, "S = 2 runs"),
+    ],
+)
+def test_points_that_no_run_passes_are_refused(points, found):
+    with pytest.raises(ValueError, match=f"record_at .*{found}"):
+        integrate(turning, EAST.expand(2, 2), 1.0, atol=1e-9, record_at=points)
+
+
+def test_a_right_hand_side_of_another_shape_is_refused_before_it_is_broadcast():
+    with pytest.raises(ValueError, match=r"must give float64 of shape \(2, 2\), got float64 of shape \(1, 2\)"):
+        integrate(lambda y, _: -y[:1], EAST.expand(2, 2), 1.0, atol=1e-9)

@@ -189,7 +189,11 @@ def test_a_quiet_trajectory_is_the_same_alone_and_beside_others():
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [(-1.0, "is -1; it must be at least 0"), (math.nan, "is nan; it must be"), (math.inf, "the length is infinite")],
+    [
+        (-1.0, "is -1; it must be at least 0"),
+        (math.nan, "is nan; it must be"),
+        (math.inf, "at least 0 and finite"),
+    ],
 )
 def test_a_length_that_no_run_can_have_is_refused(length, expected):
     with pytest.raises(ValueError, match=expected):

@@ -15,6 +15,7 @@ from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.papers.two_homogeneous.example_networks import neuron
+from flowcheck.tensors import Numbers
 
 ITERATIONS = 150
 SLOPES = (0.0, 0.2, -0.5)
@@ -46,7 +47,7 @@ class OnFaces(Correlation):
         plain = super().rows(chosen)
         return OnFaces(plain.network, plain.x, plain.z, self.normals[chosen])
 
-    def value_and_gradient(self, u: Float[Tensor, "s k"]) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
+    def value_and_gradient(self, u: Numbers) -> tuple[Float[Tensor, " s"], Float[Tensor, "s k"]]:
         value, gradient = super().value_and_gradient(u)
         return value, gradient - (gradient * self.normals).sum(dim=1, keepdim=True) * self.normals
 
