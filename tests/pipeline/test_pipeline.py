@@ -232,7 +232,7 @@ ALSO = {  # tests of their own
 
 
 def test_the_document_on_what_runs_again_says_what_these_tests_find():
-    document = (ROOT / "docs" / "reruns.md").read_text(encoding="utf-8")
+    document, *_ = (ROOT / "docs" / "reruns.md").read_text(encoding="utf-8").split("\n## ")
     table = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", document, re.MULTILINE)[1:])
     found = {name: {job.partition("_")[0] for job in jobs} for name, (_, _, _, jobs) in CHANGES.items()}
     found |= {name: set() for name in HARMLESS} | {name: set(jobs) for name, jobs in ALSO.items()}

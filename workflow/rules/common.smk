@@ -7,6 +7,7 @@ from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.plan import write_note
 from flowcheck.pipeline.seal import check_sealed, remembered_digest
+from flowcheck.pipeline.stations import stamp_of_ledger
 
 # priority above every notebook: a long job left for the end would run alone
 EVIDENCE_FIRST = 100
@@ -24,9 +25,14 @@ def settings(scale, paper, experiment):
     return PROJECT.settings(paper, experiment, scale)
 
 
+@functools.cache
+def text_of_settings(*names):
+    return settings(*names).to_yaml()
+
+
 def settings_text(wildcards, input=None):
     """The resolved config entry. Derived, as Snakemake sees it, and not compared: whether the file says the same is."""
-    return settings(*wildcards_of(wildcards)).to_yaml()
+    return text_of_settings(*wildcards_of(wildcards))
 
 
 def wildcards_of(wildcards):
@@ -78,8 +84,12 @@ def settings_of_cell(wildcards, input):
     return settings(*wildcards_of(wildcards)).at(wildcards.cell).to_yaml()
 
 
-def stamp_of_evidence(wildcards):
+def evidence_stamp(wildcards):
     return stamp.of_evidence(settings(*wildcards_of(wildcards)), experiment_code(wildcards), upstream_folders(wildcards))
+
+
+def ledger_stamp(wildcards):
+    return stamp_of_ledger(PROJECT, wildcards.scale, RUN.papers)
 
 
 def check_cell(wildcards, path):

@@ -75,7 +75,7 @@ rule evidence:
         note=note_of_seal(
             "{scale}/{paper}/{experiment}/evidence",
             ["results/{scale}/{paper}/{experiment}/metrics.json"],
-            stamp_of_evidence,
+            evidence_stamp,
         ),
     output:
         metrics="results/{scale}/{paper}/{experiment}/metrics.json",

@@ -1,16 +1,12 @@
 """Station five: the ledger of all verdicts, and the report around it."""
 
-from flowcheck.pipeline.stations import stamp_of_ledger, stamp_of_report
-
-
-def expected_of_ledger(wildcards):
-    return stamp_of_ledger(PROJECT, wildcards.scale, RUN.papers)
+from flowcheck.pipeline.stations import stamp_of_report
 
 
 rule ledger:
     input:
         verdicts=all_verdicts,
-        note=note_of_seal("{scale}/ledger", ["results/{scale}/ledger.json"], expected_of_ledger),
+        note=note_of_seal("{scale}/ledger", ["results/{scale}/ledger.json"], ledger_stamp),
     output:
         json="results/{scale}/ledger.json",
         csv=report("results/{scale}/ledger.csv", category="ledger", caption="../report/ledger.rst"),

@@ -57,7 +57,7 @@ def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: M
 
 def of_evidence(settings: Settings, code: str, upstream: Mapping[str, Path]) -> str:
     """The stamp of the evidence gathered with these settings. Raises OSError where evidence that it reads is not there."""
-    return of(settings.to_yaml(), code, libraries(), _read(upstream))
+    return of(settings.model_dump_json(), code, libraries(), _read(upstream))
 
 
 def of(*parts: Any) -> str:
