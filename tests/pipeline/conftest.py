@@ -89,6 +89,7 @@ def sources(tmp_path_factory):
     """The toy project before its first run."""
     pipeline = Pipeline.assemble(tmp_path_factory.mktemp("sources"))
     pipeline.snakemake("-n")  # compiles the modules and validates the parameters once, in place of once per copy
+    shutil.rmtree(pipeline.path("logs"))  # notes of that plan
     return pipeline
 
 
