@@ -30,6 +30,7 @@ class SgdPath:
     final_weights: list[Array]
 
 
+@torch.inference_mode()
 def circle_sgd(
     weights: Sequence[Array],
     streams: Sequence[np.random.Generator],
