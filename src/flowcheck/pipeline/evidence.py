@@ -216,7 +216,7 @@ class Evidence:
         }
         if self._runs is not None:
             table = io.BytesIO()
-            self.runs.to_parquet(table, index=False)
+            check_table(self.runs).to_parquet(table, index=False)
             parts["runs"] = np.frombuffer(table.getvalue(), dtype=np.uint8)
         save_arrays(path, self.arrays | {f"{MARK}{name}": part for name, part in parts.items()}, label=stamp)
 
@@ -244,7 +244,7 @@ class Evidence:
         (folder / "metrics.json").unlink(missing_ok=True)  # numbers of an earlier run must not stand beside new arrays
         save_arrays(folder / "arrays.npz", self.arrays)
         with atomic_file(folder / "runs.parquet") as stream:
-            self.runs.to_parquet(stream, index=False)
+            check_table(self.runs).to_parquet(stream, index=False)
         flat: dict[str, Any] = {name: m.to_json() for name, m in sorted(self.metrics.items())}
         place = "/".join([*(str(self.provenance.get(key, "")) for key in ("scale", "paper", "experiment")), "metrics.json"])
         seal = blank_seal(
@@ -353,9 +353,32 @@ def verdicts_on(folder: Path) -> dict[Path, dict[str, Any]]:
     return {path: load_sealed(path) for path in found}
 
 
+def check_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table. Raises TypeError for what a file of runs does not give back: an index, columns without a name or of no type."""
+    import pandas as pd
+
+    if not runs.index.equals(pd.RangeIndex(len(runs))):
+        raise TypeError(f"runs have the index {runs.index[:3].tolist()}...; make it a column: what tells the rows apart is lost")
+    if not len(runs.columns) and len(runs):
+        raise TypeError(f"runs have {len(runs)} rows and no column")
+    for name in runs.columns:
+        if not isinstance(name, str):
+            raise TypeError(f"runs have a column {name!r}, and the name of a column is text")
+        kinds = {type(entry) for entry in runs[name]} - {type(None)} if runs[name].dtype == object else set()
+        if not (kinds <= {str} or kinds <= {bool} or kinds <= {list}) or runs[name].dtype.kind == "c":
+            found = ", ".join(sorted(kind.__name__ for kind in kinds)) or str(runs[name].dtype)
+            raise TypeError(f"column {name!r} of runs holds {found}; a column is numbers, truth values or text of one type")
+    return runs
+
+
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], label: str = "") -> None:
-    """Write arrays as sealed ``.npz`` without pickles, atomically. Raises TypeError on object arrays."""
+    """Write arrays as sealed ``.npz`` without pickles, atomically.
+
+    Raises TypeError on object arrays, ValueError for names that numpy or the archive would take for something else.
+    """
     for name, array in arrays.items():
+        if name in ("file", "allow_pickle") or not name or "\0" in name:
+            raise ValueError(f"{name!r} is no name of an array: numpy or the archive would take it for something else")
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"array {name!r} holds Python objects; evidence is plain numbers and text")
     archive = io.BytesIO()

@@ -40,7 +40,7 @@ from flowcheck.pipeline.digest import check_package, code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.limit import add_minutes, end_after
 from flowcheck.pipeline.settings import Settings
-from flowcheck.pipeline.strict_yaml import check_tree
+from flowcheck.pipeline.strict_yaml import parse_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -292,8 +292,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
         stop(f"--seed: a root seed is 0 or more, found {arguments.seed}")
     try:
         text = arguments.parameters.read_text(encoding="utf-8")
-        check_tree(text)
-        settings = Settings.model_validate(yaml.safe_load(text))
+        settings = Settings.model_validate(parse_yaml(text))
         if arguments.seed is not None:
             settings = Settings.model_validate(settings.model_dump() | {"seed": arguments.seed})
         cells = settings.cells()

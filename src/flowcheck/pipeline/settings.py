@@ -7,9 +7,10 @@ import json
 import math
 import re
 import reprlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flowcheck.pipeline.strict_yaml import write_yaml
 
@@ -36,6 +37,15 @@ class Settings(BaseModel):
     parameters: dict[str, Any]
     metrics: list[str] | None = None
     silent: list[str] | None = None
+
+    @field_validator("grid", "parameters")
+    @classmethod
+    def _can_be_written(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What YAML and JSON have no number for would arrive as null: a cap that is infinite as no cap at all."""
+        for key, value in _leaves(values):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{key} is {value}; a number of the settings is finite")
+        return values
 
     def cells(self) -> dict[str, dict[str, Scalar]]:
         """Cell name -> grid point. An experiment without a grid has one cell, ``all``.
@@ -65,6 +75,16 @@ class Settings(BaseModel):
     def to_yaml(self) -> str:
         """The text that ``--parameters`` takes."""
         return write_yaml(json.loads(self.model_dump_json()))
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """What is neither list nor mapping, with its key in the file."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else None
+    if items is None:
+        yield key, value
+    else:
+        for name, item in items:
+            yield from _leaves(item, f"{key}.{name}" if key else str(name))
 
 
 def _slug(value: Scalar) -> str:

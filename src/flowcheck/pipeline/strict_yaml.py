@@ -46,8 +46,7 @@ def read_yaml(path: Path) -> Any:
             text = stream.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ConfigError(f"{path}: longer than {LARGEST} characters")
-        check_tree(text)
-        content = yaml.load(text, Loader=_StrictLoader)
+        content = parse_yaml(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
@@ -59,6 +58,12 @@ def read_yaml(path: Path) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a text file: {' '.join(str(error).split())}") from None
     return {} if content is None else content
+
+
+def parse_yaml(text: str) -> Any:
+    """One YAML document. Raises YAMLError if it is malformed, too deep, repeats a key, or can be read in two ways."""
+    check_tree(text)
+    return yaml.load(text, Loader=_StrictLoader)
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -174,7 +179,7 @@ def _problem_of_scalar(value: str, plain: bool) -> str:
     if not NUMBER.fullmatch(value):
         return f"{value!r} can be read in two ways; {WRITE}" if TWO_WAYS.fullmatch(value) else ""
     if INTEGER.fullmatch(value):
-        return "" if len(value) < 20 and abs(int(value)) < 2**63 else "an integer of more than 64 bits"
+        return "" if len(value.lstrip("+-")) < 20 and abs(int(value)) < 2**63 else "an integer of more than 64 bits"
     number = float(value)
     lost = number == 0 and re.search("[1-9]", re.split("[eE]", value)[0])
     return f"{value} is beyond the range of a double" if math.isinf(number) or lost else ""
