@@ -103,13 +103,14 @@ def test_evidence_of_a_clock_that_was_set_back_is_followed_by_all_that_rests_on_
     assert set(toy.planned()) == FOLLOWS
 
 
-def test_results_from_the_future_are_whole_until_one_is_not(toy):
-    for path in [*toy.path("results").rglob("*"), *toy.path("logs").rglob("*")]:
-        if path.suffix != ".note":
-            os.utime(path, (2 * 10**9, 2 * 10**9))
+@pytest.mark.parametrize("moment", [0, 2 * 10**9], ids=["from the beginning of time", "from the future"])
+def test_results_of_any_time_are_whole_until_one_is_not(toy, moment):
+    files = [path for path in (*toy.path("results").rglob("*"), *toy.path("logs").rglob("*")) if path.suffix != ".note"]
+    for path in files:
+        os.utime(path, (moment, moment))
     assert toy.planned() == {}
     change(toy, *CHANGES["measured numbers"][:3])
-    os.utime(toy.path(f"{SPREAD}/metrics.json"), (2 * 10**9, 2 * 10**9))
+    os.utime(toy.path(f"{SPREAD}/metrics.json"), (moment, moment))
     assert set(toy.planned()) == AGAIN
 
 

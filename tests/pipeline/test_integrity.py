@@ -336,6 +336,7 @@ def test_ctrl_c_twice_leaves_nothing_that_counts(toy):
         cwd=toy.root,
         env=toy.environment,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as running:

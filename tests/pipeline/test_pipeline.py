@@ -483,7 +483,8 @@ def test_a_killed_run_finishes_with_only_the_cells_that_were_not(fresh):
 
     hold.unlink()
     fresh.snakemake("--unlock")  # a killed snakemake cannot give back its lock
-    assert fresh.planned(target) == {"cell": 1, "evidence": 1}
+    left = {rule: jobs for rule, jobs in fresh.planned(target).items() if rule != "parameters"}  # which may come after cells
+    assert left == {"cell": 1, "evidence": 1}
     fresh.snakemake(target)
     assert fresh.path(f"{DECAY}/cells/step_size-0.1.npz").stat().st_mtime_ns == finished_before
     assert fresh.json(target)["error_fine"]["value"] > 0
@@ -552,7 +553,7 @@ def test_a_changed_verdict_fails_the_comparison_and_a_contradicted_one_does_not(
     toy.path("config/expected/smoke.json").write_text(json.dumps(recorded))
     changed = flowcheck(toy, "expected", "--scale", "smoke")
     assert changed.returncode == 1
-    assert changed.stdout.splitlines()[1:] == [
+    assert changed.stdout.splitlines()[-2:] == [
         "toy/theorem-1: supported, recorded was inconclusive",
         "toy/lemma-9: recorded and not judged",
     ]

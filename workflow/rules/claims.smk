@@ -11,7 +11,7 @@ for _paper, _experiment in PROJECT:
             f"judge_{_paper}_{_experiment}"
         input:
             metrics=f"results/{{scale}}/{_paper}/{_experiment}/metrics.json",
-            note=note_of_seal(f"{{scale}}/{_paper}/{_experiment}/judge", _verdicts, _stamp),
+            note=note_of_seal(f"{{scale}}/{_paper}/{_experiment}/judge", _verdicts, [], _stamp),
         output:
             verdicts=_verdicts,
         log:

@@ -132,7 +132,7 @@ def gpus_of_cell(wildcards):
 def note(job, files, check):
     """An input of the job whose log is ``logs/{job}.log``: newer than its outputs where they are not whole.
 
-    `files` are those of its outputs that `check` reads, which gets them without wildcards.
+    `files` are its outputs, which `check` gets without wildcards.
     """
 
     def write(wildcards):
@@ -144,7 +144,7 @@ def note(job, files, check):
     return write
 
 
-def note_of_seal(job, files, made_with):
+def note_of_seal(job, sealed, others, made_with):
     """The note of a job that writes sealed files, which vouch for all others that it writes.
 
     `made_with` is the stamp that they should carry, or a function of the wildcards that gives it.
@@ -152,10 +152,10 @@ def note_of_seal(job, files, made_with):
 
     def check(wildcards, *paths):
         expected = made_with(wildcards) if callable(made_with) else made_with
-        for path in paths:
+        for path in paths[: len(sealed)]:
             check_sealed(path, remembered_digest, path.relative_to("results").as_posix(), expected)
 
-    return note(job, files, check)
+    return note(job, [*sealed, *others], check)
 
 
 def selected_experiments():

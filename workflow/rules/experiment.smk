@@ -75,6 +75,7 @@ rule evidence:
         note=note_of_seal(
             "{scale}/{paper}/{experiment}/evidence",
             ["results/{scale}/{paper}/{experiment}/metrics.json"],
+            [f"results/{{scale}}/{{paper}}/{{experiment}}/{name}" for name in ("arrays.npz", "runs.parquet")],
             evidence_stamp,
         ),
     output:

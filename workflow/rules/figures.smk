@@ -17,7 +17,12 @@ for _paper, _experiment in PROJECT:
             f"notebook_{_paper}_{_experiment}"
         input:
             source=str(PROJECT.notebook(_paper, _experiment)),
-            note=note_of_seal(f"{{scale}}/{_paper}/{_experiment}/notebook", [f"{_folder}/notebook.ipynb"], _stamp),
+            note=note_of_seal(
+                f"{{scale}}/{_paper}/{_experiment}/notebook",
+                [f"{_folder}/notebook.ipynb"],
+                [f"{_folder}/notebook.html", *_figures],
+                _stamp,
+            ),
             metrics=f"{_folder}/metrics.json",
             arrays=f"{_folder}/arrays.npz",
             runs=f"{_folder}/runs.parquet",

@@ -6,7 +6,12 @@ from flowcheck.pipeline.stations import stamp_of_report
 rule ledger:
     input:
         verdicts=all_verdicts,
-        note=note_of_seal("{scale}/ledger", ["results/{scale}/ledger.json"], ledger_stamp),
+        note=note_of_seal(
+            "{scale}/ledger",
+            ["results/{scale}/ledger.json"],
+            ["results/{scale}/ledger.csv", "results/{scale}/ledger.md"],
+            ledger_stamp,
+        ),
     output:
         json="results/{scale}/ledger.json",
         csv=report("results/{scale}/ledger.csv", category="ledger", caption="../report/ledger.rst"),
@@ -33,7 +38,12 @@ rule report:
     input:
         ledger="results/{scale}/ledger.json",
         notebooks=all_notebooks,
-        note=note_of_seal("{scale}/report", ["results/{scale}/report/digests.json"], stamp_of_report(PROJECT)),
+        note=note_of_seal(
+            "{scale}/report",
+            ["results/{scale}/report/digests.json"],
+            ["results/{scale}/report/index.html"],
+            stamp_of_report(PROJECT),
+        ),
     output:
         index="results/{scale}/report/index.html",
         digests="results/{scale}/report/digests.json",

@@ -15,12 +15,17 @@ from pathlib import Path
 
 from flowcheck.errors import EvidenceError
 
-LONG_AGO = 0
-"""Time of a note that asks for nothing, and of outputs that are not whole: any other file is newer."""
+LONG_AGO = 10**9
+"""Time (nanoseconds) of a note that asks for nothing, and of outputs that are not whole: any other file is newer.
+
+A second after the beginning of time: Snakemake takes an output of time 0 for one that is not there, and compares nothing with it.
+"""
 
 
 def write_note(note: Path, outputs: Iterable[Path], check: Callable[[], None]) -> str:
     """Write the note of a job whose outputs are whole if `check` raises neither EvidenceError nor OSError; returns its path.
+
+    `outputs` are all of them, and what else Snakemake compares the time of.
 
     Raises OSError if it cannot be written.
     """
@@ -46,6 +51,6 @@ def _ask(note: Path, outputs: Iterable[Path], reason: str) -> None:
     note.parent.mkdir(parents=True, exist_ok=True)
     # no content twice: Snakemake takes a newer file for the same if its digest is the one it recorded
     note.write_text(f"made again: {reason}\n{uuid.uuid4()}\n", encoding="utf-8")
-    for path in outputs:
-        if os.path.lexists(path) and path.lstat().st_mtime_ns >= note.stat().st_mtime_ns:
+    for path in filter(os.path.lexists, outputs):
+        if not 0 < path.lstat().st_mtime_ns < note.stat().st_mtime_ns:
             os.utime(path, ns=(LONG_AGO, LONG_AGO), follow_symlinks=False)

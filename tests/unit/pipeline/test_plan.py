@@ -33,7 +33,7 @@ def broken():
 def test_the_note_of_whole_outputs_is_older_than_they_are_and_is_written_once(note, output):
     assert write_note(note, [output], whole) == str(note)
     before = note.stat()
-    assert before.st_mtime_ns < output.stat().st_mtime_ns
+    assert 0 < before.st_mtime_ns < output.stat().st_mtime_ns
     write_note(note, [output], whole)
     assert note.stat().st_ctime_ns == before.st_ctime_ns
 
@@ -74,6 +74,14 @@ def test_outputs_from_the_future_are_older_than_the_note_where_they_are_not_whol
     assert output.stat().st_mtime_ns == future
     write_note(note, [output], broken)
     assert note.stat().st_mtime_ns > output.stat().st_mtime_ns
+
+
+def test_outputs_that_are_not_whole_get_a_time_that_snakemake_compares(note, output):
+    os.utime(output, (0, 0))
+    write_note(note, [output], whole)
+    assert output.stat().st_mtime == 0
+    write_note(note, [output], broken)
+    assert 0 < output.stat().st_mtime < note.stat().st_mtime
 
 
 def test_a_link_from_the_future_is_older_than_the_note_and_what_it_leads_to_keeps_its_time(note, output, tmp_path):
