@@ -5,11 +5,8 @@ Meaning is never carried by colour alone: every curve family has its own line st
 
 from __future__ import annotations
 
-import functools
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
@@ -113,27 +110,12 @@ class PowersOfTen(LogFormatterSciNotation):
         return f"{mantissa}10{exponent.rstrip('}').translate(SUPERSCRIPTS)}" if power else text
 
 
-@functools.cache
-def _seaborn() -> ModuleType:
-    """Seaborn, imported late: it brings pandas, half a second that judging does without.
-
-    Scipy is optional to it, for density estimates and dendrograms, which no figure here has. Where nobody has imported scipy yet,
-    seaborn finds none: looking for it takes longer than the rest.
-    """
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
-    found = modules.setdefault("scipy", None)
-    try:
-        import seaborn
-    finally:
-        if found is None:
-            del modules["scipy"]
-    return seaborn
-
-
 def set_theme() -> None:
     """Seaborn's white grid and colour-blind palette with our sizes, whatever a ``matplotlibrc`` says; `figure` calls it."""
+    import seaborn as sns  # late: it brings pandas and scipy.stats, a second that judging does without
+
     mpl.rcdefaults()
-    _seaborn().set_theme(style="whitegrid", palette="colorblind", rc=THEME)
+    sns.set_theme(style="whitegrid", palette="colorblind", rc=THEME)
 
 
 def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **options: Any) -> tuple[Figure, list[Axes]]:
@@ -190,7 +172,9 @@ def draw_seeds(axis: Axes, x: np.ndarray, runs: np.ndarray, keep: int = 600, **s
 
 def draw_band(axis: Axes, x: np.ndarray, runs: np.ndarray, **style: Any) -> None:
     """Median over the runs [run, x] with their middle half as a band; NaN is no value."""
-    _seaborn().lineplot(
+    import seaborn as sns
+
+    sns.lineplot(
         x=np.tile(x, len(runs)),
         y=runs.ravel(),
         estimator="median",
@@ -203,14 +187,18 @@ def draw_band(axis: Axes, x: np.ndarray, runs: np.ndarray, **style: Any) -> None
 
 def draw_distribution(axis: Axes, values: np.ndarray, **style: Any) -> None:
     """Share of the values that are at most x, as steps; NaN is no value."""
-    _seaborn().ecdfplot(x=values, ax=axis, **style)
+    import seaborn as sns
+
+    sns.ecdfplot(x=values, ax=axis, **style)
 
 
 def draw_heat_map(axis: Axes, values: np.ndarray, rows: Iterable[str], columns: Iterable[str], **options: Any) -> QuadMesh:
     """Values [row, column] as colours and as numbers, the first row at the bottom. Returns what a colour bar shows."""
+    import seaborn as sns
+
     numbers = [[f"{value:.1f}".replace("-", "−") for value in row] for row in values]
     labels = {"xticklabels": list(columns), "yticklabels": list(rows)}
-    _seaborn().heatmap(values, annot=numbers, fmt="", annot_kws={"size": 6}, cbar=False, ax=axis, **labels, **options)
+    sns.heatmap(values, annot=numbers, fmt="", annot_kws={"size": 6}, cbar=False, ax=axis, **labels, **options)
     axis.invert_yaxis()
     axis.tick_params(length=0, labelrotation=0)
     (mesh,) = (drawn for drawn in axis.collections if isinstance(drawn, QuadMesh))

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -254,22 +253,6 @@ def test_a_heat_map_has_its_first_row_at_the_bottom_and_its_numbers_in_it():
     assert [text.get_text() for text in axis.get_yticklabels()] == ["low", "high"]
     assert [text.get_text() for text in axis.texts] == ["−1.0", "2.0", "3.0", "4.0"]
     plt.close(drawn)
-
-
-def test_drawing_takes_no_scipy_and_leaves_it_to_those_who_want_it():
-    code = """
-import sys
-import numpy as np
-from flowcheck.pipeline.figures import plotting
-_, (left, middle, right) = plotting.figure(3)
-plotting.draw_band(left, np.arange(3.0), np.ones((4, 3)))
-plotting.draw_distribution(middle, np.arange(3.0))
-plotting.draw_heat_map(right, np.ones((2, 2)), "ab", "cd")
-assert "scipy" not in sys.modules, "drawing imports scipy"
-import scipy.stats
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_theme_is_seaborns():
