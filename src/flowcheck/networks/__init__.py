@@ -4,5 +4,5 @@ activation    max(x, a x)^p                        network    the contract: forw
 feed_forward  layers, back-propagation             sums       separable sums, mixtures, rotations
 zoo           the papers' named nets               linear     deep linear nets as lists of layers
 anatomy       alignment of rows, invariants        hypotheses degree, signal, scale, stationarity
-problem       whether data and loss fit
+problem       whether data and loss fit            tied       layers with tied weights, convolutions
 """
