@@ -1,0 +1,16 @@
+"""Elkabetz and Cohen, Continuous vs. Discrete Optimization of Deep Neural Networks.
+
+reparameterised_flow  the flow of Section 5, exactly      deep_linear_bounds  constants of Section 5
+appendix_i12          the lemmas behind Proposition 14    end_to_end_flow     flows of all weights
+procedure_13          balanced starts                     near_the_flow       Hessians near the flow
+descent_proofs        Theorems 15 and 32, line by line    reduced_descent     descent in three numbers
+theorem_15            its conclusion, Corollary 18        unbalanced          nearly balanced starts
+
+training_loss         its Hessian by formula              curvature_bounds    bounds of the smallest eigenvalue
+unbounded_below       where there is none                 proposition_26      regions with fixed slopes
+hessians              all of it over a table of networks
+
+worst_case            the objective of Appendix B         worst_case_paths    flow and descent on it, in closed form
+worst_case_runs       pairs of a flow and a descent       figure_2            its two functions
+proposition_20        how far descent stays from the flow appendix_i14        the lemmas of the proof
+"""
