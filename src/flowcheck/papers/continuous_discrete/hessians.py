@@ -117,7 +117,9 @@ def proposition_6(rng: np.random.Generator, chosen: Sequence[TrainingLoss], size
 
 def proposition_10(rng: np.random.Generator, chosen: Sequence[TrainingLoss], sizes: Float[np.ndarray, " a"], name: str) -> Found:
     """Eq. (56) or (86) against autograd, and the exponent of the quotient in a where a is large."""
-    gaps, wrong, quotients = [], [], np.zeros((len(chosen), len(sizes)))
+    gaps: list[float] = []
+    wrong: list[float] = []
+    quotients = np.zeros((len(chosen), len(sizes)))
     for i, problem in enumerate(chosen):
         w = unbounded_below.with_negative_pull(problem, torch.as_tensor(rng.standard_normal(problem.network.size)))
         for j, a in enumerate(sizes):
