@@ -7,7 +7,7 @@ gradient of the NCF is read, as in Figure 1(b).
 
 from __future__ import annotations
 
-from dataclasses import replace
+import warnings
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from flowcheck.networks.network import Network
 from flowcheck.networks.zoo import deep_relu, power_net
 from flowcheck.papers.deep_homogeneous.escape_alignment import misalignment
 from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.pipeline.names import keyed_by
 
@@ -73,9 +73,25 @@ def draw(network: Network, rng: np.random.Generator, *, samples: int, seeds: int
     return Drawn(network, x, y, unit_vectors(rng, seeds, network.size))
 
 
-def unbounded(values: np.ndarray) -> np.ndarray:
-    """What was not measured counts as infinite."""
-    return np.where(np.isnan(values), np.inf, values)
+def fractions(values: np.ndarray, aligned: float, first: int, last: int) -> dict[str, Measurement]:
+    """Shares of runs that escape from the last of two scales, that then are aligned, and of those with a tenth of 1 - cos left.
+
+    `values`: 1 - cos by network, run and scale, NaN where a run has not escaped.
+    """
+    early, late = values[..., first], values[..., last]
+    escaped = np.isfinite(late)
+    return {
+        "escaped_fraction": readings.fraction(escaped),
+        "aligned_fraction": readings.fraction(late[escaped] <= aligned),
+        "improved_fraction": readings.fraction((late <= 0.1 * early)[escaped]),
+    }
+
+
+def medians(values: np.ndarray) -> np.ndarray:
+    """Of the runs of each network from each scale that have escaped; NaN where none has."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        return np.asarray(np.nanmedian(values, axis=1))
 
 
 def cell(p: Parameters, context: Context) -> Evidence:
@@ -88,25 +104,17 @@ def cell(p: Parameters, context: Context) -> Evidence:
     evidence, rows = Evidence.of([measure(presupposed, p.deltas)]), []
     one, tenth, small = (p.deltas.index(delta) for delta in (1.0, 0.1, p.small_delta))
     for family, networks in context.progress(NETWORKS.items(), what="families"):
-        runs = []
+        found = []
         for name in networks:
-            runs.append(misalignment(*drawn[name], p.deltas, arc=p.arc, rtol=(p.rtol, 4 * p.rtol)))
-            for delta, each in zip(p.deltas, runs[-1][0].T, strict=True):
+            found.append(misalignment(*drawn[name], p.deltas, arc=p.arc, rtol=(p.rtol, 4 * p.rtol)))
+            for delta, each in zip(p.deltas, found[-1][0].T, strict=True):
                 rows += [{"family": family, "network": name, "delta": delta, "misalignment": value} for value in each]
-        fine, coarse = np.stack(runs, axis=1)
-        median = Refined.of(np.nanmedian(fine, axis=1), np.nanmedian(coarse, axis=1))
-        escaped = np.isfinite(fine[:, :, small])
-        gain, gain_error = (number[:, small] / median.value[:, tenth] for number in (median.value, median.error))
-        # a network of which no run escapes has no median, and a claim about all of them then has no number
-        found = {
-            f"misalignment_{family}_max": readings.largest(unbounded(median.value[:, small]), median.error[:, small]),
-            f"misalignment_at_one_{family}_min": readings.smallest(-unbounded(-median.value[:, one]), median.error[:, one]),
-            f"improvement_{family}_max": readings.largest(unbounded(gain), gain_error),
-        }
-        evidence.add({name: replace(number, n=int(escaped.sum())) for name, number in found.items()})
-        evidence.record(f"aligned_fraction_{family}", readings.fraction(fine[:, :, small][escaped] <= p.aligned))
-        evidence.record(f"not_escaped_{family}", readings.count(np.isnan(fine)))
-        evidence.arrays |= {f"median_{family}": median.value, f"names_{family}": np.array(list(networks))}
+        fine, coarse = np.stack(found, axis=1)
+        evidence.record(f"misalignment_{family}_median", Refined.of(fine[..., small], coarse[..., small]).median())
+        for suffix, last in (("", small), ("_at_one", one)):
+            shares = fractions(fine, p.aligned, tenth, last)
+            evidence.add({f"{name}_{family}{suffix}": share for name, share in shares.items()})
+        evidence.arrays |= {f"median_{family}": medians(fine), f"names_{family}": np.array(list(networks))}
     evidence.arrays["deltas"] = np.array(p.deltas)
     evidence.runs = pd.DataFrame(rows)
     return evidence

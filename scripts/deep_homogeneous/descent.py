@@ -17,7 +17,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from flowcheck.errors import HypothesisError
 from flowcheck.measures.readings import fraction
-from flowcheck.papers.deep_homogeneous.displayed_run import DisplayedRun, Stream, rule_violations
+from flowcheck.papers.deep_homogeneous.displayed_run import DisplayedRun, Stream
 from flowcheck.papers.deep_homogeneous.figure_criteria import Criteria, Range, fractions, meets
 from flowcheck.papers.deep_homogeneous.figure_draws import PAIRS, Audible, draw, other_starts
 from flowcheck.papers.deep_homogeneous.figure_recipes import LOSSES, Effort, Recipe, rate
@@ -26,7 +26,7 @@ from flowcheck.papers.deep_homogeneous.loss_normalisation import PredictedEscape
 from flowcheck.papers.deep_homogeneous.plateau import Plateau
 from flowcheck.papers.deep_homogeneous.scale_trend import ScaleTrend
 from flowcheck.papers.homogeneous.hypotheses import Presupposed, measure, worst
-from flowcheck.pipeline.evidence import Evidence
+from flowcheck.pipeline.evidence import Evidence, Measurement
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
 
@@ -39,18 +39,17 @@ class Parameters(ParametersModel):
     start_window: Range
     loss_ratio: Annotated[float, Field(gt=0, lt=1)]
     loss_rise: PositiveFloat
-    strong_share: Annotated[float, Field(gt=0, lt=1)]
     control_delta: PositiveFloat
     control_seeds: int = Field(ge=2)
     control_steps: int = Field(ge=1)
     deltas: list[PositiveFloat] = Field(min_length=2)
     recipes: dict[str, Recipe]
     efforts: dict[str, Effort]
-    criteria: dict[str, Criteria]
+    criteria: Criteria
 
     @model_validator(mode="after")
     def _says_all_of_its_network(self) -> Parameters:
-        if unsaid := [key for key in ("recipes", "efforts", "criteria") if self.network not in getattr(self, key)]:
+        if unsaid := [key for key in ("recipes", "efforts") if self.network not in getattr(self, key)]:
             raise ValueError(f"{unsaid[0]}: nothing is said of the network {self.network!r}")
         missing = [recipe.delta for recipe in self.recipes.values() if recipe.delta not in self.deltas]
         if missing:
@@ -59,37 +58,37 @@ class Parameters(ParametersModel):
 
 
 def cell(p: Parameters, context: Context) -> Evidence:
-    pair, recipe, effort, criteria = PAIRS[p.network], p.recipes[p.network], p.efforts[p.network], p.criteria[p.network]
-    delta, plateau = recipe.delta, Plateau(pair.network, p.loss_ratio, effort.rtol, p.strong_share)
+    pair, recipe, effort, criteria = PAIRS[p.network], p.recipes[p.network], p.efforts[p.network], p.criteria
+    delta, plateau, unit = recipe.delta, Plateau(pair.network, p.loss_ratio, effort.rtol), recipe.shown_time(p.points)
     progress = functools.partial(context.progress, what="blocks of flows")
 
     stream = draw(pair, (context.rng(p.network, j) for j in range(effort.draws)), p.points).on(context.device)
     audible = Audible.of(stream, silent=p.silent_label, degenerate=p.degenerate_label)
     draws, chosen = audible.draws, audible.accepted[: effort.seeds]
-    seeds, few, shown = draws.take(chosen), draws.take(chosen[: p.control_seeds]), draws.numbered(recipe.displayed_draw)
+    seeds, few = draws.take(chosen), draws.take(chosen[: p.control_seeds])
     if not len(seeds):
         raise HypothesisError("signal", 0.0, "no teacher has labels that are not nearly zero")
     problems = [Presupposed(pair.network, x, y[None]) for x, y in zip(seeds.x, seeds.y, strict=True)]
     presupposed = measure(problems, [delta, p.control_delta, *p.deltas])
-    if not len(shown):
-        sentence = f"draw {recipe.displayed_draw}, to be displayed, has labels that are nearly zero"
-        raise HypothesisError(f"displayed_rule_violations_{p.network}", 1.0, sentence)
-    number = np.union1d(np.arange(effort.starts), recipe.displayed_start)
-    starts = other_starts(shown, number, (context.rng(p.network, recipe.displayed_draw, k) for k in number.tolist()))
 
-    time, start_time = (plateau.escape_times(these, delta, progress) for these in (draws, starts))
+    time = plateau.escape_times(draws, delta, progress)
+    accepted = Stream(draws.number[audible.accepted], time.cpu().numpy()[audible.accepted])
+    shown_draw, draw_found = accepted.selected(unit, p.draw_window)
+    number = np.union1d(np.arange(effort.starts), recipe.displayed_start)
+    streams = (context.rng(p.network, shown_draw, k) for k in number.tolist())
+    starts = other_starts(draws.numbered(shown_draw), number, streams)
+    start_escapes = Stream(number, plateau.escape_times(starts, delta, progress).cpu().numpy())
+    shown_start, start_found = start_escapes.selected(unit, p.start_window)
     large_time = plateau.flow(few, p.control_delta).plain_time()
     trend = ScaleTrend.followed(plateau, seeds.take(slice(effort.trend_seeds)), p.deltas)
     runs = Seeds.trained(plateau, seeds, delta, time[chosen], recipe.iterations // effort.coarsening)
     large = plateau.anatomy(few, plateau.stop(few, p.control_delta, large_time, p.control_steps))
     distance = distances(plateau, seeds.take(slice(2)), delta, time[chosen][:2], p.control_steps)
-    rounding, displayed_start = context.rng("rounding", p.network), starts.numbered(recipe.displayed_start)
-    displayed = DisplayedRun.trained(plateau, displayed_start, recipe, effort, rounding)
+    displayed = DisplayedRun.trained(plateau, starts.numbered(shown_start), recipe, effort, context.rng("rounding", p.network))
     printed = PrintedRuns.trained(plateau, seeds, time[chosen], recipe, effort)
 
     error, met = trend.time_error(delta), runs.met(criteria, p.loss_rise)
-    escapes, start_escapes = PredictedEscapes(audible, time.cpu().numpy(), error), Stream(number, start_time.cpu().numpy())
-    accepted = Stream(draws.number[audible.accepted], escapes.time[audible.accepted])
+    escapes = PredictedEscapes(audible, time.cpu().numpy(), error)
     numbers = {
         **fractions(met),
         **fractions(meets(criteria, runs.start, runs.start), "start"),
@@ -100,13 +99,14 @@ def cell(p: Parameters, context: Context) -> Evidence:
         **printed.numbers(p.points, error),
         "normalisation_distance": largest_distance(distance),
         **displayed.numbers(),
-        "displayed_rule_violations": rule_violations(recipe, p.points, accepted, start_escapes, p.draw_window, p.start_window),
+        "displayed_windows_met": Measurement.count(draw_found + start_found, 2),
         **trend.numbers(),
     }
     arrays = {
         "chosen": chosen,
         "start_number": number,
         "start_time": start_escapes.time,
+        "displayed_number": np.array([shown_draw, shown_start]),
         "normalisation_distance": distance,
         **large.arrays("large"),
     }

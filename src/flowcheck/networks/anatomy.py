@@ -24,14 +24,6 @@ def weighted_row_cosine(matrix: Float[Tensor, "s r c"]) -> Float[Tensor, " s"]:
     return (products.sum(dim=(-2, -1)) - products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)) / pairs
 
 
-def strong_row_cosine(matrix: Float[Tensor, "s r c"], share: float) -> Float[Tensor, " s"]:
-    """Smallest |cos| to the leading right singular vector, among the rows longer than `share` times the longest."""
-    leading = torch.linalg.svd(matrix, full_matrices=False).Vh[:, 0]
-    norms = matrix.norm(dim=-1)
-    cosines = (matrix @ leading.unsqueeze(-1)).squeeze(-1).abs() / norms
-    return cosines.masked_fill(norms <= share * norms.amax(dim=-1, keepdim=True), torch.inf).amin(dim=-1)
-
-
 def shares(network: FeedForward, w: Float[Tensor, "s k"]) -> Float[Tensor, "s l"]:
     r"""$\|W_l\|_F^2/\|w\|^2$ of each trained layer; they sum to 1."""
     squares = torch.stack([matrix.square().sum(dim=(-2, -1)) for matrix in network.unpack(w)], dim=-1)

@@ -30,13 +30,6 @@ def test_the_weighted_row_cosine_is_the_weighted_mean_over_pairs():
 def test_a_matrix_of_rank_one_has_aligned_rows_whatever_their_signs():
     batch = matrices(4, 7, 1) @ matrices(4, 1, 5)
     torch.testing.assert_close(anatomy.weighted_row_cosine(batch), torch.ones(4, dtype=torch.float64))
-    torch.testing.assert_close(anatomy.strong_row_cosine(batch, 0.0), torch.ones(4, dtype=torch.float64))
-
-
-def test_only_strong_rows_count_against_the_leading_singular_vector():
-    matrix = torch.diag(torch.tensor([1.0, 0.2, 0.1], dtype=torch.float64))[None]
-    assert anatomy.strong_row_cosine(matrix, 0.3).item() == pytest.approx(1.0)
-    assert anatomy.strong_row_cosine(matrix, 0.15).item() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_shares_of_the_layers_sum_to_one():

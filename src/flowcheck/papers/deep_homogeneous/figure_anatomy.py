@@ -2,6 +2,8 @@ r"""What Figures 1 to 5 (deep_homogeneous) show of weights: norm, alignment, row
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -15,6 +17,8 @@ from flowcheck.networks import anatomy as layers
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.papers.deep_homogeneous.figure_draws import Draws
 
+ORDER = 0
+"""Root seed of the order in which `shuffled` puts entries: the same for all runs."""
 EPS = float(np.finfo(np.float64).eps)
 OPERATIONS = 1400
 """Operations of float64 in a row behind a number of an anatomy: forward and back through three layers of at most 20 columns, sums
@@ -34,9 +38,10 @@ class Anatomy:
         cosine_permuted: the same for the NCF of labels in reverse order.
         cosine_over_degree: $\mathcal N(\hat w)/\|\nabla\mathcal N(\hat w)\|$: the cosine over L, by Euler's identity.
         rows: alignment of the rows of each matrix (`weighted_row_cosine`).
-        strong_rows: smallest cosine of a long row to the leading direction (`strong_row_cosine`).
+        random_rows: the alignment that is expected of random rows.
         shares: of each matrix in the squared norm.
         singular: singular values over the norm, in descending order, padded with NaN.
+        shuffled: the same of matrices whose entries are put in another order.
         invariants: constants of the flow.
     """
 
@@ -45,31 +50,31 @@ class Anatomy:
     cosine_permuted: Float[np.ndarray, " s"]
     cosine_over_degree: Float[np.ndarray, " s"]
     rows: Float[np.ndarray, "s l"]
-    strong_rows: Float[np.ndarray, "s l"]
+    random_rows: Float[np.ndarray, "s l"]
     shares: Float[np.ndarray, "s l"]
     singular: Float[np.ndarray, "s l r"]
+    shuffled: Float[np.ndarray, "s l r"]
     invariants: Float[np.ndarray, "s m"]
 
     @classmethod
-    def of(cls, network: FeedForward, draws: Draws, w: Float[Tensor, "s k"], strong_share: float) -> Anatomy:
-        """`strong_share`: rows longer than this share of the longest one are long. NaN where the weights are: a run that never
-        escaped has none.
-        """
+    def of(cls, network: FeedForward, draws: Draws, w: Float[Tensor, "s k"]) -> Anatomy:
+        """NaN where the weights are: a run that never escaped has none."""
         known = torch.isfinite(w).all(dim=-1)
         w = torch.where(known[:, None], w, 1.0)  # singular values of NaN are an error
         correlation, norm = Correlation(network, draws.x, draws.y), w.norm(dim=-1)
-        shuffled = Correlation(network, draws.x, draws.y.flip(-1))
+        permuted = Correlation(network, draws.x, draws.y.flip(-1))
         matrices = network.unpack(w)
-        singular = [torch.linalg.svdvals(matrix).mT for matrix in matrices]
+        expected = w.new_tensor([expected_row_cosine(matrix.shape[-1]) for matrix in matrices])
         found = {
             "norm": norm,
             "cosine": correlation.cosine(w),
-            "cosine_permuted": shuffled.cosine(w),
+            "cosine_permuted": permuted.cosine(w),
             "cosine_over_degree": correlation.normalised(w) / correlation.gradient(unit(w)).norm(dim=-1),
             "rows": torch.stack([layers.weighted_row_cosine(matrix) for matrix in matrices], dim=-1),
-            "strong_rows": torch.stack([layers.strong_row_cosine(matrix, strong_share) for matrix in matrices], dim=-1),
+            "random_rows": expected.expand(len(w), -1),
             "shares": layers.shares(network, w),
-            "singular": torch.nn.utils.rnn.pad_sequence(singular, padding_value=torch.nan).permute(2, 1, 0) / norm[:, None, None],
+            "singular": singular_values(matrices) / norm[:, None, None],
+            "shuffled": singular_values([shuffled(matrix) for matrix in matrices]) / norm[:, None, None],
             "invariants": layers.invariants(network, w),
         }
         return cls(
@@ -91,9 +96,30 @@ class Anatomy:
         """Of the same directions with another norm, as far as `meets` looks at it."""
         return replace(self, norm=np.full_like(self.norm, norm))
 
-    def ratio(self, which: int = 1) -> Float[np.ndarray, "s l"]:
-        """s_2 / s_1 of each matrix, or s_3 / s_1."""
-        return self.singular[..., which] / self.singular[..., 0]
+    def ratio(self) -> Float[np.ndarray, "s l"]:
+        """s_2 / s_1 of each matrix."""
+        return self.singular[..., 1] / self.singular[..., 0]
+
+
+def singular_values(matrices: Sequence[Float[Tensor, "s _ _"]]) -> Float[Tensor, "s l r"]:
+    """Of each matrix, in descending order, padded with NaN."""
+    found = [torch.linalg.svdvals(matrix).mT for matrix in matrices]
+    return torch.nn.utils.rnn.pad_sequence(found, padding_value=torch.nan).permute(2, 1, 0)
+
+
+def shuffled(matrix: Float[Tensor, "s a b"]) -> Float[Tensor, "s a b"]:
+    """The same entries in a fixed random order: as large, and without the structure."""
+    order = np.random.Generator(np.random.PCG64(ORDER)).permutation(matrix.shape[-2] * matrix.shape[-1])
+    return matrix.flatten(start_dim=-2)[:, torch.from_numpy(order).to(matrix.device)].view_as(matrix)
+
+
+def expected_row_cosine(columns: int) -> float:
+    r"""E |cos| of the angle of two random directions in d dimensions: $\Gamma(d/2)/(\sqrt\pi\,\Gamma((d+1)/2))$.
+
+    >>> round(expected_row_cosine(2), 6)  # 2 / π
+    0.63662
+    """
+    return math.exp(math.lgamma(columns / 2) - math.lgamma((columns + 1) / 2)) / math.sqrt(math.pi)
 
 
 def per_layer(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,62 +16,63 @@ from flowcheck.pipeline.experiment import ParametersModel
 from flowcheck.pipeline.names import INCREASING
 
 Threshold = Annotated[float, Field(ge=0)]
-Layers = Annotated[list[Threshold], Field(min_length=1)]
-"""A number for each layer."""
 Range = Annotated[tuple[Threshold, Threshold], INCREASING]
 Met = dict[str, Bool[np.ndarray, " s"]]
 """Criterion -> yes or no for each run."""
-STORIES = ("rise", "random_start", "aligned_permuted")
-"""Criteria that compare with the start, or are a control themselves: controls from other weights do not have them."""
+BROKEN = ("aligned_permuted", "remainder_shuffled", "leading_shuffled", "balance_two_to_one", "random_start")
+"""Criteria, or how their names begin, that are controls themselves or ask the start alone: other states do not have them."""
 
 
 class Criteria(ParametersModel):
-    """Reading tolerances of the figures, per layer where they are lists. `typical` ones are asked of half of the seeds."""
+    """How the figures are read. What is not along one direction is expected to stay at the size that it has in the start.
 
-    norm: Threshold
-    growth: Range
-    cosine: Threshold
-    cosine_typical: Threshold
-    initial_cosine: Threshold
-    cosine_rise: Threshold
-    initial_rows: Layers
-    initial_ratio: Threshold
-    rows: Layers
-    ratio: Layers
-    share: Range
-    rows_typical: Layers | None = None
-    strong_rows: Threshold | None = None
-    ratio_typical: Layers | None = None
-    third_ratio: Threshold | None = None
-    leading: Range | None = None
-    bulk: Range | None = None
+    Attributes:
+        growth: least growth R of the norm that is growth by a constant factor.
+        across: largest size of what must not grow, over its size in the start.
+        rise: least factor by which 1 - cos falls.
+        half_way: share of the way from the start to matrices of rank one, in the alignment of rows and in s_2 / s_1.
+        random_rows: largest distance of the alignment of random rows to its expectation.
+        balance: largest change of an invariant of the flow, over the squared norm of the start.
+    """
+
+    growth: Threshold
+    across: Threshold
+    rise: Threshold
+    half_way: Threshold
+    random_rows: Threshold
+    balance: Threshold
 
 
 def meets(c: Criteria, start: Anatomy, at: Anatomy) -> Met:
-    """Each criterion on the weights of a set of runs."""
-    growth, ratio = at.norm / start.norm, at.ratio()
+    r"""Each criterion on the weights of a set of runs.
+
+    With $w=aw_*+e$, $w_*$ a KKT direction and e of the size of the start, $1-\cos\le\tfrac12\|e\|^2/\|w\|^2$ to leading order; by
+    Weyl's inequality $s_2$ of a matrix is at most the norm of its part of e; and differences of $\|W_l\|^2$ are conserved by the
+    flow, so that shares of the squared norm differ from 1 over the number of matrices by as much as in the start, over $R^2$.
+    """
+    growth, layers = at.norm / start.norm, at.shares.shape[-1]
+    squared = growth[:, None] ** 2
+
+    def across(cosine: Float[np.ndarray, " s"]) -> Float[np.ndarray, " s"]:
+        """Size of the part across the gradient of the NCF, over the norm of the start."""
+        return np.asarray(growth * np.sqrt(2.0 * np.maximum(1.0 - cosine, 0.0)))
+
     within = {
-        "small_norm": (at.norm <= c.norm) & between(growth, c.growth),
-        "aligned": at.cosine >= c.cosine,
-        "aligned_typical": at.cosine >= c.cosine_typical,
-        "aligned_permuted": at.cosine_permuted >= c.cosine,
-        "rise": (start.cosine <= c.initial_cosine) & (at.cosine - start.cosine >= c.cosine_rise),
-        "random_start": (start.rows <= c.initial_rows).all(axis=-1) & (start.ratio() >= c.initial_ratio).all(axis=-1),
-        "shares": between(at.shares, c.share).all(axis=-1),
+        "grown": growth >= c.growth,
+        "aligned": across(at.cosine) <= c.across,
+        "aligned_permuted": across(at.cosine_permuted) <= c.across,
+        "rise": 1.0 - at.cosine <= (1.0 - start.cosine) / c.rise,
+        "random_start": (np.abs(start.rows - start.random_rows) <= c.random_rows).all(axis=-1),
     }
-    within |= per_layer("rows", at.rows >= c.rows) | per_layer("low_rank", ratio <= c.ratio)
-    if c.rows_typical is not None:
-        within |= per_layer("rows_typical", at.rows >= c.rows_typical)
-    if c.strong_rows is not None:
-        within["strong_rows"] = (at.strong_rows >= c.strong_rows).all(axis=-1)
-    if c.ratio_typical is not None:
-        within |= per_layer("low_rank_typical", ratio <= c.ratio_typical)
-    if c.third_ratio is not None:
-        within["rank_two_W1"] = at.ratio(2)[:, 0] <= c.third_ratio
-    if c.leading is not None:
-        within["leading"] = between(at.singular[..., 0], c.leading).all(axis=-1)
-    if c.bulk is not None:
-        within |= per_layer("bulk", between(growth[:, None] * ratio, c.bulk))
+    two_to_one = np.array([2.0] + [1.0] * (layers - 1)) / (layers + 1)
+    for name, target in (("balance", 1.0 / layers), ("balance_two_to_one", two_to_one)):
+        moved = np.abs((at.shares - target) * squared - (start.shares - target))
+        within[name] = (moved <= c.balance).all(axis=-1)
+    within |= per_layer("rows", at.rows >= start.rows + c.half_way * (1.0 - start.rows))
+    within |= per_layer("low_rank", at.ratio() <= c.half_way * start.ratio())
+    for suffix, singular in (("", at.singular), ("_shuffled", at.shuffled)):
+        within |= per_layer(f"remainder{suffix}", growth[:, None] * singular[..., 1] <= c.across * start.singular[..., 0])
+        within |= per_layer(f"leading{suffix}", np.abs(singular[..., 0] ** 2 - 1.0 / layers) * squared <= c.across**2)
     return within
 
 
@@ -92,7 +93,7 @@ def monotone(
 
 
 def fractions(met: Mapping[str, Bool[np.ndarray, " s"]], where: str = "") -> dict[str, Measurement]:
-    """Share of the runs that meet each criterion; `where` is the state of a control, which `STORIES` do not have."""
+    """Share of the runs that meet each criterion; `where` names another state of the runs, a control."""
     if not where:
         return {f"{name}_fraction": fraction(hits) for name, hits in met.items()}
-    return {f"{name}_fraction_{where}": fraction(hits) for name, hits in met.items() if name not in STORIES}
+    return {f"{name}_fraction_{where}": fraction(hits) for name, hits in met.items() if not name.startswith(BROKEN)}

@@ -23,12 +23,14 @@ def rate(loss: Loss, points: int) -> float:
 
 
 class Recipe(ParametersModel):
-    """What the paper prints for one network, and which start of which draw is displayed."""
+    """What the paper prints for one network, and a start that is looked at beside the first ones when one is selected.
+
+    It is what a search of the stream finds at the root seed of the configuration: smaller scales do not search that far.
+    """
 
     delta: float = Field(gt=0)
     step_size: float = Field(gt=0)
     iterations: int = Field(ge=1)
-    displayed_draw: int = Field(ge=0)
     displayed_start: int = Field(ge=0)
 
     def shown_time(self, points: int) -> float:

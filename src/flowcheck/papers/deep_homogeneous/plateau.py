@@ -39,13 +39,11 @@ class Plateau:
     Attributes:
         loss_ratio: share of the initial loss at which the plateau is left.
         rtol: of flows.
-        strong_share: rows longer than this share of the longest one are long.
     """
 
     network: FeedForward
     loss_ratio: float
     rtol: float
-    strong_share: float
 
     def flow(self, draws: Draws, delta: float | Float[Tensor, " s"], rtol: float | None = None) -> FlowPath:
         """The flow of the printed loss until it escapes.
@@ -64,7 +62,7 @@ class Plateau:
 
     def anatomy(self, draws: Draws, w: Float[Tensor, "s k"]) -> Anatomy:
         """What the figures show of weights."""
-        return Anatomy.of(self.network, draws, w, self.strong_share)
+        return Anatomy.of(self.network, draws, w)
 
     def escape_times(
         self, draws: Draws, delta: float, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter

@@ -6,7 +6,7 @@ import torch
 
 from flowcheck.networks.zoo import squared_relu
 from flowcheck.papers.deep_homogeneous import displayed_run
-from flowcheck.papers.deep_homogeneous.displayed_run import DisplayedRun, Stream, first_within, rule_violations
+from flowcheck.papers.deep_homogeneous.displayed_run import DisplayedRun, Stream
 from flowcheck.papers.deep_homogeneous.figure_draws import Pair, draw
 from flowcheck.papers.deep_homogeneous.figure_recipes import LOSSES, Effort, Recipe, rate
 from flowcheck.papers.deep_homogeneous.figure_seeds import Seeds
@@ -14,7 +14,7 @@ from flowcheck.papers.deep_homogeneous.loss_normalisation import PrintedRuns, di
 from flowcheck.papers.deep_homogeneous.plateau import Plateau
 from flowcheck.papers.deep_homogeneous.scale_trend import ScaleTrend
 
-PLATEAU = Plateau(squared_relu([4, 4], 3), loss_ratio=0.99, rtol=1e-6, strong_share=0.3)
+PLATEAU = Plateau(squared_relu([4, 4], 3), loss_ratio=0.99, rtol=1e-6)
 POINTS = 10
 EFFORT = Effort(
     seeds=2,
@@ -40,7 +40,7 @@ def recipe(one):
     """Printed iterations that end just before the escape under the mean."""
     time = float(PLATEAU.escape_times(one, 0.1)[0])
     step_size = time / rate(LOSSES["mean"], POINTS) / 2010
-    return Recipe(delta=0.1, step_size=step_size, iterations=2000, displayed_draw=0, displayed_start=0)
+    return Recipe(delta=0.1, step_size=step_size, iterations=2000, displayed_start=0)
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +79,12 @@ def test_errors_are_what_rounding_changes(run, one, recipe, monkeypatch):
     assert larger["displayed_growth"].error == pytest.approx(1e3 * errors["displayed_growth"], rel=0.2)
 
 
-def test_the_first_in_its_window_is_displayed(recipe):
-    unit = recipe.shown_time(POINTS)
-    draws = Stream(np.array([0, 1, 4]), unit * np.array([0.9, 0.5, 1.1]))
-    starts = Stream(np.array([0, 7]), unit * np.array([1.0005, 1.0002]))
-
-    def violations(draws, starts):
-        return rule_violations(recipe, POINTS, draws, starts, (0.8, 1.25), (1.0, 1.001)).value
-
-    assert violations(draws, starts) == 0
-    assert violations(Stream(draws.number, unit * np.array([0.7, 0.9, 1.1])), starts) == 1
-    assert violations(Stream(draws.number, 2 * draws.time), Stream(starts.number, 2 * starts.time)) == 2
-    assert first_within(np.array([2, 3]), np.array([0.1, 0.2]), (1.0, 2.0)) is None
+def test_the_first_in_its_window_is_displayed_and_the_nearest_if_none_is():
+    number, time = np.array([0, 1, 4, 6]), 3.0 * np.array([0.3, 1.1, 0.9, 2.0])
+    assert Stream(number, time).selected(3.0, (0.8, 1.25)) == (1, True)
+    assert Stream(number, time).selected(3.0, (0.8, 1.05)) == (4, True)
+    assert Stream(number, time).selected(3.0, (1.0, 1.001)) == (1, False)  # ln 1.1 < -ln 0.9
+    assert Stream(number[:1], time[:1]).selected(3.0, (0.8, 1.25)) == (0, False)
 
 
 @pytest.fixture

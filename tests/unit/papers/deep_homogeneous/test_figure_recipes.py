@@ -17,5 +17,5 @@ def test_the_rate_of_a_loss_is_that_of_its_gradient(name):
 
 
 def test_the_time_that_the_printed_iterations_take_is_that_of_the_mean():
-    recipe = Recipe(delta=0.1, step_size=5e-3, iterations=1000, displayed_draw=0, displayed_start=0)
+    recipe = Recipe(delta=0.1, step_size=5e-3, iterations=1000, displayed_start=0)
     assert recipe.shown_time(100) == pytest.approx(1000 * 5e-3 * 2 / 100)

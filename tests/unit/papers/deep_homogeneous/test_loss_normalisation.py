@@ -13,8 +13,8 @@ from flowcheck.papers.deep_homogeneous.figure_recipes import Effort, Recipe
 from flowcheck.papers.deep_homogeneous.loss_normalisation import PredictedEscapes, PrintedRuns
 from flowcheck.papers.deep_homogeneous.plateau import Plateau
 
-PLATEAU = Plateau(deep_linear([1], 1), loss_ratio=0.99, rtol=1e-9, strong_share=0.3)
-RECIPE = Recipe(delta=1e-2, step_size=1e-3, iterations=1000, displayed_draw=0, displayed_start=0)
+PLATEAU = Plateau(deep_linear([1], 1), loss_ratio=0.99, rtol=1e-9)
+RECIPE = Recipe(delta=1e-2, step_size=1e-3, iterations=1000, displayed_start=0)
 
 
 def products(labels):

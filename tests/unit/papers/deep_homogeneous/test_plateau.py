@@ -11,7 +11,7 @@ from flowcheck.networks.zoo import deep_linear
 from flowcheck.papers.deep_homogeneous.figure_draws import Draws
 from flowcheck.papers.deep_homogeneous.plateau import ROWS, Plateau, recorded_iterations
 
-PLATEAU = Plateau(deep_linear([1], 1), loss_ratio=0.99, rtol=1e-9, strong_share=0.3)
+PLATEAU = Plateau(deep_linear([1], 1), loss_ratio=0.99, rtol=1e-9)
 DELTA = 1e-2
 
 
