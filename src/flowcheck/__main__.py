@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     expected.add_argument("--scale", required=True)
     expected.add_argument("--papers", help="as in a,b; by default all")
     expected.add_argument("--record", action="store_true", help="record today's verdicts as the expected ones")
+    expected.add_argument("--because", default="", help="with --record: why some paper has no verdict at this scale")
 
     results = commands.add_parser("results", help="how each result of the papers stands, by the recorded verdicts")
     results.add_argument("--scale", required=True)
@@ -166,7 +167,7 @@ def _notebook(arguments: argparse.Namespace) -> int:
 def _expected(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.ledger import changes, fewer_runs, no_longer_so, read_ledger, record_expected
     from flowcheck.pipeline.project import Project
-    from flowcheck.pipeline.recorded import load_expected, load_runs
+    from flowcheck.pipeline.recorded import load_about, load_expected, load_runs
     from flowcheck.pipeline.results import lines_of
 
     project = Project()
@@ -182,8 +183,10 @@ def _expected(arguments: argparse.Namespace) -> int:
         print("\n".join(changed))
         return 1
     if arguments.record:
-        print(f"recorded in {record_expected(project, ledger)}")
+        print(f"recorded in {record_expected(project, ledger, arguments.because)}")
         return 0
+    if about := load_about(project, arguments.scale):
+        print(about)
     differences = changes(ledger, recorded)
     differences += fewer_runs(ledger, load_runs(project, arguments.scale))
     print("\n".join(differences) or "no verdict changed")

@@ -30,7 +30,7 @@ from flowcheck.pipeline.evidence import (
 from flowcheck.pipeline.freshness import CURRENT, Freshness, shown_verdict, why_stale
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
-from flowcheck.pipeline.recorded import load_expected, load_runs, runs_file
+from flowcheck.pipeline.recorded import About, about_file, load_about, load_expected, load_runs, runs_file
 from flowcheck.pipeline.results import count, lines_of, results_of
 from flowcheck.pipeline.schema import Experiment
 from flowcheck.pipeline.seal import SEAL, blank_seal, check_sealed, remembered_digest
@@ -276,15 +276,36 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def record_expected(project: Project, ledger: Mapping[str, Any]) -> Path:
-    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff. What is stale or missing is left out."""
+def record_expected(project: Project, ledger: Mapping[str, Any], because: str = "") -> Path:
+    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff. What is stale or missing is left out.
+
+    Raises ConfigError if some paper would have no recorded verdict and `because` does not say why.
+    """
     path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
     claims = [claim for claim in ledger["claims"] if claim["freshness"] in CURRENT]
     known = load_expected(project, ledger["scale"])
-    save_json(path, dict(sorted((known | {c["id"]: c["verdict"] for c in claims}).items())))
+    verdicts = dict(sorted((known | {c["id"]: c["verdict"] for c in claims}).items()))
+    about = _about(project, ledger["scale"], claims, {name.split("/")[0] for name in verdicts}, because)
+    save_json(path, verdicts)
+    save_json(about_file(project, ledger["scale"]), about.model_dump())
     runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in claims}
     save_json(runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
     return path
+
+
+def _about(project: Project, scale: str, claims: list[Record], recorded: set[str], because: str) -> About:
+    missing = [paper for paper in project.papers if paper not in recorded]
+    before = load_about(project, scale)
+    reasons = {paper: because or (before.without.get(paper, "") if before else "") for paper in missing}
+    if unexplained := [paper for paper, reason in reasons.items() if not reason]:
+        raise ConfigError(f"no verdict on {', '.join(unexplained)} would be recorded at {scale} scale; say why with --because")
+    said = [claim["provenance"] for claim in claims]
+    return About(
+        finished=max((p["finished"] for p in said if "finished" in p), default="unknown"),
+        machines=sorted({p.get("machine", "unknown") for p in said}),
+        wall_time_s=round(sum(_experiment_times(claims).values()), 1),
+        without=reasons,
+    )
 
 
 def runs_behind(claim: Mapping[str, Any]) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""What was recorded of an earlier run: the verdicts that are expected, and how many runs stood behind them.
+"""What was recorded of an earlier run: the verdicts that are expected, how many runs stood behind them, where and when it ran.
 
-Both are under ``config/expected``, a file for each scale, and are written by ``python -m flowcheck expected --record``.
+All are under ``config/expected``, a file for each scale, and are written by ``python -m flowcheck expected --record``.
 """
 
 from __future__ import annotations
@@ -8,13 +8,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from flowcheck.errors import ConfigError, EvidenceError
 from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.seal import parse_json
 from flowcheck.pipeline.strict_yaml import validate
+
+
+class About(BaseModel):
+    """The run behind a record: when its experiments ended, on which machines, how long they took; and papers without verdicts.
+
+    `without` gives the reason for each of them: a record may be partial, and says so.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    finished: str
+    machines: list[str]
+    wall_time_s: float
+    without: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        minutes = f"{self.wall_time_s / 60:.0f} minutes of computing"
+        missing = "".join(f"; without {paper}: {reason}" for paper, reason in self.without.items())
+        return f"recorded of a run that ended {self.finished} on {', '.join(self.machines)}, {minutes}{missing}"
+
+
+def load_about(project: Project, scale: str) -> About | None:
+    """What is said of the run behind the recorded verdicts; None if nothing is. Raises ConfigError if the file is malformed."""
+    found = _load(about_file(project, scale), TypeAdapter(About))
+    return found or None
+
+
+def about_file(project: Project, scale: str) -> Path:
+    """Where it is said what a record rests on."""
+    return project.root / "config" / "expected" / "about" / f"{scale}.json"
 
 
 def load_expected(project: Project, scale: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from flowcheck.pipeline.ledger import (
     write_ledger,
 )
 from flowcheck.pipeline.project import Project
-from flowcheck.pipeline.recorded import load_expected, load_runs
+from flowcheck.pipeline.recorded import load_about, load_expected, load_runs
 
 MEASURED = {
     "decay": {"error_coarse": 0.02, "error_fine": 0.01, "error_wrong_rate": 0.2},
@@ -126,6 +126,29 @@ def test_recording_keeps_the_verdicts_of_papers_that_were_not_run(project, ledge
     path.write_text(json.dumps({"other/lemma-1": "supported", "toy/theorem-1": "vacuous"}))
     assert record_expected(project, ledger) == path
     assert json.loads(path.read_text()) == VERDICTS | {"other/lemma-1": "supported"}
+
+
+def test_a_record_says_when_and_where_it_ran_and_what_it_is_without(project, ledger):
+    assert load_about(project, "smoke") is None
+    for claim in ledger["claims"]:
+        claim["provenance"] |= {"finished": "2026-11-29T12:00:00+00:00", "machine": "Linux x86_64, 2 cores"}
+    record_expected(project, ledger)
+    about = load_about(project, "smoke")
+    assert (about.finished, about.machines) == ("2026-11-29T12:00:00+00:00", ["Linux x86_64, 2 cores"])
+    assert about.wall_time_s == 4.5, "of each experiment once"
+    assert str(about).endswith("on Linux x86_64, 2 cores, 0 minutes of computing")
+
+
+def test_a_partial_record_needs_its_reason_and_keeps_it(project, ledger):
+    project.papers["other"] = project.papers["toy"]
+    with pytest.raises(ConfigError, match="no verdict on other would be recorded at smoke scale; say why with --because"):
+        record_expected(project, ledger)
+    assert load_expected(project, "smoke") == {}, "nothing was recorded"
+    record_expected(project, ledger, "it takes a day")
+    assert load_about(project, "smoke").without == {"other": "it takes a day"}
+    record_expected(project, ledger)
+    assert load_about(project, "smoke").without == {"other": "it takes a day"}
+    assert "without other: it takes a day" in str(load_about(project, "smoke"))
 
 
 def test_the_runs_behind_a_verdict_are_recorded_and_missed_where_they_are_fewer(project, ledger):
