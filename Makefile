@@ -5,6 +5,7 @@
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one, or a file from its digest
 #   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5); 10 minutes on an idle machine
+#   make mutants      one wrong sign at a time: does a test notice? (COUNT=300, SEED=1, SHARD=1/4, CLAIMS=--claims); hours
 #   make new          the skeleton of an experiment (PAPER=name EXPERIMENT=name); it runs and is judged as it stands
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)
 #   make lock         compile requirements.lock from pyproject.toml (maintainers; needs pip-tools on the PATH)
@@ -15,6 +16,9 @@ SCALE ?= laptop
 CORES ?= all
 WORKERS ?= 2
 ROUNDS ?= 5
+COUNT ?= 300
+SEED ?= 1
+SHARD ?= 1/1
 
 STAMP := .venv/flowcheck.stamp
 BENCH_STAMP := .venv-bench/flowcheck.stamp
@@ -23,7 +27,7 @@ IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce smoke test new bench lint lock clean
+.PHONY: help env reproduce smoke test new bench mutants lint lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +67,10 @@ $(BENCH_STAMP): requirements.lock requirements-bench.txt
 
 bench: $(BENCH_STAMP)
 	PYTHONPATH="$(CURDIR)/src:$(CURDIR)" .venv-bench/bin/python -m benchmarks.run --rounds $(ROUNDS) $(addprefix --only ,$(BENCH))
+
+mutants: env
+	$(IN_ENV) python -m tools.mutants --count $(COUNT) --seed $(SEED) --shard $(SHARD) $(CLAIMS)
+	@$(IN_ENV) python -m tools.mutants --seed $(SEED) --table
 
 lint: env
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "make lint reads the list of files from git, and this is no git checkout" >&2; exit 1; }

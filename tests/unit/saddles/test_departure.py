@@ -237,3 +237,24 @@ def test_largest_fall_is_what_the_best_length_of_the_idle_weights_takes_from_the
     lengths = np.linspace(-5, 5, 200_001)[:, None]
     losses = ((residual - lengths * units.outputs(w)) ** 2).sum(-1)
     assert departure.largest_fall(saddle, w) == pytest.approx(1 - losses.min() / (residual @ residual), abs=1e-8)
+
+
+def test_the_printed_delta_of_65_is_the_least_of_its_four_conditions_by_hand():
+    constants = near_saddles.reach(newton_saddle(3), epsilon=0.1, time=0.05, largest=1.5)
+    growth = math.exp(2 * 0.05 * constants.k1 * constants.residual)
+    last = 0.1 / (4 * constants.alpha * constants.norm_z**2)
+    last /= constants.k2 * constants.c + constants.beta * constants.norm_z**3 * 0.05 * growth
+    expected = min(1.0, 0.1**2, 0.1**2 / (2 * constants.c), last)
+    assert last < 0.1**2 / (2 * constants.c), "the last condition is the one that decides here"
+    assert constants.log_delta_printed == pytest.approx(0.5 * math.log(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("degree", [2, 3])
+def test_the_loss_has_fallen_to_a_ratio_where_its_margin_is_zero(degree):
+    saddle, delta, rng = newton_saddle(degree), 0.1, np.random.default_rng(11)
+    a, b = rng.standard_normal(saddle.fitted.size), rng.standard_normal(saddle.idle.size)
+    outputs = saddle.fitted.outputs(saddle.weights + delta * a) - saddle.fitted.outputs(saddle.weights)
+    rest = saddle.residual - outputs - saddle.idle.outputs(delta * b)
+    ratio = float(rest @ rest) / float(saddle.residual @ saddle.residual)
+    assert departure.loss_below(saddle, delta, ratio)(a, b) == pytest.approx(0.0, abs=1e-12)
+    assert departure.loss_below(saddle, delta, ratio + 0.25)(a, b) == pytest.approx(0.25, abs=1e-12)

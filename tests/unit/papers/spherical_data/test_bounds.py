@@ -58,3 +58,27 @@ def test_reference_values_of_the_figure_s_bounds():
     cosine = 1 - 2 / (21 ** (1 / math.pi) / 9 + 1)
     assert math.tanh(bounds.theorem3_first_phase(10.0, q, 1.0, 1.0, 4) / 2) == pytest.approx(cosine)
     assert bounds.theorem3_upper(1.0, 1.0, 2 * q, 1.0, 4) == pytest.approx(4 / (2.4 * math.pi) * (1.6**2 - 1) + 2 * q)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+@pytest.mark.parametrize("c0", [0.4, 1.7])
+def test_lower_bounds_depend_on_time_through_c0_t_only(depth, c0):
+    # Eqs. (4) and (16) have c0 as a factor of the rate, and so do the bounds that integrate them
+    q, r, t = -1.1, 0.7, 2.5
+    for bound in (
+        lambda t, c0: bounds.theorem1_first_phase(t, q, r, c0),
+        lambda t, c0: bounds.theorem3_first_phase(t, q, r, c0, depth),
+        lambda t, c0: bounds.theorem3_second_phase(t, q, r, c0, depth),
+        lambda t, c0: bounds.proposition4_exponent(t, q, c0),
+    ):
+        assert bound(t, c0) == pytest.approx(bound(c0 * t, 1.0), rel=1e-14)
+        assert bound(t, c0) != pytest.approx(bound(t, 1.0), rel=1e-3)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+def test_the_second_phase_grows_at_the_rate_of_its_equation_with_the_norm_at_its_start(depth):
+    # Eq. (16): d artanh cos / dt = c0 / pi |w|^(1 - 2/N), and the norm does not fall after T
+    slope = (
+        bounds.theorem3_second_phase(3.0, -1.1, 0.7, 1.3, depth) - bounds.theorem3_second_phase(1.0, -1.1, 0.7, 1.3, depth)
+    ) / 2
+    assert slope == pytest.approx(2 * 1.3 / math.pi * 0.7 ** (1 - 2 / depth), rel=1e-14)

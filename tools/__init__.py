@@ -1,0 +1,1 @@
+"""What maintainers run by hand, outside the pipeline and the tests."""
