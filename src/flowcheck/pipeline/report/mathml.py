@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -28,7 +28,20 @@ DELIMITERS |= {r"\langle": "⟨", r"\rangle": "⟩", r"\lfloor": "⌊", r"\rfloo
 DELIMITERS |= {r"\{": "{", r"\}": "}"}
 TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in terms of those that it knows
     (r"\\(begin|end)\{(?:aligned|alignedat|align\*?)\}", r"\\\1{split}"),
-    (r"\\begin\{gathered\}(.*?)\\end\{gathered\}", r"\\begin{array}{c}\1\\end{array}"),
+    (r"\\begin\{(?:gathered|multline\*?|subarray)\}(?:\{[lcr]\})?(.*?)\\end\{\w+\*?\}", r"\\begin{array}{c}\1\\end{array}"),
+    (r"\\begin\{eqnarray\*?\}(.*?)\\end\{eqnarray\*?\}", r"\\begin{array}{rcl}\1\\end{array}"),
+    (r"\\begin\{dcases\}(.*?)\\end\{dcases\}", r"\\begin{cases}\1\\end{cases}"),
+    (r"\\begin\{rcases\}(.*?)\\end\{rcases\}", r"\\left.\\begin{array}{ll}\1\\end{array}\\right\\}"),
+    (r"\\mathop\{\\rm\s+([A-Za-z]+)\}", r"\\operatorname*{\1}"),
+    (r"\\(?:mathrel|mathbin|mathord|mathopen|mathclose|mathpunct|mathinner|ensuremath)(?![A-Za-z])", ""),
+    (r"\\(?:nonumber|notag)(?![A-Za-z])|\\label\{[^{}]*\}", ""),
+    (r"\\widebar(?![A-Za-z])", r"\\overline"),
+    (r"\\hspace\*", r"\\hspace"),
+    (r"\\backslash(?![A-Za-z])", "∖"),
+    (r"\\P(?![A-Za-z])", "¶"),
+    (r"\\dag(?![A-Za-z])", "†"),
+    (r"\\ddag(?![A-Za-z])", "‡"),
+    (r"\\copyright(?![A-Za-z])", "©"),
     (r"\\mathop\{\\(?:mathrm|text|operatorname)\{([^{}]*)\}\}", r"\\operatorname*{\1}"),
     (r"(\\operatorname\*?\{[A-Za-z]+)(?:\\[,;: ]|~)([A-Za-z]+\})", r"\1 \2"),
     (r"\\mathrm\s*(?:\{([A-Za-z]+)\}|([A-Za-z]))", r"\\text{\1\2}"),
@@ -36,7 +49,7 @@ TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in t
     (r"\\mathbbm(?![A-Za-z])", r"\\mathbb"),
     (r"(?<!:):=", r"\\coloneqq "),
     (r"\\setminus(?![A-Za-z])", "∖"),
-    (r"\\tag\{([^{}]*)\}", r"\\qquad\\text{(\1)}"),
+    (r"\\tag\*?\{([^{}]*)\}", r"\\qquad\\text{(\1)}"),
 ]
 ATTRIBUTES = {
     *("display", "mathvariant", "mathsize", "mathcolor", "mathbackground", "displaystyle", "scriptlevel", "linebreak"),
@@ -48,6 +61,19 @@ ATTRIBUTES = {
 PLAIN_VALUE = re.compile(r"[A-Za-z0-9#%.+ -]*")
 SCHEMES = {"http", "https", "mailto"}
 """Where a link may lead, beside the pages of the report itself."""
+
+
+DOLLAR, RULE = "\ue000", "\ue001"
+"""Stand for a dollar sign and a horizontal rule until the formula is converted: private characters, which no formula has."""
+ARRAY = re.compile(r"\\begin\{array\}(?:\[[^]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
+SPACES = {"thin": 3, "medium": 4, "thick": 5, "verythick": 6, "verythin": 2, "veryverythin": 1, "veryverythick": 7}
+"""Named spaces of MathML in eighteenths of an em, which browsers do not know."""
+HALF = "transparent calc(50% - 0.04em), currentcolor calc(50% - 0.04em) calc(50% + 0.04em), transparent calc(50% + 0.04em)"
+STROKES = {
+    "updiagonalstrike": f"linear-gradient(to bottom right, {HALF})",
+    "downdiagonalstrike": f"linear-gradient(to top right, {HALF})",
+    "horizontalstrike": f"linear-gradient({HALF})",
+}
 
 
 class FormulaError(ValueError):
@@ -62,6 +88,8 @@ class Renderer:
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
         self._markdown.validateLink = leads_somewhere_allowed  # type: ignore[method-assign]
         self._markdown.use(dollarmath_plugin, renderer=self._formula, double_inline=True, allow_labels=False)
+        self._markdown.disable("text_join")  # an escaped dollar is a token of its own, and no formula that lost its partner
+        self._markdown.add_render_rule("text_special", lambda _, tokens, index, *rest: html.escape(tokens[index].content))
         self._markdown.add_render_rule("text", lambda _, tokens, index, *rest: self._text(tokens[index].content))
 
     def block(self, text: str) -> Markup:
@@ -92,17 +120,21 @@ class Renderer:
 
 def to_mathml(tex: str, display: bool = False) -> str:
     r"""One formula as a ``<math>`` element. Raises FormulaError (unknown command, missing argument, unbalanced braces)."""
-    source = " ".join(tex.split())
+    source = _text_with_formulas(" ".join(tex.split()).replace(r"\$", DOLLAR))
+    source = re.sub(ARRAY, _without_rules, source)
+    source = re.sub(r"\\hline(?![A-Za-z])", rf"\\text{{{RULE}}}", source)
     for pattern, replacement in TEX_REWRITES:
         source = re.sub(pattern, replacement, source)
     try:
         text = convert(source, display="block" if display else "inline")
         root = ET.fromstring(text.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1))
     except Exception as error:  # latex2mathml raises a dozen unrelated types, IndexError among them
-        raise FormulaError(f"{type(error).__name__} {error}".strip()) from None
+        raise FormulaError(f"the converter does not read it: {type(error).__name__} {error}".strip()) from None
     _check_attributes(root)
     _repair(root, display)
     _check(root, tex)
+    for node in root.iter():
+        node.text = node.text and node.text.replace(DOLLAR, "$")
     root.set("alttext", tex.strip())
     return ET.tostring(root, encoding="unicode", short_empty_elements=False)
 
@@ -142,13 +174,95 @@ def _repair(node: ET.Element, display: bool) -> None:
         _repair_token(node)
     elif node.tag == "mtd":  # browsers align cells by style only
         node.set("style", f"text-align: {node.attrib.pop('columnalign', 'center')}")
-    elif node.tag == "mtable" and "columnspacing" in node.attrib:
-        for cell in node.iter("mtd"):
-            cell.set("style", f"{cell.get('style')}; padding-left: 0; padding-right: 0")
+    elif node.tag == "mtable":
+        if "columnspacing" in node.attrib:
+            for cell in node.iter("mtd"):
+                cell.set("style", f"{cell.get('style')}; padding-left: 0; padding-right: 0")
+        _draw_rules(node)
+    elif node.tag == "mspace":
+        node.set("width", _width(node.get("width", "0")))
+    elif node.tag == "menclose":  # no element of MathML Core
+        marks = (node.attrib.pop("notation", "")).split()
+        styles = [STROKES[mark] for mark in marks if mark in STROKES]
+        node.tag = "mrow"
+        node.set("style", "border: 0.06em solid; padding: 0.2em" if "box" in marks else f"background: {', '.join(styles)}")
     elif node.tag in SCRIPTS and len(node) == SCRIPTS[node.tag]:
         _repair_script(node, display)
     if node.tag in ("mrow", "mtd", "mstyle", "math", "msqrt", "menclose", "mpadded"):
         _repair_row(node)
+
+
+def _text_with_formulas(source: str) -> str:
+    r"""``\text{if $x>0$}`` as text, formula, text. What is escaped in text is the character itself."""
+    found = re.search(r"\\(?:text|textrm|mbox|hbox|textnormal)\s*\{", source)
+    if found is None:
+        return source
+    depth, end = 1, found.end()
+    while end < len(source) and depth:
+        depth += {"{": 1, "}": -1}.get(source[end], 0) if source[end - 1] != "\\" else 0
+        end += 1
+    inside = source[found.end() : end - 1]
+    if depth:
+        return source
+    pieces = inside.split("$")
+    if len(pieces) % 2 == 0:
+        raise FormulaError(f"unpaired $ in text at character {found.end() + inside.index('$') + 1}")
+    words = [re.sub(r"\\([%#&_{}])", r"\1", piece) for piece in pieces[::2]]
+    parts = [f"\\text{{{word}}}" if word else "" for word in words]
+    mixed = "".join(part + piece for part, piece in zip(parts, [*pieces[1::2], ""], strict=True))
+    kept = source[found.start() : end] if len(pieces) == 1 and "\\" not in inside else f"{{{mixed}}}"
+    return source[: found.start()] + kept + _text_with_formulas(source[end:])
+
+
+def _without_rules(array: re.Match[str]) -> str:
+    """An array without vertical rules; a text in its first cell says between which columns they stand, for `_draw_rules`."""
+    columns = re.sub(r"[@!]\{[^{}]*\}|\s", "", re.sub(r"p\{[^{}]*\}", "l", array[1]))
+    if "|" not in columns:
+        return array[0]
+    before = [len(re.sub(r"\|", "", columns[:place])) for place, letter in enumerate(columns) if letter == "|"]
+    return rf"\begin{{array}}{{{columns.replace('|', '')}}}\text{{{RULE}{' '.join(map(str, before))}{RULE}}}"
+
+
+def _draw_rules(table: ET.Element) -> None:
+    """Rules as borders of cells, which is how browsers draw them."""
+    for name in ("columnlines", "rowlines", "frame"):
+        table.attrib.pop(name, None)
+    before = set[int]()
+    rows = list(table)
+    for number, row in enumerate(rows):
+        lines = 0
+        for cell in row[:1]:
+            for parent in list(cell.iter()):
+                for mark in [child for child in parent if child.tag == "mtext" and RULE in (child.text or "")]:
+                    parent.remove(mark)
+                    between = (mark.text or "").strip(RULE)
+                    before |= set(map(int, between.split()))
+                    lines += not between
+        if lines and not "".join(row.itertext()).strip() and number:
+            table.remove(row)
+            _border(rows[number - 1], "bottom")
+        elif lines:
+            _border(row, "top")
+    for row in table:
+        for place, cell in enumerate(row):
+            if place in before:
+                _border([cell], "left")
+            if place == len(row) - 1 and len(row) in before:
+                _border([cell], "right")
+
+
+def _border(cells: Iterable[ET.Element], side: str) -> None:
+    for cell in cells:
+        cell.set("style", f"{cell.get('style', '')}; border-{side}: 0.06em solid".lstrip("; "))
+
+
+def _width(width: str) -> str:
+    """A width in units that browsers know."""
+    if named := re.fullmatch(r"(negative)?(\w+)mathspace", width):
+        return f"{'-' if named[1] else ''}{SPACES.get(named[2], 3) / 18:.3f}em"
+    if mu := re.fullmatch(r"(-?[\d.]+)mu", width):
+        return f"{float(mu[1]) / 18:.3f}em"
+    return width
 
 
 def _repair_token(node: ET.Element) -> None:
@@ -164,8 +278,6 @@ def _repair_token(node: ET.Element) -> None:
         node.tag = "mi" if text != "mod" else "mo"
         if node.attrib.pop("movablelimits", None) or text in LIMIT_WORDS:
             node.set("class", "limits")
-    elif node.tag == "mspace" and "negative" in node.get("width", ""):
-        node.set("width", "-0.167em")
 
 
 def _alphabet(letter: str, variant: str) -> str:

@@ -374,7 +374,7 @@ def test_limits_stand_below_in_displays_and_beside_in_text() -> None:
     assert "<munder>" not in to_mathml(r"\max_i x_i")
 
 
-@pytest.mark.parametrize("tex", [r"\foo", r"\frac{a", "a}", "{a", "x_", r"\left( a", r"\text{$a$}", r"a \\ b", r"\limits"])
+@pytest.mark.parametrize("tex", [r"\foo", r"\frac{a", "a}", "{a", "x_", r"\left( a", r"\text{$a}", r"a \\ b", r"\limits"])
 def test_formula_that_cannot_be_shown_raises(tex: str) -> None:
     with pytest.raises(FormulaError):
         to_mathml(tex)
