@@ -364,7 +364,8 @@ def check_table(runs: pd.DataFrame) -> pd.DataFrame:
     for name in runs.columns:
         if not isinstance(name, str):
             raise TypeError(f"runs have a column {name!r}, and the name of a column is text")
-        kinds = {type(entry) for entry in runs[name]} - {type(None)} if runs[name].dtype == object else set()
+        # what is missing has no type: None, or the NaN of a table that was put together of others without this column
+        kinds = set(map(type, runs[name].dropna())) if runs[name].dtype == object else set()
         if not (kinds <= {str} or kinds <= {bool} or kinds <= {list}) or runs[name].dtype.kind == "c":
             found = ", ".join(sorted(kind.__name__ for kind in kinds)) or str(runs[name].dtype)
             raise TypeError(f"column {name!r} of runs holds {found}; a column is numbers, truth values or text of one type")

@@ -137,6 +137,13 @@ def test_tables_that_would_not_come_back_are_refused_by_name(table, said, tmp_pa
             save(Evidence(runs=table))
 
 
+def test_what_is_missing_in_a_column_of_truth_values_stays_missing(tmp_path):
+    table = pd.concat([pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"a": [3], "ok": [True]})], ignore_index=True)
+    Evidence(runs=table).save_cell(tmp_path / "c.npz")
+    read = Evidence.load_cell(tmp_path / "c.npz").runs["ok"]
+    assert [None if pd.isna(entry) else entry for entry in read] == [None, None, True]
+
+
 @QUICK
 @given(NUMBERS, st.floats(5e-324, 1e300), st.none() | st.integers(0, 2**60))
 def test_metrics_come_back_to_the_last_digit(tmp_path, value, error, n):
