@@ -19,8 +19,8 @@ from flowcheck.pipeline.evidence import Found, Measurement
 SLOPES = {"linear": (1.0, 1.0), "relu": (1.0, 0.0), "leaky": (1.0, 0.2), "steep": (0.5, -1.5)}
 """Of the activations: above and below zero. The last bends the other way and is steeper below."""
 SAMPLES = 5
-UNSEEN = 1e-9
-"""What is added to the sizes of terms that may both vanish."""
+UNSEEN = 1e-6
+"""Slopes of a loss are known to some 1e-16 whatever their size; terms below this share of the largest are compared with it."""
 ROUNDING = 1e-9
 """Relative, of eigenvalues of matrices with up to some fifty rows, and of their quotients."""
 
@@ -127,8 +127,9 @@ def proposition_10(rng: np.random.Generator, chosen: Sequence[TrainingLoss], siz
             numerator = unbounded_below.quotient(problem, point, along) * float(along @ along)
             for scale, found in ((1.0, gaps), (1.1, wrong)):
                 terms = unbounded_below.equation_56(problem, w, scale * float(a))
-                # the terms may cancel, and a dead network has none
-                found.append(abs(numerator - sum(terms)) / (sum(map(abs, terms)) + UNSEEN))
+                # a saturated loss or a dead network has no terms to speak of
+                unseen = UNSEEN * 2 * float(a) * float(problem.outputs(w).abs().max()) + UNSEEN
+                found.append(abs(numerator - sum(terms)) / (sum(map(abs, terms)) + unseen))
             quotients[i, j] = -numerator
     late = sizes >= sizes[-1] / 100
     grown = quotients[:, late]
