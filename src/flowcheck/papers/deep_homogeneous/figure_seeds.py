@@ -101,4 +101,4 @@ class Seeds:
     def table(self, met: Met) -> dict[str, np.ndarray]:
         """One row for each run: its escape, what the figures show, and the criteria that it meets."""
         columns = {"escape": self.crossing, "norm": self.stop.norm, "initial_cosine": self.start.cosine}
-        return columns | curves(self.start, self.stop) | {f"{name}_ok": hits.astype(float) for name, hits in met.items()}
+        return columns | curves(self.start, self.stop) | {f"{name}_ok": hits for name, hits in met.items()}
