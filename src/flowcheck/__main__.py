@@ -66,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     verify = commands.add_parser("verify", help="hold finished results against their digests, the evidence and the checkout")
     verify.add_argument("--scale", required=True)
 
+    sheet = commands.add_parser("contact-sheet", help="write a page with all figures of a scale, to be looked at")
+    sheet.add_argument("--scale", required=True)
+
     schemas = commands.add_parser("schemas", help="write config/schema/*.json from the models")
     schemas.add_argument("--check", action="store_true", help="fail if they are stale instead")
 
@@ -264,6 +267,14 @@ def _verify(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def _contact_sheet(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.figures.contact_sheet import write_contact_sheet
+    from flowcheck.pipeline.project import Project
+
+    print(write_contact_sheet(Project(), arguments.scale))
+    return 0
+
+
 def _schemas(arguments: argparse.Namespace) -> int:
     from flowcheck.pipeline.schema import json_schemas
 
@@ -302,6 +313,7 @@ _COMMANDS = {
     "counterexample": _counterexample,
     "seeds": _seeds,
     "verify": _verify,
+    "contact-sheet": _contact_sheet,
     "schemas": _schemas,
     "new": _new,
 }

@@ -1,5 +1,7 @@
 """Figures and notebooks.
 
 plotting    theme, colours, shared panels, reproducible files
+inspection  what a reader would object to, found when a figure is saved
+contact_sheet  all figures of a scale on one page
 notebook    executing a notebook             display    what a notebook shows: figures, metrics, verdicts
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,13 @@ def results_at(folder: str | Path) -> Path:
     raise FileNotFoundError(f"{folder}: no results there; make them with: snakemake --cores 2 {Path(folder) / 'notebook.html'}")
 
 
-def show_figure(figure: Figure, folder: str | Path, name: str, alt: str) -> Image:
-    """Save the figure under `folder` and show the PNG that was saved; `alt` says in words what is on it."""
+def show_figure(figure: Figure, folder: str | Path, name: str, alt: str, accepts: Mapping[str, str] | None = None) -> Image:
+    """Save the figure under `folder` and show the PNG that was saved; `alt` says in words what is on it.
+
+    Raises FigureError if it has faults other than those that it `accepts`, see `inspection`.
+    """
     width = round(figure.get_figwidth() * 120)
-    return Image(filename=str(save_figure(figure, folder, name)), width=width, alt=alt)
+    return Image(filename=str(save_figure(figure, folder, name, accepts)), width=width, alt=alt)
 
 
 def show_metrics(evidence: Evidence, patterns: Iterable[str] = ("*",)) -> HTML:

@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from flowcheck.pipeline.evidence import atomic_file
+from flowcheck.pipeline.figures.inspection import check_figure
 
 SINGLE, DOUBLE = 3.4, 7.0
 """Widths of one and of two columns, in inches."""
@@ -128,21 +129,26 @@ def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **op
     return drawn, list(axes[0])
 
 
-def save_figure(figure: Figure, folder: str | Path, name: str) -> Path:
+def save_figure(figure: Figure, folder: str | Path, name: str, accepts: Mapping[str, str] | None = None) -> Path:
     """Write ``figures/{name}.png``, ``.svg`` and ``.pdf`` under `folder`, close the figure, return the path of the PNG.
 
-    The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt.
+    The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt. Raises FigureError if the figure
+    has a fault, unless `accepts` maps its panel and kind to a reason: ``{"(a) cut": "beyond it the bound is not claimed"}``.
     """
     target = Path(folder) / "figures"
     _label_powers_as_text(figure)
-    with mpl.rc_context(THEME):
-        for suffix, (canvas, anonymous) in FORMATS.items():
-            # the canvas itself: savefig would draw every format twice
-            figure.dpi = DPI
-            with atomic_file(target / f"{name}.{suffix}") as stream:
-                getattr(canvas(figure), f"print_{suffix}")(stream, metadata=anonymous)
-            figure.set_layout_engine("none")  # the layout of the first format serves all
-    plt.close(figure)
+    try:
+        with mpl.rc_context(THEME):
+            for suffix, (canvas, anonymous) in FORMATS.items():
+                # the canvas itself: savefig would draw every format twice
+                figure.dpi = DPI
+                with atomic_file(target / f"{name}.{suffix}") as stream:
+                    getattr(canvas(figure), f"print_{suffix}")(stream, metadata=anonymous)
+                    if suffix == "png":
+                        check_figure(figure, name, accepts)
+                figure.set_layout_engine("none")  # the layout of the first format serves all
+    finally:
+        plt.close(figure)
     return target / f"{name}.png"
 
 
