@@ -5,13 +5,16 @@ at which u is within epsilon of its end, then on until the loss has fallen by a 
 the flow as it stands, in plain time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveFloat
 
 from flowcheck.alignment.study import Study
+from flowcheck.measures.readings import fraction
+from flowcheck.measures.refinement import Refined
 from flowcheck.networks.sums import Mixture
 from flowcheck.networks.zoo import power_net
 from flowcheck.papers.deep_homogeneous import (
@@ -28,7 +31,7 @@ from flowcheck.papers.deep_homogeneous.escape_time import Escaped
 from flowcheck.papers.deep_homogeneous.rescaling import Gaps
 from flowcheck.papers.deep_homogeneous.theorem_5_1 import collapse, dichotomy
 from flowcheck.papers.homogeneous import deviation_rate, hypotheses
-from flowcheck.papers.homogeneous.early_alignment import Comparisons, compare, for_all_cases
+from flowcheck.papers.homogeneous.early_alignment import Compared, Comparisons, compare, for_all_cases, solver_gaps
 from flowcheck.papers.homogeneous.hypotheses import Presupposed
 from flowcheck.papers.homogeneous.theorem_5_1 import Dichotomy, decades, endings, over_sweeps
 from flowcheck.pipeline.evidence import Evidence, Found
@@ -54,6 +57,8 @@ class Parameters(ParametersModel):
     curve_deltas: list[PositiveFloat] = Field(min_length=1)
     rescaled_deltas: list[PositiveFloat] = Field(min_length=1)
     descent_steps: int = Field(ge=1)
+    sharp_degrees: list[Annotated[int, Field(ge=3)]] = Field(min_length=1)
+    solver_share: Annotated[float, Field(gt=0, le=1)]
     rtol: float = Field(gt=0, lt=1)
 
 
@@ -71,6 +76,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     compared: dict[str, Comparisons] = {}
     escaped: dict[str, Escaped] = {}
     gaps: list[Gaps] = []
+    solvers: list[Refined] = []
     for name in context.progress(NETWORKS, what="networks"):
         network, x, cases = drawn[name]
         studies[name] = study = Study.begin(network, x, LOSSES, cases, p.epsilons, p.rtol)
@@ -89,14 +95,17 @@ def cell(p: Parameters, context: Context) -> Evidence:
             own=torch.from_numpy(constants[name].delta_bar(min(p.sweep))).to(x),
             wrong=None if wrong is None else wrong.ends,
         )
+        solvers.append(solver_gaps(study, p.solver_share))
         if name in POWERS:
             escaped[name] = Escaped.of(study, p.escape_deltas)
         if name in RESCALED:
             gaps.append(rescaling.gaps(study, p.rescaled_deltas, p.descent_steps, NETWORKS["L5"] if name in POWERS else None))
     evidence.add(endings(list(studies.values())))
-    evidence.add(theorem(compared, constants))
+    sharp = equation_45.nearly_sharp(p.sharp_degrees, p.epsilons, p.rtol)
+    evidence.add(theorem(compared, constants, sharp))
     swept = [(constants[name], each.sweep) for name, each in compared.items()]
-    evidence.record("gronwall_log_excess_max", equation_45.gronwall_log_excess(swept))
+    evidence.record("gronwall_log_excess_max", equation_45.gronwall_log_excess([*swept, *sharp]))
+    evidence.record("solver_gap_max", Refined.joined(solvers).largest())
     evidence.add(equation_52.changes(swept))
     for name in GROWING:
         for loss, label in enumerate(("deviation_slope_", "deviation_slope_logistic_")):
@@ -110,19 +119,23 @@ def cell(p: Parameters, context: Context) -> Evidence:
     return evidence
 
 
-def theorem(compared: Mapping[str, Comparisons], constants: Mapping[str, Constants]) -> Found:
-    """Norm bound and dichotomy over the sweep and at the delta of Eq. (45), and the same gone wrong."""
+def theorem(
+    compared: Mapping[str, Comparisons], constants: Mapping[str, Constants], sharp: Sequence[tuple[Constants, Compared]]
+) -> Found:
+    """Norm bound and dichotomy over the sweep and at the delta of Eq. (45), nearly sharp cases among them, and gone wrong."""
     large = {name: dichotomy(compared[name].large) for name in GROWING}
     at_powers = Dichotomy.joined([large[name] for name in POWERS])
-    own = [dichotomy(each.own).diagonal().where(constants[name].usable) for name, each in compared.items()]
+    explicit = [(constants[name], each.own) for name, each in compared.items()] + list(sharp)
+    own = [dichotomy(each).diagonal().where(its.usable) for its, each in explicit]
     wrong = compared[CONTROL].wrong
     assert wrong is not None
     return {
-        **over_sweeps([dichotomy(each.sweep) for each in compared.values()]),
+        "unresolved_share": fraction(np.concatenate([~each.sweep.resolved.ravel() for each in compared.values()])),
+        **over_sweeps([(each.sweep, dichotomy(each.sweep)) for each in compared.values()], bounded=True),
         **Dichotomy.joined(own).readings("explicit_"),
         "dichotomy_margin_large_delta": Dichotomy.joined(list(large.values())).smallest_margin(),
         "deviation_ratio_large_delta": at_powers.deviation.smallest_of_all(),
-        "dichotomy_margin_permuted": dichotomy(wrong).close().smallest_margin(),
+        "dichotomy_margin_permuted": dichotomy(wrong).at_smallest().smallest_margin(),
         **collapse(compared["collapse"].sweep),
     }
 

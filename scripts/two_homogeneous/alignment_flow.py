@@ -13,10 +13,10 @@ from pydantic import Field, PositiveFloat
 
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import noisy_teacher_labels, sphere_inputs, unit_vectors
-from flowcheck.measures.readings import count
+from flowcheck.measures.readings import fraction
 from flowcheck.measures.refinement import Refined
 from flowcheck.papers.homogeneous import deviation_rate, hypotheses
-from flowcheck.papers.homogeneous.early_alignment import Compared, Comparisons
+from flowcheck.papers.homogeneous.early_alignment import Compared, Comparisons, solver_gaps
 from flowcheck.papers.homogeneous.hypotheses import Presupposed
 from flowcheck.papers.homogeneous.theorem_5_1 import Dichotomy, decades, endings, over_sweeps
 from flowcheck.papers.two_homogeneous import alignment_controls, corollary_5_4_1, escape_time, lemma_5_2, section_5_3
@@ -52,6 +52,7 @@ class Parameters(ParametersModel):
     control_deltas: list[PositiveFloat] = Field(min_length=3)
     turning_time: PositiveFloat
     turning_deltas: list[PositiveFloat] = Field(min_length=3)
+    solver_share: Annotated[float, Field(gt=0, le=1)]
     single_label: PositiveFloat
     curve_deltas: list[PositiveFloat] = Field(min_length=1)
     rtol: float = Field(gt=0, lt=1)
@@ -91,6 +92,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     escaped: dict[str, Escaped] = {}
     blocks: dict[str, Blocks] = {}
     exits: list[Refined] = []
+    gaps: list[Refined] = []
     for name in context.progress(NETWORKS, what="networks"):
         network, x, cases = drawn[name]
         studies[name] = study = Study.begin(network, x, LOSSES, cases, p.epsilons, p.rtol)
@@ -111,6 +113,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             by_size=name == "D2",
             wrong=None if wrong is None else wrong.ends,
         )
+        gaps.append(solver_gaps(study, p.solver_share))
         if name in UNITS:
             escaped[name] = Escaped.of(study, p.escape_deltas)
             exits.append(lemma_5_2.exit_ratios(study, p.escape_deltas))
@@ -121,6 +124,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     evidence.add(branching(min(p.epsilons)))
     evidence.add(lemma_5_2.bounds_on_the_way([(constants[name], part) for name, each in compared.items() for part in each[:4]]))
     evidence.record("exit_time_ratio_min", Refined.joined(exits).smallest())
+    evidence.record("solver_gap_max", Refined.joined(gaps).largest())
     evidence.add(shadows({name: compared[name].slopes for name in GROWING}))
     evidence.add(corollary_5_4_1.readings(blocks))
     evidence.add(escape_time.readings(escaped, p.escape_deltas, p.escape_aligned))
@@ -134,11 +138,11 @@ def theorem(compared: Mapping[str, Comparisons], usable: Mapping[str, np.ndarray
     wrong = compared[CONTROL].wrong
     assert wrong is not None
     return {
-        "cases_unresolved": count(np.concatenate([~each.sweep.resolved.ravel() for each in compared.values()])),
-        **over_sweeps([dichotomy(each.sweep) for each in compared.values()]),
+        "unresolved_share": fraction(np.concatenate([~each.sweep.resolved.ravel() for each in compared.values()])),
+        **over_sweeps([(each.sweep, dichotomy(each.sweep)) for each in compared.values()], bounded=False),
         **Dichotomy.joined(own).readings("explicit_"),
         "dichotomy_margin_large_delta": Dichotomy.joined([dichotomy(compared[name].large) for name in UNITS]).smallest_margin(),
-        "dichotomy_margin_permuted": dichotomy(wrong).close().smallest_margin(),
+        "dichotomy_margin_permuted": dichotomy(wrong).at_smallest().smallest_margin(),
     }
 
 

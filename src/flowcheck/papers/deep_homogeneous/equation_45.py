@@ -2,15 +2,20 @@ r"""The delta of Eq. (45), of which the proof of Theorem 5.1 says that everythin
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
+from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import Study
+from flowcheck.losses import HALF_SUM
 from flowcheck.measures.refinement import Refined
+from flowcheck.networks.zoo import power_net
 from flowcheck.papers.deep_homogeneous import bounds
 from flowcheck.papers.deep_homogeneous.theorem_5_1 import dichotomy
 from flowcheck.papers.homogeneous.early_alignment import Compared
@@ -18,6 +23,8 @@ from flowcheck.pipeline.evidence import Measurement
 
 SMALLEST_LOG = -650.0
 """Of delta^L in float64; where the explicit delta of Eq. (45) lies below, it is not run."""
+BEFORE, LABEL = 1.01, 0.5
+"""1 - cos at the start of a nearly sharp case, over epsilon; its label, so small that the square loss has the larger constant."""
 RESOLUTION = 100.0
 """A deviation is held against its bound where it is at least so many times its own error."""
 
@@ -66,6 +73,25 @@ class Constants:
     def delta_bar(self, otherwise: float) -> Float[np.ndarray, "s e"]:
         """The delta itself, and `otherwise` where it is not usable."""
         return np.exp(np.where(self.usable, self.log_delta_bar, math.log(otherwise)))
+
+
+def nearly_sharp(degrees: Sequence[int], epsilons: Sequence[float], rtol: float) -> list[tuple[Constants, Compared]]:
+    r"""One unit on one input, from shortly before it is aligned within each epsilon, at the delta of Eq. (45).
+
+    There $\alpha$, $\beta$ and K are attained, u hardly grows until T, and $\|s-u\|$ grows as the proof lets it: without
+    $\|s-u\|\le\epsilon$ in one factor, which leaves a half of a half.
+    """
+    found = []
+    for degree, epsilon in itertools.product(degrees, epsilons):
+        network, x = power_net(1, 2, degree), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+        angle = math.acos(1 - BEFORE * epsilon)
+        start = torch.tensor([[math.cos(angle), math.sin(angle)]], dtype=torch.float64)
+        cases = Cases.of((HALF_SUM,), torch.full((1, 1, 1), LABEL, dtype=torch.float64), start)
+        study = Study.begin(network, x, (HALF_SUM,), cases, [epsilon], rtol)
+        constants = Constants.of(study)
+        delta = torch.from_numpy(constants.delta_bar(math.nan))
+        found.append((constants, Compared.of(study, study.compare(delta))))
+    return found
 
 
 def gronwall_log_excess(parts: Sequence[tuple[Constants, Compared]]) -> Measurement:

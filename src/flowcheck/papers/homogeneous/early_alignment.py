@@ -11,11 +11,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from flowcheck.alignment.reference import Reference
-from flowcheck.alignment.shadow import Shadow
+from flowcheck.alignment.reference import COARSER, Reference
+from flowcheck.alignment.shadow import Shadow, shadow
 from flowcheck.alignment.study import Comparison, Study
 from flowcheck.flows.ending import Ending
+from flowcheck.flows.flow import gradient_flow
 from flowcheck.measures.refinement import Refined
+from flowcheck.networks.problem import Objective
+
+LARGEST, SOLVER_RTOL, PER_LOSS = 30.0, 1e-9, 2
+"""Of |u|, of cases in which a flow is followed by another solver, as growth amplifies errors; its tolerance; how many of them."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,31 @@ def compare(
     if wrong is None:
         return parts
     return parts._replace(wrong=replace(parts.sweep, misalignment=misalignment(found, wrong)[:, columns[1]]))
+
+
+def solver_gaps(study: Study, share: float) -> Refined:
+    r"""$\|s-w/\delta\|$ over $\|u-w/\delta\|$ at the first moment, w as another solver has it, in direction and log-norm [R].
+
+    From $\delta$ = `share` / |u(T)|, at which the loss has begun to act on w: 0 where s is the flow of the loss, and of order one
+    where the loss acts otherwise on s. The first cases of each loss whose u stays small are followed.
+    """
+    small = study.largest_norms[:, 0] <= LARGEST
+    rows = torch.cat([(small & (study.cases.loss == loss)).nonzero()[:PER_LOSS, 0] for loss in range(len(study.losses))])
+    if not len(rows):
+        return Refined.of(np.zeros(0), np.zeros(0))
+    delta, cases = share / study.largest_norms[rows, 0], study.cases.take(rows)
+    arcs = study.ends.at(study.moments[0])[0][rows].unsqueeze(-1)
+    both = shadow(study.network, study.x, study.losses, cases, delta.unsqueeze(-1), arcs, rtol=SOLVER_RTOL)
+    found = []
+    for run, rtol in zip(both, (SOLVER_RTOL, COARSER * SOLVER_RTOL), strict=True):
+        w = torch.empty_like(run.s[:, 0, -1])
+        for position in sorted(set(cases.loss.tolist())):
+            own, loss = cases.loss == position, study.losses[position]
+            problem, times = Objective(study.network, study.x, cases.y[own], loss), run.time[own, 0, -1]
+            path = gradient_flow(problem, cases.starts[own], delta[own], rtol=rtol, length=times, clock="time")
+            w[own] = path.weights_over_delta()
+        found.append((run.s[:, 0, -1] - w).norm(dim=-1) / (run.u[:, 0, -1] - w).norm(dim=-1))
+    return refined(*found)
 
 
 def misalignment(found: Comparison, ends: Reference) -> Refined:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from flowcheck.alignment.study import Study
 from flowcheck.flows.ending import Ending
-from flowcheck.measures.readings import count
+from flowcheck.measures.readings import NOTHING, count
 from flowcheck.measures.refinement import Refined, change
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.papers.homogeneous.kkt_limits import Limits, largest_residual, smallest_value
@@ -104,8 +104,17 @@ class Dichotomy:
         return replace(self, valid=self.valid & valid)
 
     def close(self) -> Dichotomy:
-        """Those deltas from which on s stays within epsilon of u."""
+        """Those deltas from which on s stays within epsilon of u: there the rest follows by the triangle inequality."""
         return self.where(from_here_on(self.deviation.value <= 1))
+
+    def held(self, *, bounded: bool) -> Dichotomy:
+        """Those deltas from which on one of the alternatives holds, and where `bounded` the bound on the norm."""
+        holds = self.margin.value >= 0
+        return self.where(from_here_on(holds & (self.excess.value <= 1) if bounded else holds))
+
+    def at_smallest(self) -> Dichotomy:
+        """At the smallest delta only, whatever happens there."""
+        return self.where((np.arange(self.valid.shape[1]) == self.valid.shape[1] - 1)[:, None])
 
     def diagonal(self) -> Dichotomy:
         """Delta number e at epsilon number e, [S, E]."""
@@ -134,9 +143,27 @@ class Dichotomy:
         return self.margin[self.valid].smallest_of_all()
 
 
-def over_sweeps(sweeps: Sequence[Dichotomy]) -> Found:
-    """Theorem 5.1 at every delta from which on s stays within epsilon of u, and how many cases have no such delta."""
-    close = [one.close() for one in sweeps]
-    asked, answered = (np.concatenate([one.valid.any(axis=1).ravel() for one in each]) for each in (sweeps, close))
-    missing = Measurement.count(int((asked & ~answered).sum()), int(asked.sum()))
-    return {"cases_without_delta_bar": missing, **Dichotomy.joined(close).readings()}
+def over_sweeps(sweeps: Sequence[tuple[Compared, Dichotomy]], *, bounded: bool) -> Found:
+    """Theorem 5.1 over deltas: in how many cases no delta-bar is found, and the worst of all cases at their smallest delta.
+
+    Delta-bar is the largest delta from which on the theorem itself holds; beside it, the largest from which on s stays within
+    epsilon of u, as the proof asks for.
+    """
+    asked, answered = (
+        np.concatenate([found.valid.any(axis=1).ravel() for found in each])
+        for each in ([one for _, one in sweeps], [one.held(bounded=bounded) for _, one in sweeps])
+    )
+    bars = {"delta_bar": lambda one: one.held(bounded=bounded), "close_delta": Dichotomy.close}
+    return {
+        "cases_without_delta_bar": Measurement.count(int((asked & ~answered).sum()), int(asked.sum())),
+        **Dichotomy.joined([one.at_smallest() for _, one in sweeps]).readings(),
+        **{f"{name}_log10_min": smallest_bar([(part, of(one)) for part, one in sweeps]) for name, of in bars.items()},
+    }
+
+
+def smallest_bar(parts: Sequence[tuple[Compared, Dichotomy]]) -> Measurement:
+    """The logarithm of the largest valid delta, of the case where it is smallest; of cases that have one. Deltas are settings."""
+    largest = [np.where(one.valid, part.deltas[..., None], 0.0).max(axis=1).ravel() for part, one in parts]
+    found = np.concatenate(largest)
+    found = np.log10(found[found > 0])
+    return Measurement.exact(float(found.min()), n=found.size) if found.size else NOTHING

@@ -79,20 +79,19 @@ class Blocks:
 
 
 def readings(found: Mapping[str, Blocks]) -> Found:
-    """The smallest margin of any block, from the first delta on from which all blocks of a case have one.
+    """The smallest margin of any block at the smallest delta; cases in which not all blocks have one from some delta on.
 
     As controls the margin at time 0, and from a large delta. How the NCF flows of the blocks of each network end.
     """
-    at_deltas, at_large, at_start, asked, answered = [], [], [], [], []
+    at_smallest, at_large, at_start, asked, answered = [], [], [], [], []
     numbers: dict[str, Measurement] = {}
     for name, blocks in found.items():
         eta, epsilon = blocks.eta[:, None, None], blocks.epsilon[:, None]
         valid = blocks.epsilon < largest_epsilon(blocks.eta)[:, None]
         margins = margin(bounds.dichotomy_margin, blocks.norm, blocks.misalignment, eta[..., None], epsilon)
-        used = valid[:, None] & from_here_on(np.all(margins.value >= 0, axis=-1))
         asked.append(valid)
-        answered.append(used.any(axis=1))
-        at_deltas.append(margins[used])
+        answered.append((valid[:, None] & from_here_on(np.all(margins.value >= 0, axis=-1))).any(axis=1))
+        at_smallest.append(margins[:, -1][valid])
         large = margin(bounds.dichotomy_margin, blocks.large_norm, blocks.large_misalignment, eta, epsilon)
         at_large.append(large[valid])
         start = margin(bounds.dichotomy_margin, blocks.start_norm[:, None], blocks.start_misalignment[:, None], eta, epsilon)
@@ -102,7 +101,7 @@ def readings(found: Mapping[str, Blocks]) -> Found:
     missing = sum(int((valid & ~there).sum()) for valid, there in zip(asked, answered, strict=True))
     return numbers | {
         "block_margin_start": Refined.joined([part.flat() for part in at_start]).smallest_of_all(),
-        "block_margin_min": Refined.joined([part.flat() for part in at_deltas]).smallest_of_all(),
+        "block_margin_min": Refined.joined([part.flat() for part in at_smallest]).smallest_of_all(),
         "block_margin_large_delta": Refined.joined([part.flat() for part in at_large]).smallest_of_all(),
         "block_cases_without_delta_bar": Measurement.count(missing, sum(int(valid.sum()) for valid in asked)),
         "block_residual_max": largest_residual([blocks.limits for blocks in found.values()]),

@@ -2,14 +2,15 @@ r"""Lemma 5.2 of two_homogeneous, first part: the norm at every time, Eq. (25), 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from flowcheck.alignment.reference import COARSER
+from flowcheck.alignment.shadow import Cases
 from flowcheck.alignment.study import Study
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.flows.ending import Ending
@@ -22,7 +23,7 @@ from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous.early_alignment import Compared
 from flowcheck.papers.two_homogeneous import bounds
 from flowcheck.papers.two_homogeneous.theorem_5_1 import Constants
-from flowcheck.pipeline.evidence import Found
+from flowcheck.pipeline.evidence import Found, Measurement
 
 EXIT_RTOL, SINGLE_RTOL = 1e-6, 1e-9
 """Tolerances of flows that leave the unit ball."""
@@ -84,27 +85,37 @@ def exit_ratios(study: Study, deltas: Sequence[float]) -> Refined:
 def single_input(label: float, delta: float, seeds: int, rng: np.random.Generator, device: torch.device) -> Found:
     r"""One unit, one input x and label y: beta is 1, the growth at most y / (1 + y) of what Eq. (23) allows. Nearly tight.
 
-    As a control both bounds with half of $\tilde\beta$.
+    As a control the flow of twice the label, against the bounds of the label.
     """
     network, x = power_net(1, 3, 2), torch.eye(3, dtype=torch.float64, device=device)[:1]
-    y = torch.full((1,), label, dtype=torch.float64, device=device)
     starts = unit_vectors(rng, seeds, 3)
     starts[:, 0] = starts[:, 0].abs() + 0.5
     starts = (starts / starts.norm(dim=-1, keepdim=True)).to(device)
-    problem, tilde = Objective(network, x, y, HALF_SUM), bounds.beta_tilde(1.0, 1.0, label)
+    y = torch.full((1,), label, dtype=torch.float64, device=device)
+    constants = Constants.of(network, x, (HALF_SUM,), Cases.of((HALF_SUM,), y.expand(1, seeds, 1), starts))
+    beta, tilde = constants.beta, constants.beta_tilde
 
-    def ratios(rtol: float) -> dict[str, Numbers]:
-        path = gradient_flow(problem, starts, delta, rtol=rtol, until=[norm_reaches(1.0)], save=Save(steps=True))
+    def ratios(of: float, rtol: float) -> dict[str, Numbers]:
+        path = gradient_flow(
+            Objective(network, x, of * y, HALF_SUM), starts, delta, rtol=rtol, until=[norm_reaches(1.0)], save=Save(steps=True)
+        )
         assert path.every_step is not None
         time, growth = (part[:, 1:].cpu().numpy() for part in (path.every_step.time, path.every_step.log_growth))
-        exits = path.time.cpu().numpy() / bounds.earliest_exit(math.log(delta), 1.0, tilde)
-        return {"norm": np.nanmax(growth / bounds.log_growth_bound(time, 1.0, tilde), axis=1), "exit": exits}
+        weights = path.every_step.weights()[:, 1:].nan_to_num(0.0)
+        outputs = network.forward(weights.flatten(0, 1), x)
+        change = HALF_SUM.derivative_change(outputs, y).norm(dim=-1).view(weights.shape[:2]).cpu().numpy()
+        bound = bounds.log_change_bound(time, math.log(delta), beta[:, None], constants.beta_hat[:, None], tilde[:, None])
+        exits = path.time.cpu().numpy() / bounds.earliest_exit(math.log(delta), beta, tilde)
+        return {
+            "norm": np.nanmax(growth / bounds.log_growth_bound(time, beta[:, None], tilde[:, None]), axis=1),
+            "change": np.nanmax(np.log(np.where(change > 0, change, np.nan)) - bound, axis=1),
+            "exit": exits,
+        }
 
-    found = refined(ratios, SINGLE_RTOL, COARSER * SINGLE_RTOL)
-    norm, earliest = found["norm"].largest_of_all(), found["exit"].smallest_of_all()
-    return {
-        "norm_log_ratio_single": norm,
-        "exit_time_ratio_single": earliest,
-        "norm_log_ratio_single_half_beta_tilde": replace(norm, value=2 * norm.value, error=2 * norm.error),
-        "exit_time_ratio_single_half_beta_tilde": replace(earliest, value=earliest.value / 2, error=earliest.error / 2),
-    }
+    found: dict[str, Measurement] = {}
+    for of, name in ((1.0, ""), (2.0, "_label_doubled")):
+        own = refined(functools.partial(ratios, of), SINGLE_RTOL, COARSER * SINGLE_RTOL)
+        found[f"norm_log_ratio_single{name}"] = own["norm"].largest_of_all()
+        found[f"change_log_excess_single{name}"] = own["change"].largest_of_all()
+        found[f"exit_time_ratio_single{name}"] = own["exit"].smallest_of_all()
+    return found

@@ -9,7 +9,7 @@ import pytest
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.zoo import deep_linear
 from flowcheck.papers.deep_homogeneous import bounds
-from flowcheck.papers.deep_homogeneous.equation_45 import Constants, gronwall_log_excess
+from flowcheck.papers.deep_homogeneous.equation_45 import Constants, gronwall_log_excess, nearly_sharp
 
 
 def test_the_explicit_scale_is_the_minimum_of_both_terms():
@@ -64,3 +64,13 @@ def test_the_excess_is_that_of_resolved_deviations_over_the_bound(made_up):
     assert found.error == pytest.approx(2e-5)
     later = dataclasses.replace(sweep, moment=Refined(np.full((1, 2, 2), 1.01), np.full((1, 2, 2), 1e-3)))
     assert gronwall_log_excess([(constants, later)]).error == pytest.approx(2e-5 + 7 * 0.011)
+
+
+def test_one_unit_on_one_input_comes_near_what_the_explicit_scale_allows():
+    ((constants, compared),) = nearly_sharp([3], [0.01], 1e-9)
+    # alpha = 3, beta = 1 and K = 6 B are those of (w . x)^3, and y is so small that C is B^3
+    radius, time, delta = constants.radius[0, 0], compared.time[0, 0], compared.deltas[0, 0]
+    assert delta**3 == pytest.approx(0.01 / (12 * radius**5 * time * math.exp(2 * time * 6 * radius * 0.5)), rel=1e-9)
+    assert 0.1 < compared.deviation.value[0, 0, 0] / 0.01 < 0.25  # a half of a half at most
+    # the flow hardly turns, so that |s - u| is the growth of a deviation along one axis
+    assert -4.6 < gronwall_log_excess([(constants, compared)]).value < 0

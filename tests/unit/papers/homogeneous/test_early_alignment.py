@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from flowcheck.alignment import shadow
+from flowcheck.losses import HALF_SUM, Loss
 from flowcheck.measures.refinement import Refined
-from flowcheck.papers.homogeneous.early_alignment import compare, for_all_cases, from_limit
+from flowcheck.papers.homogeneous.early_alignment import compare, for_all_cases, from_limit, solver_gaps
 
 DELTAS = [0.1, 0.01]
 
@@ -71,3 +73,21 @@ def test_a_limit_that_is_known_to_an_angle_moves_the_cosine_by_no_more_than_the_
     found = from_limit(Refined(exact, np.zeros(500)), off)
     assert (np.abs(moved - exact) <= found.error).all()
     assert np.median(np.abs(moved - exact) / found.error) > 0.5
+
+
+def test_another_solver_finds_s_and_not_u(cubic):
+    gaps = solver_gaps(cubic.study(), 0.5)
+    assert len(gaps.value) == 2  # one case of each loss
+    assert gaps.value.max() < 1e-4
+
+
+def test_a_loss_that_acts_too_weakly_on_s_is_found_out(cubic, monkeypatch):
+    """The order in delta is the same, so that no slope tells."""
+    weaker = Loss.residual
+    monkeypatch.setattr(shadow, "of_own_loss", lambda losses, which, outputs, y, part: _weakened(losses, outputs, y, part))
+
+    def _weakened(losses, outputs, y, part):
+        full, none = part(losses[0], outputs, y), part(losses[0], 0 * outputs, y)
+        return none + 0.2 * (full - none) if part is weaker else full
+
+    assert solver_gaps(cubic.study(losses=(HALF_SUM,)), 0.5).value.min() > 0.5

@@ -80,10 +80,36 @@ def test_delta_number_e_belongs_to_epsilon_number_e(made_up):
 
 
 def test_a_case_without_a_delta_is_counted_and_one_that_is_not_asked_is_not(made_up):
-    far, near = np.full((1, 2, 2), 0.5), np.full((1, 2, 2), 0.01)
-    found = over_sweeps([judged(made_up(far), largest=0.05), judged(made_up(near))])
-    assert (found["cases_without_delta_bar"].value, found["cases_without_delta_bar"].n) == (1, 3)
+    """Far from its direction at the smallest delta for the smaller epsilon: 1 - cos = 0.2 where 4 epsilon is allowed."""
+    apart = np.array([[[0.0, 0.0], [0.2, 0.2]]])
+    far = made_up(np.full((1, 2, 2), 0.01), misalignment=Refined(apart, np.full_like(apart, 1e-3)))
+    near, unasked = made_up(np.full((1, 2, 2), 0.01)), judged(far, largest=0.01)
+    found = over_sweeps([(far, judged(far)), (near, judged(near)), (far, unasked)], bounded=False)
+    assert (found["cases_without_delta_bar"].value, found["cases_without_delta_bar"].n) == (1, 4)
+    assert found["dichotomy_margin_min"].value == pytest.approx(0.12 - 0.2)  # whatever happens there
     assert found["deviation_ratio_max"].value == pytest.approx(0.01 / 0.03)
+
+
+def test_delta_bar_is_found_from_the_theorem_and_not_from_the_proof(made_up):
+    """0.05 from u is too far for the proof at epsilon = 0.03, and near enough for one of the alternatives."""
+    deviation = np.array([[[0.05, 0.05], [0.01, 0.01]]])
+    compared = made_up(deviation, norm=1.2)
+    found = over_sweeps([(compared, judged(compared))], bounded=False)
+    assert found["delta_bar_log10_min"].value == 0
+    assert found["close_delta_log10_min"].value == -1
+    wide = made_up(deviation, norm=1.2, excess=Refined(4 * deviation, np.full_like(deviation, 1e-4)))
+    bounded = over_sweeps([(wide, judged(wide))], bounded=True)
+    assert bounded["cases_without_delta_bar"].value == 1  # 0.04 beyond a bound that leaves 0.03
+    assert over_sweeps([(wide, judged(wide))], bounded=False)["cases_without_delta_bar"].value == 0
+
+
+def test_a_flow_that_leaves_its_direction_at_small_deltas_is_not_passed_over(made_up):
+    """A made-up flow that refutes the theorem: aligned at large deltas, and elsewhere at all small ones."""
+    apart = np.array([[[0.0, 0.0], [0.5, 0.5], [0.5, 0.5]]])
+    refutes = made_up(np.full((1, 3, 2), 0.01), misalignment=Refined(apart, np.full_like(apart, 1e-3)))
+    found = over_sweeps([(refutes, judged(refutes))], bounded=False)
+    assert found["cases_without_delta_bar"].value == 2
+    assert found["dichotomy_margin_min"].value < -0.3
 
 
 def test_flows_of_a_quadratic_end_along_the_larger_label(quadratic):
