@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from flowcheck.data.synthetic import unit_vectors
-from flowcheck.measures.readings import smallest_of
+from flowcheck.measures.readings import fraction, smallest_of
 from flowcheck.measures.table import Table
 from flowcheck.papers.deep_homogeneous import equation_66, lemma_5_4, saddle_rates, theorem_5_3
 from flowcheck.papers.deep_homogeneous.broken_hypotheses import chain_ratios, strict_saddle_ratios
 from flowcheck.papers.deep_homogeneous.power_saddles import RADII, collapsing_saddle, inward_radius, stable_saddle, strict_saddle
 from flowcheck.papers.homogeneous.near_saddles import presupposed
-from flowcheck.pipeline.evidence import Evidence, Measurement
+from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.pipeline.names import INCREASING
 from flowcheck.saddles.departure import draw_starts
@@ -66,10 +66,10 @@ def cell(p: Parameters, context: Context) -> Evidence:
         draw(degree, context.rng(degree, number), directions=p.directions, above=max(p.epsilons), displacement=p.displacement)
         for degree, number in problems
     ]
-    evidence, rows, rejected = Evidence.of([presupposed([found.saddle for found in drawn], p.scales)]), [], 0
+    evidence, rows, left_out = Evidence.of([presupposed([found.saddle for found in drawn], p.scales)]), [], 0
     for (degree, _), (saddle, gamma, rates, rng) in context.progress(list(zip(problems, drawn, strict=True)), what="saddles"):
-        (start,), refused = draw_starts(saddle, 1, np.array(p.epsilons), p.largest_growth, rng)
-        rejected += refused
+        found = draw_starts(saddle, 1, np.array(p.epsilons), p.largest_growth, rng)
+        (start,), left_out = found.starts, left_out + found.left_out
         row, paths = theorem_5_3.run(saddle, start, gamma=gamma, epsilons=p.epsilons, delta=scales)
         row |= lemma_5_4.ball(saddle, gamma, rates, unit_vectors(rng, p.directions, saddle.fitted.size).numpy())
         row |= equation_66.distances(saddle, rng.standard_normal(saddle.network.size))
@@ -80,7 +80,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
             evidence.arrays |= {f"L{degree}_{name}": values for name, values in shown.items()}
         rows.append(row)
     runs = Table.of(rows)
-    evidence.record("rejected_starts", Measurement.count(rejected, len(runs) + rejected))
+    evidence.record("left_out_share", fraction(np.arange(len(runs) + left_out) >= len(runs)))
     evidence.add(theorem_5_3.readings_of(runs))
     evidence.add(lemma_5_4.readings_of(runs))
     evidence.add(saddle_rates.slopes(runs.where(~runs["collapses"]), scales, p.fitted_scales, escape))

@@ -80,8 +80,16 @@ def growth(saddle: Saddle) -> Growth:
     else:
         bend = float(np.linalg.norm(fitted.curvature(saddle.weights, z), 2))
     reach = slope if smooth else slope * math.sqrt(len(z))
-    m1 = float(np.linalg.norm(z)) + slope + beta
-    return Growth(radius, slope, bend, slope, max(bend + slope**2, beta * (2 * m1 + reach)))
+    rate = largest_rate(bend + slope**2, slope, reach, beta, float(np.linalg.norm(z)))
+    return Growth(radius, slope, bend, slope, rate)
+
+
+def largest_rate(kappa: float, mu1: float, reach: float, beta: float, residual: float) -> float:
+    r"""$M_2=\max(\kappa,\beta(2M_1+\text{reach}))$ with $M_1=\|\bar y\|+\mu_1+\beta$.
+
+    Where the gradient is Lipschitz, kappa is $\mu_2+\mu_1\mu_3$ and reach $\mu_3$; else that of Eq. (15), and $\mu_3\sqrt n$.
+    """
+    return max(kappa, beta * (2 * (residual + mu1 + beta) + reach))
 
 
 def _fixed_factor(units: Units, factor: float) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -187,6 +187,14 @@ class Start:
     u: ResidualFlow
 
 
+class Drawn(NamedTuple):
+    """Starts that are followed, and how many were drawn besides: at rest, where nothing moves, and left out."""
+
+    starts: list[Start]
+    at_rest: int
+    left_out: int
+
+
 def draw_starts(
     saddle: Saddle,
     count: int,
@@ -195,30 +203,36 @@ def draw_starts(
     rng: np.random.Generator,
     *,
     positive: bool = False,
-) -> tuple[list[Start], int]:
-    """Random starts, and how many draws were rejected. `positive`: trained readouts v_j start positive.
+) -> Drawn:
+    """Random starts. `positive`: trained readouts v_j start positive.
 
-    Rejected are starts at which the NCF has no gradient (all idle units are dead: u stays where it is), those whose u is not
-    aligned by `LONGEST`, and those whose u grows by more than `largest_growth` before it meets the last epsilon: they need a
-    delta that is smaller still. Raises RuntimeError if fifty draws give none.
+    At rest are starts without gradient: all idle units are dead, u stays where it is, and so does w_z. Left out are those whose u
+    is not aligned by `LONGEST`, or grows by more than `largest_growth` before it meets the last epsilon: it needs a delta that is
+    smaller still. Where the limit direction has a negative NCF, u goes to zero. Raises RuntimeError if fifty draws give none.
     """
     accepted: list[Start] = []
-    drawn = 0
+    drawn = at_rest = 0
     while len(accepted) < count:
         if drawn >= 50 * count:
             raise RuntimeError(f"{len(accepted)} of {drawn} starts are aligned before they have grown by {largest_growth:g}")
-        drawn += count
-        start_n, start_z = (unit_vectors(rng, count, part.size).numpy() for part in (saddle.fitted, saddle.idle))
+        missing = count - len(accepted)
+        drawn += missing
+        start_n, start_z = (unit_vectors(rng, missing, part.size).numpy() for part in (saddle.fitted, saddle.idle))
         if positive:
             start_z = saddle.idle.with_positive_readouts(start_z)
-        none: list[np.ndarray | None] = [None] * count
+        pulls = saddle.idle.pull(start_z, np.broadcast_to(saddle.residual, (missing, len(saddle.residual))))
+        moves = np.abs(pulls).max(axis=1) > 0
+        at_rest += int((~moves).sum())
+        none: list[np.ndarray | None] = [None] * missing
         limits = none if saddle.collapses else limit_directions(saddle.idle, saddle.residual, start_z)
-        for n, z, target in zip(start_n, start_z, limits, strict=True):
-            if (saddle.collapses or target is not None) and bool(saddle.idle.pull(z, saddle.residual).any()):
-                u = residual_flow(saddle, z, target, epsilons)
-                if u is not None and u.largest[-1] <= largest_growth:
-                    accepted.append(Start(n, z, u))
-    return accepted[:count], drawn - len(accepted)
+        for n, z, target, moving in zip(start_n, start_z, limits, moves, strict=True):
+            if not moving or (target is None and not saddle.collapses):
+                continue
+            vanishes = target is None or float(saddle.residual @ saddle.idle.outputs(target)) < 0
+            u = residual_flow(saddle, z, None if vanishes else target, epsilons)
+            if u is not None and u.largest[-1] <= largest_growth:
+                accepted.append(Start(n, z, u))
+    return Drawn(accepted, at_rest, drawn - at_rest - len(accepted))
 
 
 def depart(

@@ -41,7 +41,7 @@ def strict_saddle_ratios(
     """Distance of w_n from a strict saddle over the bound of (16) before T, for each delta."""
     saddle = strict_saddle(degree, rng)
     saddle.stationarity()
-    (start,), _ = departure.draw_starts(saddle, 1, np.array([epsilon]), largest_growth, rng)
+    (start,) = departure.draw_starts(saddle, 1, np.array([epsilon]), largest_growth, rng).starts
     bound = math.sqrt(reach(saddle, epsilon, start.u.times[0], start.u.largest[0]).c)
     away, longest = farther_than(STOPPED * bound), float(start.u.times[0])
 

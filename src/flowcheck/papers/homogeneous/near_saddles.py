@@ -10,7 +10,10 @@ from jaxtyping import Float
 
 from flowcheck.correlation import clarke
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.data.synthetic import unit_vectors
 from flowcheck.losses import HALF_SUM
+from flowcheck.measures.readings import largest_of, smallest_of
+from flowcheck.measures.table import Table
 from flowcheck.networks.hypotheses import require_degree, require_scale, require_signal
 from flowcheck.papers.homogeneous.hypotheses import ROUNDING
 from flowcheck.pipeline.evidence import Measurement
@@ -102,6 +105,38 @@ def gradient_rounding(saddle: Saddle, w: Float[np.ndarray, " k"]) -> Float[np.nd
     slopes = np.abs(np.hstack([saddle.fitted.jacobian(w[:split]), saddle.idle.jacobian(w[split:])]))
     terms = slopes.T @ (np.abs(labels(saddle)) + slopes @ np.abs(w) / saddle.degree)
     return 2 * rounding_of_sums(saddle.fitted) * terms
+
+
+def velocity_gaps(saddle: Saddle, rng: np.random.Generator, delta: float = 0.5) -> dict[str, Measurement]:
+    r"""The rates of the flow that is followed, at a random state, against minus the gradient of (13) by autograd; relative.
+
+    In the variables a and q of `departure`, with m = 0 and m = L - 1: $\delta^{L-1}a'$, and $\delta^{L-1}b'$ with
+    $b'=\mathcal J_z(u)^\top\bar y+\delta^mq'$. As a control against the gradient of half of the loss.
+    """
+    a, u, q = (unit_vectors(rng, 1, part.size)[0].numpy() for part in (saddle.fitted, saddle.idle, saddle.idle))
+    found = {}
+    for m in {0, saddle.degree - 1}:
+        start = u if m else np.zeros_like(u)
+        rates = saddle.velocity(np.array([delta]), m, start, a[None], q[None])
+        w = np.concatenate([saddle.weights + delta * a, delta * (start + delta**m * q)])
+        flow, size = -loss_gradient(saddle, w), delta ** (saddle.degree - 1)
+        b_rate = saddle.idle.pull(start, saddle.residual) + delta**m * rates[1][0]
+        own = size * np.concatenate([rates[0][0], b_rate])
+        rounding = float(np.linalg.norm(gradient_rounding(saddle, w)) / np.linalg.norm(flow))
+        for name, factor in (("velocity", 1.0), ("velocity_halved", 0.5)):
+            gap = float(np.linalg.norm(own - factor * flow) / np.linalg.norm(factor * flow))
+            found[f"{name}_m{min(m, 1)}"] = Measurement(gap, 4 * rounding)
+    return found
+
+
+def velocity_readings(saddles: Table) -> dict[str, Measurement]:
+    """The largest gap of all saddles and variables, and of the control the smallest."""
+    columns = [name for name in saddles.values.columns if name.startswith("velocity_m")]
+    halved = [name.replace("velocity", "velocity_halved") for name in columns]
+    return {
+        "velocity_gap_max": largest_of(saddles.largest(name) for name in columns),
+        "velocity_gap_halved": smallest_of(saddles.smallest(name) for name in halved),
+    }
 
 
 def coarser_flow(saddle: Saddle, start: Start, epsilons: Float[np.ndarray, " e"]) -> ResidualFlow:

@@ -27,7 +27,8 @@ lemma_c_5          KKT points and subdifferentials            lemma_c_6         
 lemma_h_1          balance of two layers                      example_g_1        a quadratic form
 example_g_2        a bilinear form
 
-saddle_systems     five saddles                               theorem_5_5        near them w_n stays and w_z aligns
+saddle_systems     six saddles                                theorem_5_5        near them w_n stays and w_z aligns
+kinked_saddle      the one on a kink, and its flows
 lemma_d_1          how fast flows leave                       lemma_5_6          w_n is critical for its own loss
 unheld_points      points that hold nothing
 """

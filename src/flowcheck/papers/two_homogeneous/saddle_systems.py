@@ -11,6 +11,7 @@ import numpy as np
 
 from flowcheck.data.synthetic import sphere_inputs
 from flowcheck.networks.zoo import power_net, two_layer
+from flowcheck.papers.two_homogeneous.kinked_saddle import kinked_relu
 from flowcheck.saddles.saddle import Saddle, by_newton
 from flowcheck.saddles.units import Units
 
@@ -62,4 +63,4 @@ def collapsing(rng: np.random.Generator) -> Saddle:
     return Saddle(saddle.fitted, idle, saddle.weights, saddle.residual)
 
 
-SYSTEMS = (figure_4, partly_fitted, orthogonal_relu, smooth_relu, collapsing)
+SYSTEMS = (figure_4, partly_fitted, orthogonal_relu, smooth_relu, collapsing, kinked_relu)

@@ -74,7 +74,7 @@ def test_flows_from_two_saddles_keep_the_bounds_and_controls_do_not():
     for build in (lambda rng: fewer_units(3, rng, 1), collapsing_saddle):
         rng = np.random.default_rng(2)
         saddle = build(rng)
-        (start,), _ = draw_starts(saddle, 1, np.array(EPSILONS[:1]), 100.0, rng)
+        (start,) = draw_starts(saddle, 1, np.array(EPSILONS[:1]), 100.0, rng).starts
         row, shown = theorem_5_3.run(saddle, start, gamma=1.0, epsilons=EPSILONS[:1], delta=np.array([0.1, 1e-2]))
         assert ("cosine" in shown) != saddle.collapses
         rows.append(row | equation_66.distances(saddle, rng.standard_normal(saddle.network.size)))
