@@ -13,11 +13,15 @@ try:
     for _word in (*(_given.targets or ()), *_ends):
         if workflow.is_rule(_word):
             if workflow.get_rule(_word).has_wildcards() and _word not in _ends:
-                raise ConfigError(f"{_word}: a rule for many files; ask for one of them, or end a run there with: --until {_word}")
+                raise ConfigError(
+                    f"{_word}: a rule for many files; ask for one of them, or end a run there with: --until {_word}"
+                )
         else:
             _files[_word] = file_of(PROJECT, RUN.scale, _word)
             if _word in _ends and os.path.normpath(_word) != _files[_word]:
-                raise ConfigError(f"{_word}: an option that ends, forces or prefers jobs takes a rule, or a file as in {_files[_word]}")
+                raise ConfigError(
+                    f"{_word}: an option that ends, forces or prefers jobs takes a rule, or a file as in {_files[_word]}"
+                )
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
 
