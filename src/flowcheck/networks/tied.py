@@ -40,7 +40,7 @@ class TiedLayer:
     @classmethod
     def dense(cls, rows: int, columns: int) -> TiedLayer:
         """A matrix whose entries are all weights of their own."""
-        return cls(torch.arange(rows * columns).reshape(rows, columns))
+        return cls(torch.arange(rows * columns, device="cpu").reshape(rows, columns))
 
     @classmethod
     def convolution(cls, channels: tuple[int, int], image: tuple[int, int], kernel: int, stride: int = 1) -> TiedLayer:
@@ -53,12 +53,13 @@ class TiedLayer:
         """
         height, width = image
         down, across = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-        index = torch.full((channels[1], down, across, channels[0], height, width), -1)
+        index = torch.full((channels[1], down, across, channels[0], height, width), -1, device="cpu")
+        numbers = torch.arange(kernel**2, device="cpu").reshape(kernel, kernel)
         for into in range(channels[1]):
             for a in range(down):
                 for b in range(across):
                     for out in range(channels[0]):
-                        window = (into * channels[0] + out) * kernel**2 + torch.arange(kernel**2).reshape(kernel, kernel)
+                        window = (into * channels[0] + out) * kernel**2 + numbers
                         rows, columns = slice(a * stride, a * stride + kernel), slice(b * stride, b * stride + kernel)
                         index[into, a, b, out, rows, columns] = window
         return cls(index.reshape(channels[1] * down * across, channels[0] * height * width))
