@@ -139,7 +139,9 @@ def note(job, files, check):
         paths = [Path(file.format(**wildcards)) for file in files]
         log = Path("logs", job.format(**wildcards))
         benchmark = log.with_name(f"{log.name}.tsv")  # Snakemake compares its time too
-        return write_note(log.with_name(f"{log.name}.note"), [*paths, benchmark], lambda: check(wildcards, *paths))
+        # in a folder of its own: Snakemake lists a folder once, and takes what is written there later for missing
+        own = log.parent / "notes" / log.name / f"{log.name}.note"
+        return write_note(own, [*paths, benchmark], lambda: check(wildcards, *paths))
 
     return write
 

@@ -176,7 +176,7 @@ BAD = {
         "claims",
         condition("predicates", wyh="x"),
         THEOREM + ", key 'predicates.0.wyh': unknown key; allowed: 'metric', 'is', 'value', 'why', 'vacuous_above', "
-        "'vacuous_why', 'implied'",
+        "'vacuous_why', 'implied', 'bound', 'typical'",
     ),
     "claim: unknown comparison": (
         "claims",

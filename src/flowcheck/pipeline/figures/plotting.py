@@ -129,11 +129,14 @@ def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **op
     return drawn, list(axes[0])
 
 
-def save_figure(figure: Figure, folder: str | Path, name: str, accepts: Mapping[str, str] | None = None) -> Path:
+def save_figure(
+    figure: Figure, folder: str | Path, name: str, accepts: Mapping[str, str] | None = None, *, looked_over: bool = True
+) -> Path:
     """Write ``figures/{name}.png``, ``.svg`` and ``.pdf`` under `folder`, close the figure, return the path of the PNG.
 
     The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt. Raises FigureError if the figure
-    has a fault, unless `accepts` maps its panel and kind to a reason: ``{"(a) cut": "beyond it the bound is not claimed"}``.
+    has a fault, unless `accepts` maps its panel and kind to a reason: ``{"(a) cut": "beyond it the bound is not claimed"}``, or
+    it is not `looked_over`: it belongs to a run that measured nothing.
     """
     target = Path(folder) / "figures"
     _label_powers_as_text(figure)
@@ -144,7 +147,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str, accepts: Mapping[
                 figure.dpi = DPI
                 with atomic_file(target / f"{name}.{suffix}") as stream:
                     getattr(canvas(figure), f"print_{suffix}")(stream, metadata=anonymous)
-                    if suffix == "png":
+                    if suffix == "png" and looked_over:
                         check_figure(figure, name, accepts)
                 figure.set_layout_engine("none")  # the layout of the first format serves all
     finally:
