@@ -53,7 +53,7 @@ def test_the_verdict_of_the_example_is_recorded_as_the_document_says(example):
     example.snakemake("results/smoke/ledger.json", "--config", "scale=smoke", "papers=example")
     compare = ("python", "-m", "flowcheck", "expected", "--scale", "smoke")
     assert example.run(*compare).returncode == 1
-    run(example, f'{RECORD[0]} --because "the toy paper was not run"')
+    run(example, [*RECORD[0], "--because", "the toy paper was not run"])
     assert example.json("config/expected/smoke.json") == {"example/contraction-order": "supported"}
     assert example.run(*compare).returncode == 0
 

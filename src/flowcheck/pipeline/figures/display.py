@@ -12,7 +12,7 @@ from typing import Any
 from IPython.display import HTML, Image
 from matplotlib.figure import Figure
 
-from flowcheck.pipeline.evidence import UNMET, Evidence, load_metrics, verdicts_on
+from flowcheck.pipeline.evidence import Evidence, verdicts_on
 from flowcheck.pipeline.figures.plotting import save_figure
 from flowcheck.pipeline.report.mathml import Renderer
 
@@ -42,12 +42,10 @@ def results_at(folder: str | Path) -> Path:
 def show_figure(figure: Figure, folder: str | Path, name: str, alt: str, accepts: Mapping[str, str] | None = None) -> Image:
     """Save the figure under `folder` and show the PNG that was saved; `alt` says in words what is on it.
 
-    Raises FigureError if it has faults other than those that it `accepts`, see `inspection`; a run that a hypothesis has ended
-    leaves empty figures.
+    Raises FigureError if it has faults other than those that it `accepts`, see `inspection`.
     """
-    width, evidence = round(figure.get_figwidth() * 120), Path(folder) / "metrics.json"
-    ended = evidence.is_file() and UNMET in load_metrics(evidence)[1]
-    return Image(filename=str(save_figure(figure, folder, name, accepts, looked_over=not ended)), width=width, alt=alt)
+    width = round(figure.get_figwidth() * 120)
+    return Image(filename=str(save_figure(figure, folder, name, accepts)), width=width, alt=alt)
 
 
 def show_metrics(evidence: Evidence, patterns: Iterable[str] = ("*",)) -> HTML:
