@@ -84,8 +84,8 @@ def along(flow: ReparameterisedFlow, accuracies: Sequence[float]) -> dict[str, F
         "lemma53": np.log(at_c / (2 * n / (3 * (n + 1)))),
         "lemma54": least(np.log(approach) - np.log(gap.clip(1e-300)), after_c >= 0),
     }
-    integral = flow.gradient_integral()[:, -1]
-    found["lemma65_gradient"] = np.log((1.2 * (t_a + t_c) + 3) / integral)
+    integral = flow.gradient_integral()
+    found["lemma65_gradient"] = np.log((1.2 * (t_a + t_c) + 3) / integral[:, -1])
     for accuracy in accuracies:
         t_e = bounds.accuracy_time(n, np.full_like(n, accuracy))
         away, s = flow.at(np.minimum(t_a + t_c + t_e, flow.end))
@@ -108,7 +108,7 @@ def along(flow: ReparameterisedFlow, accuracies: Sequence[float]) -> dict[str, F
         epsilon = share / (2 * n)
         m = flow.m_integral(epsilon)[:, 1:]
         bound_m = bounds.m_integral_bound(n[:, None], flow.nu0[:, None], flow.norm0[:, None], flow.clock[:, 1:], epsilon[:, None])
-        middle = (n - 1)[:, None] * flow.gradient_integral()[:, 1:] + 12 * (n**3 * epsilon / u_min)[:, None] * flow.clock[:, 1:]
+        middle = (n - 1)[:, None] * integral[:, 1:] + 12 * (n**3 * epsilon / u_min)[:, None] * flow.clock[:, 1:]
         found[f"equation22_{share:g}"] = np.log(bound_m / m).min(axis=1)
         found[f"equation72_{share:g}"] = np.log(middle / m).min(axis=1)
     return found

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from flowcheck.curvature.dense import hessian_at
 from flowcheck.measures import readings
-from flowcheck.networks.linear import balanced_weights
+from flowcheck.networks.linear import balanced_weights, partial_products
 from flowcheck.papers.continuous_discrete.end_to_end_flow import start_at
 from flowcheck.papers.continuous_discrete.reparameterised_flow import ReparameterisedFlow
 from flowcheck.pipeline.evidence import Found
@@ -49,9 +49,7 @@ class DeepLinear:
 
     def end_to_end(self, w: Float[Tensor, " k"]) -> Float[Tensor, " d"]:
         """W_n ... W_1."""
-        product, *rest = self.layers(w)
-        for layer in rest:
-            product = layer @ product
+        product: Tensor = partial_products(self.layers(w))[-1]
         return product[0]
 
     def loss(self, w: Float[Tensor, " k"]) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ PANEL, NODES = 0.05, 8
 """Length of a panel of Gauss quadrature and its nodes: integrands are smooth on lengths of 1 / 2n, and the rule has order 16."""
 
 
+@cache
 def _rule(nodes: int) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"], Float[np.ndarray, "q q"]]:
     """Gauss-Legendre on [0, 1]: nodes, weights, and the matrix that integrates from 0 to each node."""
     x, weights = np.polynomial.legendre.leggauss(nodes)

@@ -9,7 +9,7 @@ import numpy as np
 from mpmath import mp
 
 from flowcheck.measures import readings
-from flowcheck.networks.linear import balancedness_defect, end_to_end, layer_gradients
+from flowcheck.networks.linear import balancedness_defect, end_to_end, layer_gradients, partial_products
 from flowcheck.papers.continuous_discrete import deep_linear_bounds as bounds
 from flowcheck.papers.continuous_discrete.procedure_13 import balanced_start
 from flowcheck.pipeline.evidence import Found
@@ -87,7 +87,7 @@ def lemma_33(rng: np.random.Generator, draws: int) -> Found:
         if max(gaps) > 1 / (2 * depth):
             continue
         norms = [float(np.linalg.norm(layer, 2)) for layer in weights]
-        product = float(np.linalg.norm(_product(weights), 2))
+        product = float(np.linalg.norm(partial_products(weights)[-1], 2))
         top = max(1.0, *norms)
         ratios.append(max(norms) ** depth / (product + 2 * depth * np.sqrt(max(gaps)) * top ** (2 * depth)))
         middle.append(norms[0] ** (2 * depth) / (product**2 + 2 * depth**2 * top ** (4 * depth) * max(gaps)))
@@ -97,13 +97,6 @@ def lemma_33(rng: np.random.Generator, draws: int) -> Found:
         "equation48_ratio_max": readings.largest(np.array(middle), ROUNDING),
         "lemma33_ratio_without_gap_max": readings.largest(np.array(broken), ROUNDING),
     }
-
-
-def _product(weights: Sequence[np.ndarray]) -> np.ndarray:
-    product = weights[0]
-    for layer in weights[1:]:
-        product = layer @ product
-    return np.asarray(product)
 
 
 def theorem_32(

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.networks.linear import partial_products
 from flowcheck.papers.continuous_discrete.training_loss import TrainingLoss
 
 Point = Float[Tensor, " k"]
@@ -21,10 +22,7 @@ def proposition_6(rng: np.random.Generator, problem: TrainingLoss, c: float) -> 
     drawn = [torch.as_tensor(rng.standard_normal(tuple(layer.index.shape))) for layer in network.layers]
     gradient, _ = problem.slopes(torch.zeros(problem.samples, network.outputs_per_sample, dtype=problem.x.dtype))
     at_zero = gradient.T @ problem.x / problem.samples
-    product = drawn[0]
-    for matrix in drawn[1:]:
-        product = matrix @ product
-    component = float((at_zero * product).sum())
+    component = float((at_zero * partial_products(drawn)[-1]).sum())
     if component == 0:
         raise ValueError("the gradient of phi at zero vanishes along the drawn direction")
     if component < 0:
