@@ -7,8 +7,9 @@ same evidence, and stale, with the reason, where it would not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import EvidenceError
@@ -17,6 +18,7 @@ from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.evidence import load_metrics
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.seal import check_sealed, remembered_digest
+from flowcheck.pipeline.settings import Settings
 
 
 class Freshness(StrEnum):
@@ -37,19 +39,25 @@ def shown_verdict(claim: Mapping[str, Any]) -> str:
     return str(Freshness.STALE if claim["freshness"] == Freshness.STALE else claim["verdict"])
 
 
+def differences(said: Mapping[str, Any], settings: Settings, script: Path, keys: Iterable[str]) -> Iterator[str]:
+    """How evidence that says this of itself differs, in these settings and in its code, from what `script` would measure now."""
+    for key in keys:
+        asked = getattr(settings, key)
+        if stamp.plain(said.get(key)) != stamp.plain(json.loads(json.dumps(asked))):
+            yield f"measured with {key} {said.get(key)!r}, and the configuration says {asked!r}"
+    if said.get("code") != code_digest(script):
+        yield "measured by other code than that of this checkout"
+
+
 def of_other_settings_or_code(project: Project, scale: str, paper: str, experiment: str) -> Iterator[str]:
     """A sentence for each way in which this checkout would measure other evidence than that which is there.
 
     Raises EvidenceError if that is damaged, FileNotFoundError if there is none.
     """
     path = project.root / "results" / scale / paper / experiment / "metrics.json"
-    said, settings = load_metrics(path)[1], project.settings(paper, experiment, scale)
-    for key in ("seed", "grid", "parameters"):
-        asked = getattr(settings, key)
-        if stamp.plain(said.get(key)) != stamp.plain(json.loads(json.dumps(asked))):
-            yield f"{path}: measured with {key} {said.get(key)!r}, and the configuration says {asked!r}"
-    if said.get("code") != code_digest(project.script(paper, experiment)):
-        yield f"{path}: measured by other code than that of this checkout"
+    settings, script = project.settings(paper, experiment, scale), project.script(paper, experiment)
+    for difference in differences(load_metrics(path)[1], settings, script, ("seed", "grid", "parameters")):
+        yield f"{path}: {difference}"
 
 
 def why_stale(project: Project, scale: str, paper: str, experiment: str, libraries: Mapping[str, str]) -> str:

@@ -15,10 +15,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from flowcheck.errors import EvidenceError
-from flowcheck.pipeline import stamp
 from flowcheck.pipeline.claims import Verdict
-from flowcheck.pipeline.digest import PACKAGE_FOLDER, code_digest
+from flowcheck.pipeline.digest import PACKAGE_FOLDER
 from flowcheck.pipeline.evidence import load_metrics
+from flowcheck.pipeline.freshness import differences
 from flowcheck.pipeline.judge import judge
 from flowcheck.pipeline.project import Project
 
@@ -72,8 +72,7 @@ def _is_current(project: Project, scale: str, seed: int, path: Path) -> bool:
         said = load_metrics(path, {"paper": paper, "experiment": experiment, "scale": scale, "seed": seed})[1]
     except (EvidenceError, OSError):
         return False
-    same = all(stamp.plain(said.get(key)) == stamp.plain(getattr(settings, key)) for key in ("grid", "parameters"))
-    return same and said.get("code") == code_digest(project.script(paper, experiment))
+    return not any(differences(said, settings, project.script(paper, experiment), ("grid", "parameters")))
 
 
 def _measure(project: Project, scale: str, seed: int, path: Path) -> str:
