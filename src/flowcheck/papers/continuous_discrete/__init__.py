@@ -10,6 +10,8 @@ training_loss         its Hessian by formula              curvature_bounds    bo
 unbounded_below       where there is none                 proposition_26      regions with fixed slopes
 hessians              all of it over a table of networks
 
+published_curves      Figure 1 as its authors published it
+
 worst_case            the objective of Appendix B         worst_case_paths    flow and descent on it, in closed form
 worst_case_runs       pairs of a flow and a descent       figure_2            its two functions
 proposition_20        how far descent stays from the flow appendix_i14        the lemmas of the proof
