@@ -41,7 +41,7 @@ class Measurement:
 
     Attributes:
         value: the number; NaN says that it was measured and is not a number.
-        error: bound on its numerical error, in the unit of the value; not finite where nothing bounds it.
+        error: bound on its numerical error, in the unit of the value; infinite where nothing bounds it (NaN becomes that).
         interval: confidence interval of a statistical statement, or None.
         n: how many runs, seeds or samples stand behind it, or None.
         is_exact: that no error stands behind it.
@@ -59,7 +59,7 @@ class Measurement:
     def __post_init__(self) -> None:
         """Numbers of numpy and torch become Python's, which is what JSON and the judge take."""
         object.__setattr__(self, "value", float(self.value))
-        object.__setattr__(self, "error", float(self.error))
+        object.__setattr__(self, "error", math.inf if math.isnan(self.error) else float(self.error))
         if self.interval is not None:
             object.__setattr__(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         if self.n is not None:
@@ -74,7 +74,7 @@ class Measurement:
             )
         if self.n is not None and self.n < 0:
             raise ValueError(f"{self.value:g} of {self.n} runs")
-        if self.interval is not None and all(map(math.isfinite, (self.value, *self.interval))):
+        if self.interval is not None and not any(map(math.isnan, (self.value, *self.interval))):
             low, high = self.interval
             if not low <= self.value <= high:
                 raise ValueError(f"the interval [{low:g}, {high:g}] does not hold its value {self.value:g}")
@@ -92,10 +92,13 @@ class Measurement:
         return cls(value, 0.0, interval, n, is_exact=True)
 
     def to_json(self) -> Any:
-        """The contract of ``metrics.json``: an object with value and error. Non-finite numbers become null."""
-        record: dict[str, Any] = {"value": _finite(self.value), "error": _finite(self.error)}
+        """The contract of ``metrics.json``: an object with value and error.
+
+        JSON has no infinity and no NaN: they become the texts "inf" and "-inf", and null.
+        """
+        record: dict[str, Any] = {"value": _written(self.value), "error": _written(self.error)}
         if self.interval is not None:
-            record["interval"] = [_finite(end) for end in self.interval]
+            record["interval"] = [_written(end) for end in self.interval]
         if self.n is not None:
             record["n"] = self.n
         return record
@@ -403,16 +406,19 @@ def _json_text(content: Any) -> str:
     return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _finite(number: float) -> float | None:
-    number = float(number)
-    return number if math.isfinite(number) else None
+def _written(number: float) -> float | str | None:
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
 
 
 def _number(record: Any) -> float:
     if record is None:
         return math.nan
+    if record in ("inf", "-inf"):
+        return float(record)
     if not isinstance(record, (int, float)) or isinstance(record, bool):
-        raise ValueError(f"a number or null is expected, not {record!r}")
+        raise ValueError(f"a number, null, 'inf' or '-inf' is expected, not {record!r}")
     try:
         return float(record)
     except OverflowError:

@@ -251,7 +251,8 @@ def _compare(condition: Condition, measurement: Measurement | None) -> tuple[Out
     if measurement.n is not None and measurement.n <= 0:
         return "missing", f"{text}: measured on an empty set", None
     if not math.isfinite(measurement.value) or not math.isfinite(measurement.error):
-        return "undecided", f"{text}: the measurement is not a finite number with a finite error", None
+        found = f"{measurement.value:g} with an error of {measurement.error:g}"
+        return "undecided", f"{text}: measured {found}, and both must be finite numbers", None
     margin = _margin(condition, measurement.value)
     if measurement.interval is not None:
         if not _all_finite(measurement.interval):

@@ -52,7 +52,7 @@ Whole = Annotated[int, Field(strict=True)]
 
 def _one_line(text: str) -> str:
     line = text.strip()
-    if not line or "\n" in line:
+    if len(line.splitlines()) != 1:  # a table in Markdown ends its row at a carriage return too
         raise ValueError(f"{'one line of text' if line else 'words'} expected, found {reprlib.repr(text)}")
     return line
 

@@ -1,7 +1,14 @@
-"""What is written and read again comes back equal, or is refused by name: settings, arrays, tables, metrics."""
+"""What is written and read again comes back equal, or is refused by name.
 
+Settings, arrays, tables, metrics, claims, verdicts, ledger, recorded verdicts, the parameter of a notebook.
+"""
+
+import csv
+import io
 import math
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +16,19 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from pydantic import ValidationError
 
-from flowcheck.pipeline.evidence import Evidence, Measurement, load_arrays, save_arrays
+from conftest import Checkout
+from flowcheck.errors import ConfigError
+from flowcheck.pipeline.claims import LARGEST, Verdict
+from flowcheck.pipeline.evidence import Evidence, Measurement, load_arrays, load_sealed, save_arrays, save_sealed
+from flowcheck.pipeline.freshness import Freshness
+from flowcheck.pipeline.ledger import CSV_COLUMNS, as_csv, record_expected
+from flowcheck.pipeline.project import Project
+from flowcheck.pipeline.recorded import load_about, load_expected, load_runs
+from flowcheck.pipeline.seal import SEAL, blank_seal
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import NO_TEXT, parse_yaml
 
@@ -152,3 +169,103 @@ def test_metrics_come_back_to_the_last_digit(tmp_path, value, error, n):
     evidence.save(tmp_path / "e")
     for read in (Evidence.load_cell(tmp_path / "c.npz"), Evidence.load(tmp_path / "e")):
         assert repr(read.metrics) == repr(evidence.metrics)
+
+
+WORDED = st.builds("{}three plain words{}".format, TEXT, TEXT)
+SAID = {"title": WORDED, "location": WORDED, "statement": WORDED, "note": TEXT, "name": WORDED, "why": WORDED, "over": WORDED}
+
+
+@QUICK
+@given(said=st.fixed_dictionaries(SAID), threshold=st.floats(-LARGEST, LARGEST), limit=st.floats(5e-324, LARGEST))
+def test_a_claim_is_read_as_it_was_written_or_refused_by_file_and_name(tmp_path_factory, said, threshold, limit):
+    checkout = Checkout(tmp_path_factory.mktemp("checkout"))
+    control = {"name": said["name"], "metric": "error_wrong_rate", "is": ">", "value": threshold}
+    predicate = {"metric": "error_fine", "is": "<=", "value": threshold, "why": said["why"]}
+    predicate |= {"vacuous_above": limit, "vacuous_why": "three plain words"}
+
+    def put(content):
+        texts = {key: said[key] for key in ("title", "location", "statement", "note")}
+        covers = {"parts": said["name"], "over": said["over"], "leaves_out": {said["title"]: said["why"]}}
+        content["claims"][0] |= texts | {"covers": covers, "predicates": [predicate], "controls": [control]}
+
+    checkout.edit("claims", put)
+    if any(
+        len(said[key].strip().splitlines()) > 1 for key in ("title", "location", "name", "why", "over")
+    ):  # these are of one line
+        with pytest.raises(ConfigError, match=r"config/claims/toy/decay\.yaml.*one line of text expected"):
+            Project(checkout.root)
+        return
+    claim = Project(checkout.root).claims["toy"]["theorem-1"]
+    assert claim.statement == said["statement"]
+    assert claim.note == said["note"]
+    lines = [claim.title, claim.location, claim.predicates[0].why, claim.controls[0].name, claim.covers.over]
+    assert lines == [said[key].strip() for key in ("title", "location", "why", "name", "over")]
+    assert claim.covers.leaves_out == {said["title"].strip(): said["why"].strip()}
+    assert repr((claim.predicates[0].value, claim.controls[0].value)) == repr((threshold, threshold))
+    assert claim.predicates[0].vacuous_above == limit
+
+
+RECORDS = st.fixed_dictionaries(
+    {
+        "statement": TEXT,
+        "reason": TEXT,
+        "value": st.none() | NUMBERS,
+        "hits": st.lists(TEXT, max_size=2),
+        "provenance": st.dictionaries(TEXT, PLAIN, max_size=3),
+    }
+)
+
+
+@QUICK
+@given(RECORDS)
+def test_verdicts_and_ledgers_come_back(tmp_path, record):
+    path = tmp_path / "x.json"
+    save_sealed(path, record | {SEAL: blank_seal(path, [])})
+    read = load_sealed(path)
+    assert repr(read) == repr(record)
+
+
+@QUICK
+@given(st.lists(st.fixed_dictionaries(dict.fromkeys(CSV_COLUMNS, TEXT | NUMBERS)), min_size=1, max_size=3))
+def test_the_ledger_as_a_table_comes_back_to_the_last_digit(claims):
+    text = as_csv({"claims": claims})
+    for read, written in zip(csv.DictReader(io.StringIO(text, newline="")), claims, strict=True):
+        assert read == {key: value if isinstance(value, str) else repr(value) for key, value in written.items()}
+
+
+@QUICK
+@given(verdicts=st.lists(st.sampled_from(list(Verdict)), min_size=5, max_size=5), n=st.integers(0, 2**60), finished=TEXT)
+def test_recorded_verdicts_come_back(tmp_path_factory, verdicts, n, finished):
+    project = Project(Checkout(tmp_path_factory.mktemp("checkout")).root)
+    made = {"freshness": Freshness.MADE, "paper": "toy", "experiment": "decay"}
+    said = {"finished": finished, "machine": finished, "wall_time_s": 1.5}
+    claims = [
+        made | {"id": f"toy/{name}", "verdict": verdict, "provenance": said, "predicates": [{"metric": "error_fine", "n": n}]}
+        for name, verdict in zip(project.claims["toy"], verdicts, strict=True)
+    ]
+    record_expected(project, {"scale": "smoke", "claims": claims})
+    assert load_expected(project, "smoke") == {claim["id"]: str(claim["verdict"]) for claim in claims}
+    assert load_runs(project, "smoke") == {claim["id"]: {"error_fine": n} for claim in claims}
+    about = load_about(project, "smoke")
+    assert (about.finished, about.machines, about.wall_time_s) == (finished, [finished], 1.5)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A notebook with a cell of parameters, as papermill reads it."""
+    cells = [nbformat.v4.new_code_cell('folder = ""', metadata={"tags": ["parameters"]})]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path = tmp_path_factory.mktemp("notebook") / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+    return load_notebook_node(str(path))
+
+
+@QUICK
+@given(name=TEXT)
+def test_a_notebook_is_given_the_folder_as_it_is_called(source, name):
+    """The parameter becomes source text of a cell, in which quotes, backslashes and ends of lines would be something else."""
+    folder = str(Path("results") / name)
+    found: dict[str, str] = {}
+    for cell in parameterize_notebook(source, {"folder": folder}).cells:
+        exec(cell.source, found)
+    assert found["folder"] == folder
