@@ -14,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from flowcheck.pipeline.report.mathml import to_mathml
 from report_fixture import SCALE, make_report, verdicts
 
 pytestmark = pytest.mark.browser
@@ -175,6 +176,32 @@ def test_formulas_are_laid_out_and_fractions_are_stacked(browser: webdriver.Chro
         "return [table.previousElementSibling, table].map(e => e.getBoundingClientRect().height)"
     )
     assert brace > 0.8 * cases
+
+
+FORMULAS = Path(__file__).parents[1] / "unit" / "pipeline" / "report" / "formulas.txt"
+UNSEEN = """
+const hidden = [];
+for (const math of document.querySelectorAll('math')) {
+  for (const token of math.querySelectorAll('mi, mn, mo, mtext, ms')) {
+    const box = token.getBoundingClientRect();
+    const ink = token.textContent.replace(/[\\s\\u2060-\\u2064\\u200b\\u00a0]/g, '');
+    const seen = box.width >= 0.5 && box.height >= 0.5;
+    if (ink && !seen && !token.closest('mphantom')) hidden.push([math.getAttribute('alttext'), ink]);
+  }
+}
+const unknown = [...document.querySelectorAll('math *')].filter(e => !(e instanceof MathMLElement)).map(e => e.tagName);
+return [hidden, unknown, document.querySelectorAll('math').length];
+"""
+
+
+def test_every_sign_of_three_hundred_formulas_has_a_place_on_the_page(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    formulas = FORMULAS.read_text(encoding="utf-8").splitlines()
+    shown = "\n".join(f"<p>{to_mathml(tex, display)}</p>" for tex in formulas for display in (False, True))
+    page = tmp_path / "formulas.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><title>formulas</title>{shown}", encoding="utf-8")
+    browser.get(page.as_uri())
+    hidden, unknown, count = browser.execute_script(UNSEEN)
+    assert (hidden, unknown, count) == ([], [], 2 * len(formulas))
 
 
 @pytest.mark.parametrize("page", PAGES)

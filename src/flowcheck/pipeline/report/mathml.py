@@ -27,7 +27,8 @@ DELIMITERS = {r"\|": "‖", r"\Vert": "‖", r"\lVert": "‖", r"\rVert": "‖",
 DELIMITERS |= {r"\langle": "⟨", r"\rangle": "⟩", r"\lfloor": "⌊", r"\rfloor": "⌋", r"\lceil": "⌈", r"\rceil": "⌉"}
 DELIMITERS |= {r"\{": "{", r"\}": "}"}
 TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in terms of those that it knows
-    (r"\\(begin|end)\{(?:aligned|alignedat|align\*?)\}", r"\\\1{split}"),
+    (r"\\begin\{(alignedat|alignat\*?)\}\s*\{\s*\d+\s*\}(.*?)\\end\{\1\}", r"\\begin{split}\2\\end{split}"),
+    (r"\\(begin|end)\{(?:aligned|align\*?)\}", r"\\\1{split}"),
     (r"\\begin\{(?:gathered|multline\*?|subarray)\}(?:\{[lcr]\})?(.*?)\\end\{\w+\*?\}", r"\\begin{array}{c}\1\\end{array}"),
     (r"\\begin\{eqnarray\*?\}(.*?)\\end\{eqnarray\*?\}", r"\\begin{array}{rcl}\1\\end{array}"),
     (r"\\begin\{dcases\}(.*?)\\end\{dcases\}", r"\\begin{cases}\1\\end{cases}"),
@@ -76,6 +77,11 @@ STROKES = {
 }
 
 
+ACCENTS = {"\u0300": "grave", "\u0301": "acute", "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0305": "overline"}
+ACCENTS |= {"\u0306": "breve", "\u0307": "dot", "\u0308": "ddot", "\u030c": "check", "\u20d7": "vec", "\u0332": "underline"}
+COMBINED = re.compile(rf"(\w)([{''.join(ACCENTS)}])")
+
+
 class FormulaError(ValueError):
     """A formula that cannot be shown as it was written."""
 
@@ -120,7 +126,8 @@ class Renderer:
 
 def to_mathml(tex: str, display: bool = False) -> str:
     r"""One formula as a ``<math>`` element. Raises FormulaError (unknown command, missing argument, unbalanced braces)."""
-    source = _text_with_formulas(" ".join(tex.split()).replace(r"\$", DOLLAR))
+    source = re.sub(COMBINED, _as_accent, unicodedata.normalize("NFC", " ".join(tex.split())))
+    source = _text_with_formulas(source.replace(r"\$", DOLLAR))
     source = re.sub(ARRAY, _without_rules, source)
     source = re.sub(r"\\hline(?![A-Za-z])", rf"\\text{{{RULE}}}", source)
     for pattern, replacement in TEX_REWRITES:
@@ -137,6 +144,11 @@ def to_mathml(tex: str, display: bool = False) -> str:
         node.text = node.text and node.text.replace(DOLLAR, "$")
     root.set("alttext", tex.strip())
     return ET.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _as_accent(found: re.Match[str]) -> str:
+    """A letter with a combining mark as an accented one: a mark that is a token of its own has no width, and is not seen."""
+    return f"\\{ACCENTS[found[2]]}{{{found[1]}}}"
 
 
 def leads_somewhere_allowed(url: str) -> bool:
