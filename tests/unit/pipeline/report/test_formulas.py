@@ -60,8 +60,8 @@ def test_a_formula_becomes_what_browsers_know(tex):
 
 
 TEMML = (Path(__file__).parent / "formulas_temml.txt").read_text(encoding="utf-8").splitlines()
-"""What Temml 0.13.5 shows of each formula: the text of what `temml.renderToString` gives in a display, NFKC, without spaces and what has no ink; `refused` if it does
-not know it. Another converter, by other people, in another language.
+"""What Temml 0.13.5 shows of each formula: the text of what `temml.renderToString` gives in a display, NFKC, without spaces and
+what has no ink; `refused` if it does not know it. Another converter, by other people, in another language.
 """
 LOOKALIKES = str.maketrans(
     {
