@@ -40,6 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     report = commands.add_parser("report", help="write the static site")
     report.add_argument("--scale", required=True)
 
+    data = commands.add_parser("data", help="find a data set, verify it and keep it where experiments read it")
+    data.add_argument("name")
+    data.add_argument("--scale", required=True)
+    data.add_argument("--folder", type=Path, help="where its files lie; without it they are fetched, or replaced by a surrogate")
+
     notebook = commands.add_parser("notebook", help="execute one notebook on its experiment's results")
     notebook.add_argument("source", type=Path)
     notebook.add_argument("--folder", type=Path, required=True)
@@ -151,6 +156,16 @@ def _papers(project: Project, arguments: argparse.Namespace) -> list[str]:
     for paper in papers:
         known("--papers", "paper", paper, project.papers)
     return papers
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from flowcheck.pipeline.data_sets import keep_data_set
+    from flowcheck.pipeline.project import Project
+
+    project = Project()
+    known("data", "data set", arguments.name, project.data_sets())
+    print(keep_data_set(project, arguments.scale, arguments.name, arguments.folder)["source"])
+    return 0
 
 
 def _notebook(arguments: argparse.Namespace) -> int:
@@ -307,6 +322,7 @@ _COMMANDS = {
     "judge": _judge,
     "ledger": _ledger,
     "report": _report,
+    "data": _data,
     "notebook": _notebook,
     "expected": _expected,
     "results": _results,

@@ -215,6 +215,7 @@ def test_comments_docstrings_layout_other_scales_touched_files_and_another_devic
 
 
 JOBS = {
+    "data": "data set",
     "parameters": "settings",
     "cell": "cells",
     "evidence": "evidence",
@@ -226,6 +227,7 @@ JOBS = {
 ALSO = {  # tests of their own
     "a grid point more": ["parameters", "cell", "evidence", "judge", "notebook", "ledger", "report"],
     "the claims that a deviation names": ["judge", "notebook", "ledger", "report"],
+    "a data set": ["data", "cell", "evidence", "judge", "notebook", "ledger", "report"],
     "the time of a file": [],
     "the device": [],
 }

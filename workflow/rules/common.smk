@@ -1,10 +1,13 @@
 """Input functions and parameters that the rules share."""
 
 import functools
+import shlex
 
 from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import stamp
+from flowcheck.pipeline.data_sets import check_kept
 from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.origin import ORIGIN, folder_of
 from flowcheck.pipeline.plan import write_note
 from flowcheck.pipeline.seal import check_sealed, remembered_digest
 from flowcheck.pipeline.stations import stamp_of_ledger
@@ -18,6 +21,7 @@ wildcard_constraints:
     paper="[a-z0-9_]+",
     experiment="[a-z0-9_]+",
     cell="[A-Za-z0-9_.+-]+",
+    data_set="[a-z0-9_]+",
 
 
 @functools.cache
@@ -79,13 +83,39 @@ def upstream_folders(wildcards):
     return {name: Path("results", wildcards.scale, wildcards.paper, name) for name in names}
 
 
+def data_of(wildcards):
+    return [f"{folder}/{ORIGIN}" for folder in data_folders(wildcards).values()]
+
+
+def data_folders(wildcards):
+    names = PROJECT.experiment(wildcards.paper, wildcards.experiment).data
+    return {name: folder_of(wildcards.scale, name) for name in names}
+
+
+def data_options(wildcards, input):
+    """``--data NAME=DIR`` for each data set that it reads."""
+    return " ".join(f"--data {name}={folder}" for name, folder in data_folders(wildcards).items())
+
+
+def named_folder(wildcards, input):
+    """``--folder`` where the run names one. Derived, as Snakemake sees it, and not compared: what lies there is."""
+    folder = RUN.folder_of(wildcards.data_set)
+    return "" if folder is None else f"--folder {shlex.quote(str(folder))}"
+
+
+def check_data_set(wildcards, path):
+    """Raise EvidenceError if no whole data set is kept, or another one than the run asks for."""
+    check_kept(PROJECT, wildcards.scale, wildcards.data_set, RUN.folder_of(wildcards.data_set))
+
+
 def settings_of_cell(wildcards, input):
     """What a cell gets of the settings. Derived, as Snakemake sees it, and not compared: its stamp tells what matters of them."""
     return settings(*wildcards_of(wildcards)).at(wildcards.cell).to_yaml()
 
 
 def evidence_stamp(wildcards):
-    return stamp.of_evidence(settings(*wildcards_of(wildcards)), experiment_code(wildcards), upstream_folders(wildcards))
+    resolved = settings(*wildcards_of(wildcards))
+    return stamp.of_evidence(resolved, experiment_code(wildcards), upstream_folders(wildcards), data_folders(wildcards))
 
 
 def ledger_stamp(wildcards):
@@ -95,7 +125,8 @@ def ledger_stamp(wildcards):
 def check_cell(wildcards, path):
     """Raise EvidenceError if a finished cell is damaged, or was made with anything else than it would be made with now."""
     resolved = settings(*wildcards_of(wildcards))
-    stamp.check_cell(path, resolved, resolved.cells()[wildcards.cell], experiment_code(wildcards), upstream_folders(wildcards))
+    point, reads = resolved.cells()[wildcards.cell], (upstream_folders(wildcards), data_folders(wildcards))
+    stamp.check_cell(path, resolved, point, experiment_code(wildcards), *reads)
 
 
 def check_parameters(wildcards, path):

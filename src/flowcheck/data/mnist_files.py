@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -82,6 +83,8 @@ SURROGATE = Pair(
 )
 PAIRS = (TRAINING, TEST, SURROGATE)
 """In the order in which a folder is searched."""
+FILES = tuple(f"{name}{suffix}" for pair in PAIRS for name in pair.names for suffix in (".gz", ""))
+"""What is looked for in a folder."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,10 @@ def surrogate() -> Raw:
     return raw
 
 
-def keep(raw: Raw, folder: Path) -> dict[str, str]:
-    """Write the digits into a folder, where `find` finds them; the SHA-256 of each content by the name of its file."""
+def keep(found: Raw, folder: Path) -> dict[str, Any]:
+    """Write the digits into a folder, where `find` finds them; what they are, with the SHA-256 of each content by its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    for array, name in zip((raw.images, raw.labels), raw.pair.names, strict=True):
+    for array, name in zip((found.images, found.labels), found.pair.names, strict=True):
         (folder / f"{name}.gz").write_bytes(gzip.compress(text_of(array), compresslevel=6, mtime=0))
-    return dict(zip(raw.pair.names, raw.pair.sha256, strict=True))
+    sha256 = dict(zip(found.pair.names, found.pair.sha256, strict=True))
+    return {"source": found.pair.said, "surrogate": found.pair.surrogate, "sha256": sha256}

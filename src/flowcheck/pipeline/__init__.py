@@ -4,6 +4,7 @@ names, settings, schema, strict_yaml, project   what is to be run, read and vali
 parameters                               whether the scripts take them
 surroundings                             what a run needs of the place it runs in
 digest, stamp, stations                  the code an experiment runs; all that a cell, evidence and what follows depend on
+origin, data_sets                        data that experiments read: what they are; found, verified and kept
 plan                                     what makes a job run again whose outputs are not whole
 seal                                     files that carry the digest of their content
 limit                                    the time that a job may take

@@ -39,6 +39,8 @@ from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import check_package, code_digest
 from flowcheck.pipeline.evidence import UNMET, Evidence
 from flowcheck.pipeline.limit import add_minutes, end_after
+from flowcheck.pipeline.origin import DATA, ORIGIN, origins_in, read_origins
+from flowcheck.pipeline.seal import check_sealed
 from flowcheck.pipeline.settings import Settings
 from flowcheck.pipeline.strict_yaml import parse_yaml
 
@@ -94,6 +96,8 @@ class Context:
     requested_device: str = "cpu"
     label: str = ""
     upstream: Mapping[str, Evidence] = field(default_factory=dict)
+    data: Mapping[str, Path] = field(default_factory=dict)
+    """The folder of each data set that the experiment reads."""
 
     def rng(self, *names: str | float) -> np.random.Generator:
         """A PCG64 stream of its own for these names, spawned from the experiment's root seed; independent of the device."""
@@ -167,6 +171,7 @@ class _Run:
     device: str
     script: Path
     upstream: Mapping[str, Path]
+    data: Mapping[str, Path]
 
     def cell_file(self, name: str) -> Path:
         return self.folder / "cells" / f"{name}.npz"
@@ -180,7 +185,7 @@ class _Run:
 
     def context(self, label: str) -> Context:
         upstream = {name: Evidence.load(folder) for name, folder in self.upstream.items()}
-        return Context(self.settings.seed, self.device, label, upstream)
+        return Context(self.settings.seed, self.device, label, upstream, self.data)
 
     def why_unfinished(self, name: str, point: Mapping[str, Any]) -> str:
         """Why a cell has to be computed, or nothing if it is finished."""
@@ -188,14 +193,14 @@ class _Run:
         if not path.is_file():
             return ABSENT
         try:
-            stamp.check_cell(path, self.settings, point, self.code, self.upstream)
+            stamp.check_cell(path, self.settings, point, self.code, self.upstream, self.data)
         except (OSError, EvidenceError) as error:
             return str(error)
         return ""
 
     def run_cell(self, cell: Cell[Any], name: str, point: Mapping[str, Any]) -> None:
         context = self.context(f"{self.settings.experiment} {name}")
-        made_with = stamp.of_cell(self.settings, point, self.code, self.upstream)  # of the code that runs now
+        made_with = stamp.of_cell(self.settings, point, self.code, self.upstream, self.data)  # of the code that runs now
         print(f"cell {name}: {dict(point)}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         try:
@@ -221,7 +226,7 @@ class _Run:
 
     def run_gather(self, gather: Gather[Any]) -> None:
         context = self.context(f"{self.settings.experiment} gather")
-        made_with = stamp.of_evidence(self.settings, self.code, self.upstream)
+        made_with = stamp.of_evidence(self.settings, self.code, self.upstream, self.data)
         cells = {name: Evidence.load_cell(self.cell_file(name)) for name in self.settings.cells()}
         for name, one in cells.items():
             self._check_silence(one, f"cell {name}")
@@ -243,9 +248,16 @@ class _Run:
             "script": _relative(self.script),
             "code": self.code,
             "cells": len(cells),
+            **self._data_read(context),
             "wall_time_s": round(sum(how[SECONDS] for how in made) + time.perf_counter() - started, 3),
         }
         evidence.save(self.folder, [folder / "metrics.json" for folder in self.upstream.values()], made_with)
+
+    def _data_read(self, context: Context) -> dict[str, Any]:
+        """The entry of the provenance for the data that the numbers rest on, those behind the evidence of others too."""
+        behind = [origins_in(evidence.provenance) for evidence in context.upstream.values()]
+        origins = {name: origin for each in [*behind, read_origins(self.data)] for name, origin in each.items()}
+        return {DATA: origins} if origins else {}
 
     def _check_silence(self, evidence: Evidence, what: str) -> None:
         """A run that went wrong must not leave its population unseen: NaN is declared or it stops the experiment."""
@@ -274,6 +286,7 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--seed", type=int, help="root seed, in place of the one in the parameter file")
     parser.add_argument("--upstream", action="append", default=[], metavar="NAME=DIR", help="evidence of another experiment")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=DIR", help="a data set that the script reads")
     add_minutes(parser)
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--cell", help="run this cell only")
@@ -317,15 +330,23 @@ def main(parameters_model: type[P], cell: Cell[P], gather: Gather[P] = only_cell
 
         if not torch.cuda.is_available():
             stop("--device: 'cuda' was asked for and torch finds no GPU; allowed here: auto, cpu")
-    upstream = {name: Path(folder) for name, _, folder in (item.partition("=") for item in arguments.upstream)}
+    upstream, data = (
+        {name: Path(folder) for name, _, folder in (item.partition("=") for item in items)}
+        for items in (arguments.upstream, arguments.data)
+    )
     for name, folder in upstream.items():
         if not (folder / "metrics.json").is_file():
             stop(f"--upstream {name}={folder}: no evidence (metrics.json) there")
+    for name, folder in data.items():
+        try:
+            check_sealed(folder / ORIGIN)
+        except EvidenceError as error:
+            stop(f"--data {name}={folder}: {error}")
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         stop(f"--output {arguments.output}: {error.strerror}")
-    run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream)
+    run = _Run(settings, parameters_model, arguments.output, arguments.device, script, upstream, data)
     if arguments.gather and (absent := [name for name in cells if not run.cell_file(name).is_file()]):
         raise SystemExit(f"{script}: nothing to gather, cells that are not there: {', '.join(absent)}")
     try:

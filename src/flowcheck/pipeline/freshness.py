@@ -16,6 +16,7 @@ from flowcheck.errors import EvidenceError
 from flowcheck.pipeline import stamp
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.evidence import load_metrics
+from flowcheck.pipeline.origin import folder_of, origins_in, read_origin
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.seal import check_sealed, remembered_digest
 from flowcheck.pipeline.settings import Settings
@@ -52,12 +53,23 @@ def differences(said: Mapping[str, Any], settings: Settings, script: Path, keys:
 def of_other_settings_or_code(project: Project, scale: str, paper: str, experiment: str) -> Iterator[str]:
     """A sentence for each way in which this checkout would measure other evidence than that which is there.
 
-    Raises EvidenceError if that is damaged, FileNotFoundError if there is none.
+    Raises EvidenceError if that is damaged or a data set is, FileNotFoundError if there is none.
     """
     path = project.root / "results" / scale / paper / experiment / "metrics.json"
     settings, script = project.settings(paper, experiment, scale), project.script(paper, experiment)
-    for difference in differences(load_metrics(path)[1], settings, script, ("seed", "grid", "parameters")):
+    said = load_metrics(path)[1]
+    for difference in differences(said, settings, script, ("seed", "grid", "parameters")):
         yield f"{path}: {difference}"
+    for difference in other_data(project, scale, paper, experiment, said):
+        yield f"{path}: {difference}"
+
+
+def other_data(project: Project, scale: str, paper: str, experiment: str, said: Mapping[str, Any]) -> Iterator[str]:
+    """How the data sets that are kept differ from those on which evidence that says this was measured. Raises EvidenceError."""
+    for name in project.experiment(paper, experiment).data:
+        kept, used = read_origin(project.root / folder_of(scale, name)), origins_in(said).get(name, {})
+        if kept != used:
+            yield f"measured on other data of {name!r} than are kept now: {used.get('source')}, and now {kept['source']}"
 
 
 def why_stale(project: Project, scale: str, paper: str, experiment: str, libraries: Mapping[str, str]) -> str:

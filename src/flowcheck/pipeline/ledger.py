@@ -29,6 +29,7 @@ from flowcheck.pipeline.evidence import (
 )
 from flowcheck.pipeline.freshness import CURRENT, Freshness, shown_verdict, why_stale
 from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.origin import on_surrogates, origins_in, sources
 from flowcheck.pipeline.project import Project
 from flowcheck.pipeline.recorded import About, about_file, load_about, load_expected, load_runs, runs_file
 from flowcheck.pipeline.results import count, lines_of, results_of
@@ -39,7 +40,7 @@ Record = dict[str, Any]
 CSV_COLUMNS = (
     *("id", "about", "label", "kind", "class", "priority", "variant", "origin"),
     *("verdict", "metric", "value", "threshold", "slack", "error", "over_threshold", "over_error", "looseness", "n"),
-    *("strength", "reason", "freshness"),
+    *("strength", "reason", "freshness", "data", "surrogate"),
 )
 KEPT = 0.9
 """Share of the recorded runs that a predicate must rest on: a run near a limit may fall beyond it on another processor."""
@@ -88,7 +89,9 @@ def _ruling(
     related = [d.id for d in project.deviations[paper] if claim.id in d.claims]
     hits = [d.hits[claim.about] for d in project.deviations[paper] if claim.id in d.claims and claim.about in d.hits]
     record = describe(claim, paper, scale, entry) | judge(claim, metrics).model_dump(mode="json")
+    origins = origins_in(provenance)
     record |= {"deviations": related, "hits": hits, "provenance": provenance}
+    record |= {"data": sources(origins), "surrogate": on_surrogates(origins)}
     for finding in [*record["predicates"], *record["controls"], *record["passes"], *record["hypotheses"]]:
         finding["description"] = entry.promised_metrics.get(finding["metric"], "")
     return record
@@ -261,6 +264,7 @@ def as_markdown(ledger: Mapping[str, Any]) -> str:
                 numbers = " | ".join("" if c[key] is None else f"{c[key]:.3g}" for key in NUMBERS)
                 mark = f" (recorded: {c['expected']})" if c["changed"] else ""
                 mark += "" if c["freshness"] == Freshness.MADE else f" ({c['freshness']})"
+                mark += f" (on {_cell(c['data'])})" if c["data"] else ""
                 name = _cell(f"{c['label']}: {c['title']}")
                 variant = "ours" if c["origin"] == "flowcheck" else c["variant"]
                 lines.append(f"| {name} | {variant} | {c['class']} | {c['verdict']}{mark} | {numbers} |")

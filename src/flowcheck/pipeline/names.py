@@ -18,7 +18,7 @@ from flowcheck.errors import ConfigError
 
 LONGEST = 64
 """Characters of a name. Names are joined in those of files and rules, and a file system takes 255."""
-FOLDERS_OF_A_SCALE = ("claims", "report")
+FOLDERS_OF_A_SCALE = ("claims", "data", "report")
 """Folders of ``results/<scale>/`` that a paper of that name would share, and lose to their clean-up."""
 PROVENANCE = "provenance"
 PAPER_FILE = "paper"

@@ -19,7 +19,7 @@ from flowcheck.pipeline import parameters
 from flowcheck.pipeline.claims import Claim, ClaimEntry, ClaimsFile, Deviation, Hypothesis, stand_on
 from flowcheck.pipeline.digest import code_digest
 from flowcheck.pipeline.names import PAPER_FILE, check_experiment, check_paper
-from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig
+from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig, run_config_for
 from flowcheck.pipeline.settings import SCALES, Settings
 from flowcheck.pipeline.strict_yaml import closest, known, listing, read_list, read_yaml, validate
 
@@ -86,13 +86,26 @@ class Project:
         return run
 
     def _run_config(self, place: Path, content: Any) -> RunConfig:
-        run: RunConfig = validate(TypeAdapter(RunConfig), content, place)
+        data_sets = self.data_sets()
+        run: RunConfig = validate(TypeAdapter(run_config_for(data_sets)), content, place)
+        for name in data_sets:
+            folder = run.folder_of(name)
+            if folder is not None and not (self.root / folder).is_dir():
+                raise ConfigError(f"{place}: key '{name}_dir': no folder {str(folder)!r}; the files of {name} lie in one")
         if "all" in run.papers:
             return run.model_copy(update={"papers": list(self.papers)})
         for name in run.papers:
             if name not in self.papers:
                 raise ConfigError(f"{place}: key 'papers': unknown paper {name!r}; allowed: 'all', {listing(self.papers)}")
         return run
+
+    def data_sets(self) -> dict[str, tuple[str, str, str]]:
+        """The data sets that experiments read: for each name its module, and the paper and the experiment that name it first."""
+        found: dict[str, tuple[str, str, str]] = {}
+        for paper, experiment in self:
+            for name, module in self.experiments[paper][experiment].data.items():
+                found.setdefault(name, (module, paper, experiment))
+        return found
 
     def experiment(self, paper: str, experiment: str) -> Experiment:
         """One experiment. Raises ConfigError if the paper or the experiment is unknown."""
@@ -265,6 +278,12 @@ class Project:
                     raise ConfigError(
                         f"{path}: key 'upstream': unknown experiment {needed!r}; "
                         f"allowed: {listing(e for e in experiments if e != name)}"
+                    )
+            for data_set, module in entry.data.items():
+                first, *where = self.data_sets()[data_set]
+                if module != first:
+                    raise ConfigError(
+                        f"{path}: key 'data.{data_set}': {module!r}, and {'/'.join(where)} has {first!r}; a data set is one thing"
                     )
             for file in (self.script(paper, name), self.notebook(paper, name)):
                 if not file.is_file():

@@ -7,13 +7,15 @@ import math
 import re
 import reprlib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model, field_validator, model_validator
 
 from flowcheck.pipeline.claims import ClaimsFile, Deviation, Sentence
-from flowcheck.pipeline.names import Identifier, Label, Line, Whole, check_metric
+from flowcheck.pipeline.names import IDENTIFIER, Identifier, Label, Line, Whole, check_metric
 from flowcheck.pipeline.settings import Scalar
 
 MOST_NAMES = 10_000
@@ -51,6 +53,7 @@ class Experiment(BaseModel):
     parameters: dict[str, Any] = {}
     scales: dict[Literal["smoke", "laptop", "paper"], Overrides] = {}
     upstream: list[str] = []
+    data: dict[Identifier, Line] = Field(default={}, description="data sets that it reads, each with the module that finds it")
     metrics: dict[str, Line] = Field(min_length=1)
     silent: dict[str, Sentence] = Field(default={}, description="arrays and columns that may hold NaN, each with the reason")
     figures: dict[Label, Line] = Field(min_length=1)
@@ -113,11 +116,25 @@ Papers = Annotated[list[str], BeforeValidator(names_of_papers, json_schema_input
 class RunConfig(BaseModel):
     """`config/config.yaml`, and what `--config` overrides."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"patternProperties": {f"^{IDENTIFIER}_dir$": {"type": "string", "description": "where data lie"}}},
+    )
 
     scale: Literal["smoke", "laptop", "paper"] = Field(default="laptop", description="how much is run")
     papers: Papers = Field(default=["all"], description="'all', one paper, or several: a list, or with commas or blanks between")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where torch runs")
+
+    def folder_of(self, data_set: str) -> Path | None:
+        """The folder that the run names for a data set, or None."""
+        named = getattr(self, f"{data_set}_dir", None)
+        return Path(named).expanduser() if named else None
+
+
+def run_config_for(data_sets: Iterable[str]) -> type[RunConfig]:
+    """The model with a key ``NAME_dir`` for each data set: the folder that its files lie in."""
+    keys: dict[str, Any] = {f"{name}_dir": (str | None, None) for name in data_sets}
+    return create_model("RunConfig", __base__=RunConfig, **keys)
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -18,8 +18,9 @@ from flowcheck.errors import EvidenceError
 from flowcheck.pipeline.claims import Verdict
 from flowcheck.pipeline.digest import PACKAGE_FOLDER
 from flowcheck.pipeline.evidence import load_metrics
-from flowcheck.pipeline.freshness import differences
+from flowcheck.pipeline.freshness import differences, other_data
 from flowcheck.pipeline.judge import judge
+from flowcheck.pipeline.origin import folder_of
 from flowcheck.pipeline.project import Project
 
 FIRST_SEED = 1001
@@ -72,7 +73,9 @@ def _is_current(project: Project, scale: str, seed: int, path: Path) -> bool:
         said = load_metrics(path, {"paper": paper, "experiment": experiment, "scale": scale, "seed": seed})[1]
     except (EvidenceError, OSError):
         return False
-    return not any(differences(said, settings, project.script(paper, experiment), ("grid", "parameters")))
+    if any(differences(said, settings, project.script(paper, experiment), ("grid", "parameters"))):
+        return False
+    return not any(other_data(project, scale, paper, experiment, said))
 
 
 def _measure(project: Project, scale: str, seed: int, path: Path) -> str:
@@ -86,6 +89,8 @@ def _measure(project: Project, scale: str, seed: int, path: Path) -> str:
     command += ["--seed", str(seed), "--device", "cpu"]
     for name in project.experiment(paper, experiment).upstream:
         command += ["--upstream", f"{name}={folder.parent / name}"]
+    for name in project.experiment(paper, experiment).data:
+        command += ["--data", f"{name}={project.root / folder_of(scale, name)}"]
     search = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER.parent), os.environ.get("PYTHONPATH"))))
     with log.open("w", encoding="utf-8") as stream:
         status = subprocess.run(

@@ -1,8 +1,8 @@
 """Stamps: digests of all that a result depends on, which it must carry to count as finished.
 
-That of a cell: grid point and parameters, the root seed, the code, the evidence of other experiments that it reads, and the
-versions of the numerical libraries. A number is a number: 1 and 1.0 are one parameter. What the cell does not see, such as other
-points of the grid or the metrics that its experiment promises, is no part of it.
+That of a cell: grid point and parameters, the root seed, the code, the evidence of other experiments and the data that it reads,
+and the versions of the numerical libraries. A number is a number: 1 and 1.0 are one parameter. What the cell does not see, as
+other points of the grid or the metrics that its experiment promises, is no part of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import EvidenceError
+from flowcheck.pipeline.origin import DATA, read_origins
 from flowcheck.pipeline.seal import check_archive
 from flowcheck.pipeline.settings import Settings
 
@@ -42,8 +43,13 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path]) -> str:
-    """The stamp (16 hex digits) of the cell at one grid point. Raises OSError where evidence that it reads is not there."""
+def of_cell(
+    settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path], data: Mapping[str, Path]
+) -> str:
+    """The stamp (16 hex digits) of the cell at one grid point. `upstream` and `data` are folders that it reads, by name.
+
+    Raises OSError where evidence is not there, EvidenceError where data are not.
+    """
     content = {
         "experiment": [settings.paper, settings.experiment],
         "seed": settings.seed,
@@ -52,12 +58,12 @@ def of_cell(settings: Settings, point: Mapping[str, Any], code: str, upstream: M
         "libraries": libraries(),
         "upstream": _read(upstream),
     }
-    return of(content)
+    return of(content | ({DATA: read_origins(data)} if data else {}))
 
 
-def of_evidence(settings: Settings, code: str, upstream: Mapping[str, Path]) -> str:
-    """The stamp of the evidence gathered with these settings. Raises OSError where evidence that it reads is not there."""
-    return of(settings.model_dump_json(), code, libraries(), _read(upstream))
+def of_evidence(settings: Settings, code: str, upstream: Mapping[str, Path], data: Mapping[str, Path]) -> str:
+    """The stamp of the evidence gathered with these settings. Raises OSError or EvidenceError as `of_cell`."""
+    return of(settings.model_dump_json(), code, libraries(), _read(upstream), *([read_origins(data)] if data else []))
 
 
 def of(*parts: Any) -> str:
@@ -69,10 +75,12 @@ def _read(upstream: Mapping[str, Path]) -> dict[str, str]:
     return {name: (folder / "metrics.json").read_text(encoding="utf-8") for name, folder in sorted(upstream.items())}
 
 
-def check_cell(path: Path, settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path]) -> None:
+def check_cell(
+    path: Path, settings: Settings, point: Mapping[str, Any], code: str, upstream: Mapping[str, Path], data: Mapping[str, Path]
+) -> None:
     """Raise EvidenceError if a finished cell is damaged, or was made with anything else than it would be made with now.
 
     Raises OSError if it is not there, or evidence that it reads.
     """
-    if check_archive(path, path.read_bytes()) != of_cell(settings, point, code, upstream):
-        raise EvidenceError(f"{path}: made with another grid point, parameter, code, library or evidence of others")
+    if check_archive(path, path.read_bytes()) != of_cell(settings, point, code, upstream, data):
+        raise EvidenceError(f"{path}: made with another grid point, parameter, code, library, data or evidence of others")

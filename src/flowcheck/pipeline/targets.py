@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline.ledger import verdict_file
+from flowcheck.pipeline.origin import ORIGIN
 from flowcheck.pipeline.project import FIGURE_FORMATS, Project
 from flowcheck.pipeline.settings import SCALES
 from flowcheck.pipeline.strict_yaml import closest, known, listing
@@ -104,6 +105,11 @@ def _check_result(project: Project, word: str, path: Path) -> None:
             no_folder(OF_REPORT)
         case ["report", *page]:
             known(word, "target of the report", "/".join(page), OF_REPORT)
+        case ["data"]:
+            no_folder(f"{name}/{ORIGIN}" for name in project.data_sets())
+        case ["data", name, *file_parts]:
+            known(word, "data set", name, project.data_sets())
+            known(word, "file", "/".join(file_parts), [ORIGIN])
         case ["claims"]:
             no_folder(f"{paper}/CLAIM.json" for paper in project.papers)
         case ["claims", paper, *verdict]:

@@ -317,8 +317,10 @@ def test_a_pixel_of_the_surrogate_is_the_mean_of_what_it_covers():
 
 def test_digits_that_were_kept_are_found_again(known, tmp_path):
     raw = mnist_files.find(write(tmp_path, known, TRAIN), allow_surrogate=False)
-    kept = mnist_files.keep(raw, tmp_path / "kept")
+    said = mnist_files.keep(raw, tmp_path / "kept")
     again = mnist_files.find(tmp_path / "kept", allow_surrogate=False)
     assert (again.images == raw.images).all()
     assert (again.labels == raw.labels).all()
-    assert kept == {name: hashlib.sha256(known[name]).hexdigest() for name in TRAIN}
+    sha256 = {name: hashlib.sha256(known[name]).hexdigest() for name in TRAIN}
+    assert said == {"source": "MNIST training digits", "surrogate": False, "sha256": sha256}
+    assert {path.name for path in (tmp_path / "kept").iterdir()} <= set(mnist_files.FILES)

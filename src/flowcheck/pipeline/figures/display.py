@@ -11,13 +11,17 @@ from typing import Any
 
 from IPython.display import HTML, Image
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from flowcheck.pipeline.evidence import Evidence, verdicts_on
+from flowcheck.pipeline.evidence import Evidence, load_metrics, verdicts_on
 from flowcheck.pipeline.figures.plotting import save_figure
+from flowcheck.pipeline.origin import origins_in, sources
 from flowcheck.pipeline.report.mathml import Renderer
 
 gc.freeze()  # no module is garbage: collections while figures are drawn need not walk them all, a tenth of the time
 
+STRIP = 0.16
+"""Inches above a figure for the line that says on which data it rests."""
 STYLE = """<style>
 .flowcheck td, .flowcheck th { text-align: left !important; vertical-align: top; padding: .25em .8em .25em 0; }
 .flowcheck .claim { margin: 1em 0; padding: .2em 1em; border-left: 4px solid #59626b; }
@@ -42,10 +46,29 @@ def results_at(folder: str | Path) -> Path:
 def show_figure(figure: Figure, folder: str | Path, name: str, alt: str, accepts: Mapping[str, str] | None = None) -> Image:
     """Save the figure under `folder` and show the PNG that was saved; `alt` says in words what is on it.
 
+    Where the numbers rest on data that could be others, the figure says on which, above its panels.
+
     Raises FigureError if it has faults other than those that it `accepts`, see `inspection`.
     """
+    if said := _data_behind(Path(folder)):
+        _say(figure, f"Data: {said}")
     width = round(figure.get_figwidth() * 120)
     return Image(filename=str(save_figure(figure, folder, name, accepts)), width=width, alt=alt)
+
+
+def _data_behind(folder: Path) -> str:
+    """On which data the numbers in a folder rest, in words; empty where nothing is said of it."""
+    metrics = folder / "metrics.json"
+    return sources(origins_in(load_metrics(metrics)[1])) if metrics.is_file() else ""
+
+
+def _say(figure: Figure, said: str) -> None:
+    """A line above all panels, in a strip of its own."""
+    height = figure.get_figheight() + STRIP
+    figure.set_figheight(height)
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, 1 - STRIP / height))
+    figure.text(0.5, 1 - 0.25 * STRIP / height, said, fontsize=6.5, color="0.3", ha="center", va="top")
 
 
 def show_metrics(evidence: Evidence, patterns: Iterable[str] = ("*",)) -> HTML:
@@ -84,9 +107,10 @@ def _card(record: dict[str, Any], render: Renderer) -> str:
     slack = "" if record["slack"] is None else f", {record['metric']} {record['value']:.3g}, slack {record['slack']:.3g}"
     error = "" if record["error"] is None else f", numerical error {record['error']:.2g}"
     n = "" if record["n"] is None else f", n = {record['n']}"
+    data = f" Data: {html.escape(record['data'])}." if record.get("data") else ""
     return (
         f'<div class="claim {record["verdict"]}"><p><strong>{html.escape(record["label"])}{printed}:</strong> '
         f"{render.inline(record['title'])} <small>({html.escape(record['location'])})</small></p>"
         f"{render.block(record['statement'])}"
-        f"<p><strong>{record['verdict']}</strong>{slack}{error}{n}. {html.escape(record['reason'])}</p></div>"
+        f"<p><strong>{record['verdict']}</strong>{slack}{error}{n}. {html.escape(record['reason'])}{data}</p></div>"
     )

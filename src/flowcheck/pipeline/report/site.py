@@ -178,6 +178,10 @@ class Site:
         """The claims whose verdicts are of this freshness."""
         return [claim for claim in self.claims if claim["freshness"] == freshness]
 
+    def surrogates(self) -> list[Record]:
+        """The claims whose numbers rest on data that only stand in for those that are meant."""
+        return [claim for claim in self.claims if claim["surrogate"]]
+
     def counterparts(self, claim: Mapping[str, Any]) -> list[Record]:
         """Corrected claims of a printed or extracted one, and the other way round: same id up to that word, else a shared
         deviation.
@@ -202,6 +206,7 @@ class Site:
         source = self.results / paper / experiment / "figures"
         formats = FIGURE_FORMATS if self._drawn(paper, experiment) else ()
         found = {"name": name, "caption": self.project.experiments[paper][experiment].figures.get(name, "")}
+        found["data"] = next((claim["data"] for claim in self.claims_of(paper, experiment)), "")
         for suffix in formats:
             if (source / f"{name}.{suffix}").is_file():
                 found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
