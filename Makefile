@@ -3,6 +3,7 @@
 #   make reproduce    every experiment, verdict and figure at laptop scale (SCALE=smoke|laptop|paper, CORES=all)
 #   make test         the whole test suite
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
+#                     (MNIST_DIR=folder names the files of MNIST, here, for smoke and for test; without it they are fetched)
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one, or a file from its digest
 #   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5); 10 minutes on an idle machine
 #   make mutants      one wrong sign at a time: does a test notice? (COUNT=300, SEED=1, SHARD=1/4, CLAIMS=--claims); hours
@@ -19,6 +20,9 @@ ROUNDS ?= 5
 COUNT ?= 300
 SEED ?= 1
 SHARD ?= 1/1
+# in recipes: the absolute path, for tests that run in folders of their own
+export MNIST_DIR
+DATA := $(if $(MNIST_DIR),mnist_dir='$(MNIST_DIR)')
 
 STAMP := .venv/flowcheck.stamp
 BENCH_STAMP := .venv-bench/flowcheck.stamp
@@ -43,13 +47,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: env
-	$(IN_ENV) snakemake --cores $(CORES) --config scale=$(SCALE)
+	$(IN_ENV) snakemake --cores $(CORES) --config scale=$(SCALE) $(DATA)
 	@echo
 	@echo "report: $(CURDIR)/results/$(SCALE)/report/index.html"
 	@$(IN_ENV) python -m flowcheck expected --scale $(SCALE) || echo "(a verdict is a result: the lines above are no failure of this run)"
 
 smoke: env
-	$(IN_ENV) snakemake --cores $(CORES) --config scale=smoke
+	$(IN_ENV) snakemake --cores $(CORES) --config scale=smoke $(DATA)
 	$(IN_ENV) python -m flowcheck verify --scale smoke
 	$(IN_ENV) python -m flowcheck expected --scale smoke
 

@@ -11,9 +11,11 @@ import json
 import math
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ import torch
 from flowcheck import geometry, losses
 from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
-from flowcheck.data import synthetic
+from flowcheck.data import mnist, mnist_files, synthetic
 from flowcheck.descent.gradient_descent import every, gradient_descent, log_spaced
 from flowcheck.flows import events
 from flowcheck.flows.flow import Method, Save, blow_up_time, gradient_flow
@@ -229,6 +231,9 @@ OF_LOSS = {"outputs": array([[1.0, 2.0, -0.5]]).of_any_precision().refusing(too_
 TARGET = array([1.0, 0.5]).refusing(zero=[0.0, 0.0], too_long=[1.0, 0.0, 0.0], for_others=[[1.0, 0.0]] * 3).saying("target")
 HYPOTHESIS = {"network": NETWORK, "x": DATA_X.refusing(rows=[[[1.0, 2.0]]])}
 
+DIGITS = Path(tempfile.mkdtemp())
+mnist_files.keep(mnist_files.surrogate(), DIGITS)
+
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
     "geometry.unit": (geometry.unit, {"u": ROWS.of_any_precision()}),
     "geometry.angle": (geometry.angle, {"u": ROWS.of_any_precision(), "v": ROWS.of_any_precision().refusing(other=[[1.0] * 3])}),
@@ -288,6 +293,13 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
     "data.synthetic.teacher_labels": (
         fresh(synthetic.teacher_labels),
         {"teacher": NETWORK, "x": array(X).allowing("empty"), "rng": RNG},
+    ),
+    "data.mnist.digits": (
+        of(mnist.digits, folder=DIGITS, count=3),
+        {
+            "folder": Kind(DIGITS, {"text": str(DIGITS)}, {"a number": 3}, "folder"),
+            "count": whole(3, 0, -1, 1798),
+        },
     ),
     "networks.problem.Objective": (Objective, {"network": NETWORK, "x": DATA_X, "y": DATA_Y, "loss": LOSS}),
     "correlation.ncf.Correlation": (Correlation, {"network": NETWORK, "x": DATA_X, "z": DATA_Y}),

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowcheck.arguments import whole
+from flowcheck.arguments import instance, whole
 from flowcheck.data.mnist_files import TRAINING, find
 
 MEAN, DEVIATION = 0.1307, 0.3081
@@ -50,6 +50,8 @@ def digits(folder: str | Path | None, *, count: int = 1000, allow_surrogate: boo
     had and it is not allowed; ValueError if there are fewer digits than `count`.
     """
     wanted = whole("count", count, 1)
+    if folder is not None:
+        instance("folder", folder, str, Path)
     raw = find(None if folder is None else Path(folder), allow_surrogate=allow_surrogate)
     there = min(len(raw.labels), FIRST) if raw.pair is TRAINING else len(raw.labels)
     if wanted > there:
