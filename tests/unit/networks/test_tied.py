@@ -1,9 +1,11 @@
 """Layers with tied entries: convolutions, degree, bad input, and the calculus that every network here has."""
 
+import numpy as np
 import pytest
 import torch
 
 from flowcheck.errors import ConfigError
+from flowcheck.networks.network import Network
 from flowcheck.networks.tied import TiedLayer, TiedNetwork
 
 F64 = torch.float64
@@ -54,3 +56,17 @@ def test_what_is_no_tied_layer_is_refused():
         TiedLayer(torch.tensor([[0, 2]]))
     with pytest.raises(ConfigError, match="rows under"):
         TiedNetwork("two", (TiedLayer.dense(2, 3), TiedLayer.dense(1, 3)))
+
+
+@pytest.mark.parametrize(("above", "below"), [(1.0, 1.0), (1.0, 0.0), (1.0, -1.5)], ids=["linear", "relu", "steep"])
+def test_the_pull_layer_by_layer_is_that_of_autograd(above, below):
+    rng = np.random.default_rng(4)
+    layers = (TiedLayer.convolution((1, 2), (4, 4), 2, 2), TiedLayer.convolution((2, 2), (2, 2), 1), TiedLayer.dense(3, 8))
+    network = TiedNetwork("convolutional", layers, above, below)
+    w = torch.as_tensor(rng.standard_normal((4, network.size)))
+    for shape in ((5, 16), (4, 5, 16)):
+        x = torch.as_tensor(rng.standard_normal(shape))
+        outputs, pulled = network.forward_and_pull(w, x, torch.tanh)
+        expected_outputs, expected = Network.forward_and_pull(network, w, x, torch.tanh)
+        torch.testing.assert_close(outputs, expected_outputs, rtol=1e-13, atol=1e-13)
+        torch.testing.assert_close(pulled, expected, rtol=1e-12, atol=1e-12)

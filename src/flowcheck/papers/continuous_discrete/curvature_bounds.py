@@ -50,7 +50,7 @@ def lemma_7(problem: TrainingLoss, w: Float[Tensor, " k"], layers: float = 1.0) 
     return layers * (depth - 1) * ends**0.5 * length * _products(norms, depth - 2)
 
 
-def _mean_slopes(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
+def mean_slopes(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
     """The mean of |gradient of the sample's loss| |x|."""
     gradient, _ = problem.slopes(problem.outputs(w))
     return (torch.linalg.norm(gradient, dim=1) * torch.linalg.norm(problem.x, dim=1)).mean()
@@ -61,7 +61,7 @@ def lemma_11(problem: TrainingLoss, w: Float[Tensor, " k"], spectral: bool = Fal
     matrices = problem.network.matrices(w)
     depth = len(matrices)
     norms = [torch.linalg.matrix_norm(matrix, 2 if spectral else "fro") for matrix in matrices]
-    return problem.network.steepest ** (depth - 1) * (depth - 1) * _mean_slopes(problem, w) * _products(norms, depth - 2)
+    return problem.network.steepest ** (depth - 1) * (depth - 1) * mean_slopes(problem, w) * _products(norms, depth - 2)
 
 
 def lemma_23(problem: TrainingLoss, w: Float[Tensor, " k"], operator_norms: bool = True) -> Tensor:
@@ -70,7 +70,7 @@ def lemma_23(problem: TrainingLoss, w: Float[Tensor, " k"], operator_norms: bool
     depth = len(network.layers)
     norms = [torch.linalg.norm(part) for part in network.parts(w)]
     tied = float(np.prod([layer.operator_norm for layer in network.layers])) if operator_norms else 1.0
-    return network.steepest ** (depth - 1) * (depth - 1) * _mean_slopes(problem, w) * tied * _products(norms, depth - 2)
+    return network.steepest ** (depth - 1) * (depth - 1) * mean_slopes(problem, w) * tied * _products(norms, depth - 2)
 
 
 def claim_27(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
