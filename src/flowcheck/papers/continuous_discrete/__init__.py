@@ -6,6 +6,11 @@ procedure_13          balanced starts                     near_the_flow       He
 descent_proofs        Theorems 15 and 32, line by line    reduced_descent     descent in three numbers
 theorem_15            its conclusion, Corollary 18        unbalanced          nearly balanced starts
 
+theorem_1             existence and uniqueness            theorem_2           the Fundamental Theorem
+theorem_3             the step size of Eq. (7)            beside_the_flow     descent beside a known flow
+enclosed_network      the same by interval arithmetic     corollary_4         steps from global constants
+lemma_19              flows that exist for all times
+
 training_loss         its Hessian by formula              curvature_bounds    bounds of the smallest eigenvalue
 unbounded_below       where there is none                 proposition_26      regions with fixed slopes
 hessians              all of it over a table of networks
