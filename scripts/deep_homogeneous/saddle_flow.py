@@ -15,7 +15,14 @@ from flowcheck.measures.readings import fraction, smallest_of
 from flowcheck.measures.table import Table
 from flowcheck.papers.deep_homogeneous import equation_66, lemma_5_4, saddle_rates, theorem_5_3
 from flowcheck.papers.deep_homogeneous.broken_hypotheses import chain_ratios, strict_saddle_ratios
-from flowcheck.papers.deep_homogeneous.power_saddles import RADII, collapsing_saddle, inward_radius, stable_saddle, strict_saddle
+from flowcheck.papers.deep_homogeneous.power_saddles import (
+    RADII,
+    collapsing_saddle,
+    inward_radius,
+    proved_radius,
+    stable_saddle,
+    strict_saddle,
+)
 from flowcheck.papers.homogeneous.near_saddles import presupposed
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
@@ -55,7 +62,8 @@ def draw(degree: int, rng: np.random.Generator, *, directions: int, above: float
         saddle, gamma, rates = stable_saddle(degree, sampled, above, rng)
     else:
         saddle = collapsing_saddle(rng)
-        gamma, rates = inward_radius(saddle, sampled)
+        radius, rates = inward_radius(saddle, sampled)
+        gamma = proved_radius(saddle, radius, above)
     return Drawn(dataclasses.replace(saddle, weights=saddle.weights + displacement), gamma, rates, rng)
 
 

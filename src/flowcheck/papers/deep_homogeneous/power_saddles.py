@@ -4,11 +4,12 @@ import numpy as np
 
 from flowcheck.data.synthetic import sphere_inputs, unit_vectors
 from flowcheck.networks.zoo import power_net
+from flowcheck.saddles.inward_ball import holds_within
 from flowcheck.saddles.saddle import Saddle, by_newton
 from flowcheck.saddles.units import Units
 
 RADII = np.geomspace(1e-6, 1.0, 37)
-"""Where Eq. (15) is sampled."""
+"""Where Eq. (15) is sampled, and in whose balls it is proved."""
 
 
 def fewer_units(degree: int, rng: np.random.Generator, units: int) -> Saddle:
@@ -42,14 +43,20 @@ def inward_radius(saddle: Saddle, directions: np.ndarray) -> tuple[float, np.nda
     return float(RADII[-1] if not len(outward) else RADII[max(outward[0] - 1, 0)]), rates
 
 
+def proved_radius(saddle: Saddle, sampled: float, smallest: float) -> float:
+    """The largest of `RADII`, from `smallest` to the `sampled` gamma, in whose ball (15) is proved; 0 if there is none."""
+    candidates = RADII[(smallest < RADII) & (sampled >= RADII)]
+    return next((float(radius) for radius in candidates[::-1] if holds_within(saddle, float(radius))), 0.0)
+
+
 def stable_saddle(
     degree: int, directions: np.ndarray, smallest: float, rng: np.random.Generator
 ) -> tuple[Saddle, float, np.ndarray]:
-    """A minimum with definite Hessian that satisfies (15) in a ball of more than a radius; gamma and inward rates there."""
+    """A minimum with definite Hessian that satisfies (15) in a ball of more than a radius: gamma, proved, and inward rates."""
     for _ in range(50):
         saddle = fewer_units(degree, rng, 1)
-        gamma, rates = inward_radius(saddle, directions)
-        if np.linalg.eigvalsh(saddle.hessian)[0] > 0 and gamma > smallest:
+        sampled, rates = inward_radius(saddle, directions)
+        if np.linalg.eigvalsh(saddle.hessian)[0] > 0 and (gamma := proved_radius(saddle, sampled, smallest)):
             return saddle, gamma, rates
     raise RuntimeError(f"degree {degree}: no minimum satisfies (15) in a ball of radius {smallest:g}")
 
