@@ -103,10 +103,12 @@ def keep_data_set(project: Project, scale: str, name: str, given: Path | None) -
     module, folder = module_of(project, name), project.root / folder_of(scale, name)
     digests = _digests(project, scale, name, given, module) if given is not None else None
     path = folder / ORIGIN
-    path.unlink(missing_ok=True)  # what an earlier one says must not stand beside new files
     found = module.find(given, allow_surrogate=allows_surrogate(scale))
-    for old in folder.glob("*"):
-        old.unlink()
+    if folder.is_symlink():
+        folder.unlink()  # what it leads to is somebody's, and stays
+    path.unlink(missing_ok=True)  # what an earlier one says must not stand beside new files
+    for name_of_file in module.FILES:
+        (folder / name_of_file).unlink(missing_ok=True)
     said = module.keep(found, folder)
     made_with = stamp.of(code_digest(Path(module.__file__)), allows_surrogate(scale), digests)
     files = [file for file in sorted(folder.glob("*")) if file != path]

@@ -309,6 +309,7 @@ def _about(project: Project, scale: str, claims: list[Record], recorded: set[str
         machines=sorted({p.get("machine", "unknown") for p in said}),
         wall_time_s=round(sum(_experiment_times(claims).values()), 1),
         without=reasons,
+        data=sorted({claim["data"] for claim in claims if claim["data"]}),
     )
 
 

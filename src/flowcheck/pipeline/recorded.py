@@ -20,7 +20,8 @@ from flowcheck.pipeline.strict_yaml import validate
 class About(BaseModel):
     """The run behind a record: when its experiments ended, on which machines, how long they took; and papers without verdicts.
 
-    `without` gives the reason for each of them: a record may be partial, and says so.
+    `without` gives the reason for each of them: a record may be partial, and says so. `data` are the data sets that some of the
+    verdicts rest on, in words.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,11 +30,13 @@ class About(BaseModel):
     machines: list[str]
     wall_time_s: float
     without: dict[str, str] = {}
+    data: list[str] = []
 
     def __str__(self) -> str:
         minutes = f"{self.wall_time_s / 60:.0f} minutes of computing"
         missing = "".join(f"; without {paper}: {reason}" for paper, reason in self.without.items())
-        return f"recorded of a run that ended {self.finished} on {', '.join(self.machines)}, {minutes}{missing}"
+        on = f"; on data: {'; '.join(self.data)}" if self.data else ""
+        return f"recorded of a run that ended {self.finished} on {', '.join(self.machines)}, {minutes}{missing}{on}"
 
 
 def load_about(project: Project, scale: str) -> About | None:
