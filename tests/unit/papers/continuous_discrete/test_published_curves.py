@@ -47,8 +47,8 @@ def test_another_table_is_refused(tmp_path):
 
 def test_the_distance_of_curves_is_over_what_both_have():
     distance, n = rms_distance(
-        np.array([1.0, 9.0, 5.0]), np.array([0, 50, 100]), np.array([1.0, 2.0, 8.0]), np.array([0, 100, 200])
+        np.array([1.0, 9.0, 5.0]), np.array([0, 50, 100]), np.array([1.0, 1.0, 8.0]), np.array([0, 100, 200])
     )
-    assert (distance, n) == (pytest.approx(np.sqrt(4.5)), 2)
+    assert (distance, n) == (pytest.approx(np.sqrt(8)), 2)
     with pytest.raises(ValueError, match="no iteration in common"):
         rms_distance(np.ones(1), np.array([1]), np.ones(1), np.array([2]))
