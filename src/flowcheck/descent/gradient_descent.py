@@ -19,7 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.arguments import POSITIVE, SHARE, array, instance, whole, wholes
-from flowcheck.descent.native import NotNativeError, native_block
+from flowcheck.descent.compiler import NotNativeError
+from flowcheck.descent.native import native_block
 from flowcheck.networks.problem import Objective, check_runs
 from flowcheck.tensors import Numbers, for_each
 

@@ -11,17 +11,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from flowcheck.descent.compiler import NotNativeError, compiler, shared_library
 from flowcheck.losses import Loss
 from flowcheck.networks.activation import IDENTITY, RELU, Activation
 from flowcheck.networks.feed_forward import FeedForward, Layer
@@ -105,10 +101,6 @@ INLINE void transpose(double *T, int ldt, const double *M, int ldm, int rows, in
 """
 
 
-class NotNativeError(Exception):
-    """Why steps cannot be run in C."""
-
-
 def native_block(objective: Objective, w: Tensor) -> NativeBlock:
     """Blocks of steps in C. The first call for a network, loss and number of samples takes one to three seconds.
 
@@ -121,7 +113,7 @@ def native_block(objective: Objective, w: Tensor) -> NativeBlock:
         raise NotNativeError(f"{network.name} or its loss has several outputs for a sample")
     if w.device.type != "cpu" or w.dtype != torch.float64:
         raise NotNativeError(f"weights are {w.dtype} on {w.device}")
-    descend = _build(network, loss, objective.x.shape[-2], _compiler(os.environ.get("CC", "")))
+    descend = _build(network, loss, objective.x.shape[-2], compiler(os.environ.get("CC", "")))
     x, y = objective.x.contiguous(), objective.y.contiguous()
     own_x, own_y = (x[0].numel() if x.dim() == 3 else 0), (y[0].numel() if y.dim() == 2 else 0)
 
@@ -136,32 +128,9 @@ def native_block(objective: Objective, w: Tensor) -> NativeBlock:
     return block
 
 
-def _compiler(asked: str) -> tuple[str, ...]:
-    """The compiler's command: words of `asked` (CC), which may have a launcher and options, or the first that there is."""
-    found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
-    try:
-        command = tuple(shlex.split(asked)) or (() if found is None else (found,))
-    except ValueError as error:
-        raise NotNativeError(f"CC={asked!r}: {error}") from None
-    if not command:
-        raise NotNativeError("no C compiler")
-    return command
-
-
 @functools.cache
-def _build(network: FeedForward, loss: Loss, n: int, compiler: tuple[str, ...]) -> Callable[..., None]:
-    source = Source(network, loss, n).text()
-    with tempfile.TemporaryDirectory() as folder:
-        code, library = Path(folder) / "descent.c", Path(folder) / "descent.so"
-        code.write_text(source, encoding="utf-8")
-        command = [*compiler, "-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", str(code), "-o", str(library), "-lm"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-            descend = ctypes.CDLL(str(library)).descend
-        except subprocess.CalledProcessError as error:
-            raise NotNativeError(f"{shlex.join(compiler)}: {(error.stderr.strip().splitlines() or ['failed'])[0]}") from error
-        except (OSError, subprocess.SubprocessError) as error:
-            raise NotNativeError(f"{shlex.join(compiler)}: {error}") from error
+def _build(network: FeedForward, loss: Loss, n: int, command: tuple[str, ...]) -> Callable[..., None]:
+    descend = shared_library(Source(network, loss, n).text(), command).descend
     descend.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_long] * 4
     descend.restype = None
     return descend

@@ -1,0 +1,45 @@
+"""The C compiler of this machine, for steps that are compiled when they are first asked for."""
+
+from __future__ import annotations
+
+import ctypes
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class NotNativeError(Exception):
+    """Why steps cannot be run in C."""
+
+
+def compiler(asked: str) -> tuple[str, ...]:
+    """The compiler's command: words of `asked` (CC), which may have a launcher and options, or the first that there is.
+
+    Raises NotNativeError if there is none.
+    """
+    found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    try:
+        command = tuple(shlex.split(asked)) or (() if found is None else (found,))
+    except ValueError as error:
+        raise NotNativeError(f"CC={asked!r}: {error}") from None
+    if not command:
+        raise NotNativeError("no C compiler")
+    return command
+
+
+def shared_library(source: str, command: tuple[str, ...], options: Sequence[str] = ()) -> ctypes.CDLL:
+    """The source, compiled for this machine and loaded. Raises NotNativeError with the first line of what the compiler says."""
+    with tempfile.TemporaryDirectory() as folder:
+        code, library = Path(folder) / "descent.c", Path(folder) / "descent.so"
+        code.write_text(source, encoding="utf-8")
+        flags = ["-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", *options, str(code), "-o", str(library), "-lm"]
+        try:
+            subprocess.run([*command, *flags], check=True, capture_output=True, text=True, timeout=300)
+            return ctypes.CDLL(str(library))
+        except subprocess.CalledProcessError as error:
+            raise NotNativeError(f"{shlex.join(command)}: {(error.stderr.strip().splitlines() or ['failed'])[0]}") from error
+        except (OSError, subprocess.SubprocessError) as error:
+            raise NotNativeError(f"{shlex.join(command)}: {error}") from error
