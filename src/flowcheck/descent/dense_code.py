@@ -1,8 +1,9 @@
 """Steps of fully connected classifiers in C, in either precision, compiled when they are first asked for.
 
 Two products do the work: tiles of five rows and two vectors that stay in registers, and dot products of rows. Each entry is
-summed in an order that does not depend on the machine, in vectors of 32 bytes whatever it has. Rows are padded with zeros to whole
-tiles; inputs lie there twice, in panels of samples and in panels of inputs, so that both products with them read memory as it comes.
+summed in an order that does not depend on the machine, in vectors of 32 bytes whatever it has. Rows are padded with zeros to
+whole tiles; inputs lie there twice, in panels of samples and in panels of inputs, so that both products with them read memory as
+it comes.
 """
 
 from __future__ import annotations
