@@ -19,6 +19,8 @@ published_curves      Figure 1 as its authors published it
 flow_bounds           bounds along flows from near zero   curvature_flows     such flows, and the spectrum on their way
 balance_laws          what they conserve                  along_flows         Propositions 8, 12 and 24
 rough_convexity       rescaled and random points
+mnist_networks        networks of Figures 1 and 3         step_comparison     runs that differ in their step size
+figure_1              its runs, and broken ones           drift_readings      drift against distance
 
 worst_case            the objective of Appendix B         worst_case_paths    flow and descent on it, in closed form
 worst_case_runs       pairs of a flow and a descent       figure_2            its two functions
