@@ -286,13 +286,13 @@ class Steps:
         samples, inputs = -(-n // wide) * wide, -(-d // wide) * wide
         self.layers = [_padded(layer, layer.shape[2], wide, dtype) for layer in layers]
         self.columns = [layer.shape[2] for layer in layers]
-        by_sample = torch.zeros(samples, d, dtype=dtype)
+        by_sample = torch.zeros(samples, d, dtype=dtype, device="cpu")
         by_sample[:n] = x
-        by_input = torch.zeros(n, inputs, dtype=dtype)
+        by_input = torch.zeros(n, inputs, dtype=dtype, device="cpu")
         by_input[:, :d] = x
-        named = torch.full((samples,), -1.0, dtype=dtype)
+        named = torch.full((samples,), -1.0, dtype=dtype, device="cpu")
         named[:n] = classes
-        shares = torch.zeros(len(step_sizes), samples, dtype=dtype)
+        shares = torch.zeros(len(step_sizes), samples, dtype=dtype, device="cpu")
         shares[:, :n] = (step_sizes / n)[:, None]
         self.data = [
             by_sample.view(-1, wide, d).mT.contiguous(),
@@ -316,7 +316,7 @@ class Steps:
 
 def _padded(layer: Tensor, columns: int, wide: int, dtype: torch.dtype) -> Tensor:
     """Rows with zeros up to whole tiles."""
-    padded = torch.zeros(*layer.shape[:2], -(-columns // wide) * wide, dtype=dtype)
+    padded = torch.zeros(*layer.shape[:2], -(-columns // wide) * wide, dtype=dtype, device="cpu")
     padded[:, :, :columns] = layer
     return padded
 
