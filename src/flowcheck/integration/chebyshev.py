@@ -103,12 +103,20 @@ class _Run:
         bad = ~torch.isfinite(self.slope).all(dim=-1)
         if bool(bad.any()):
             raise RuntimeError(f"trajectory {int(bad.nonzero()[0])} at s = 0: the right-hand side is not finite")
+        self._end_at_rest(everything)
         self.axis, self.radius, self.age = self.slope.clone(), torch.zeros_like(lengths), torch.zeros_like(everything)
-        self._estimate_radius(everything, iterations=20)
+        moving = (self.s < self.lengths).nonzero()[:, 0]
+        if len(moving):
+            self._estimate_radius(moving, iterations=20)
         self.last_error = torch.ones_like(lengths)
         size, speed = norm(self.y), norm(self.slope)
         first = torch.where((size > 0) & (speed > 0), math.sqrt(rtol) * size / speed, torch.inf)  # else the radius alone tells
         self.h = torch.minimum(first, 1 / self.radius)
+
+    def _end_at_rest(self, index: Tensor) -> None:
+        """Where f is zero the state stays for ever, though beside it f may jump, as at a dead unit: no step need be tried."""
+        still = index[(self.slope[index] == 0).all(dim=-1)]
+        self.s[still] = self.lengths[still]
 
     @property
     def pending(self) -> bool:
@@ -135,6 +143,7 @@ class _Run:
         ahead = self.s[done] + h[accepted]
         ends = h[accepted] >= (self.lengths[done] - self.s[done]) * (1 - 1e-12)
         self.s[done] = torch.where(ends, self.lengths[done], ahead)
+        self._end_at_rest(done)
         self._guard(index, finite, max_steps)
 
     def _step(self, index: Tensor, h: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

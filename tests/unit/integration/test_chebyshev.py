@@ -159,6 +159,7 @@ QUIET = {
     "at rest in the origin": (decay, rows([0.0, 0.0]), 5.0, rows([0.0, 0.0])),
     "at rest beside one that moves": (held, rows([3.0, 0.1], [1.0, 2.0], [0.0, 0.0]), 1.0, None),
     "at rest where it is unstable": (lambda y, i: y - y**3, rows([0.0], [1.0]), 5.0, rows([0.0], [1.0])),
+    "at rest where f jumps": (lambda y, i: (y > 0).to(y), rows([0.0, 0.0], [1.0, 2.0]), 5.0, rows([0.0, 0.0], [6.0, 7.0])),
     "a component that f forgets": (lambda y, i: y * rows(0.0, -5.0), rows([1.0, 0.0]), 1.0, rows([1.0, 0.0])),
     "flat, then stiff": (wall, rows([0.0]), 3.0, rows([1.001])),
     "slow, then followed": (follower, rows([0.0, 0.0]), 2.0, rows([2.0, 1.999])),
@@ -233,3 +234,11 @@ def test_a_network_at_rest_stays_alone_and_in_a_batch(name):
     together = stabilised_flow(problem, torch.cat([start, moving]), 5.0).state
     assert torch.equal(together[:1], start)
     assert not torch.equal(together[1:], moving)
+
+
+def test_a_layer_of_zeros_beside_which_the_slope_jumps_costs_one_evaluation():
+    network = zoo.deep_relu([2], 3)
+    start = torch.zeros(1, network.size, dtype=torch.float64)
+    found = stabilised_flow(Objective(network, X, LABELS, losses.HALF_MEAN), start, 5.0)
+    assert torch.equal(found.state, start)
+    assert (found.evaluations.tolist(), found.steps.tolist()) == ([1], [0])
