@@ -27,21 +27,39 @@ class Recomputed(NamedTuple):
 def recompute(claim: Claim, changes: Mapping[str, Any] | None = None) -> Recomputed:
     """Both sides of the claim's counterexample, with some of its input changed.
 
-    Raises ConfigError if the claim has none, if its function is not there, or if the input has no such key.
+    Raises ConfigError if the claim has none, if its function is not there or fails, or if the input has no such key or value.
     """
     example = claim.counterexample
     if example is None:
         raise ConfigError(f"claim '{claim.id}' has no 'counterexample': only claims on printed statements have one")
     changes = changes or {}
-    for key in changes:
+    for key, value in changes.items():
         if key not in example.input:
             raise ConfigError(
                 f"claim '{claim.id}', key 'counterexample.input': no {key!r}; closest: {listing(closest(key, example.input))}"
             )
-    left, right = function_of(claim.id, example)(**{**example.input, **changes})
+        word = isinstance(example.input[key], str)
+        if word != isinstance(value, str) or not (word or math.isfinite(value)):
+            expected = "a word" if word else "a finite number"
+            raise ConfigError(f"claim '{claim.id}', key 'counterexample.input.{key}': {expected} is expected, found {value!r}")
+    left, right = _sides(claim.id, example, {**example.input, **changes})
     recorded = math.isclose(left, example.left.value, rel_tol=CLOSE, abs_tol=0.0 if example.left.value else CLOSE)
     recorded &= math.isclose(right, example.right.value, rel_tol=CLOSE, abs_tol=0.0 if example.right.value else CLOSE)
     return Recomputed(left, right, not example.holds(left, right), recorded)
+
+
+def _sides(name: str, example: Counterexample, given: Mapping[str, Any]) -> tuple[float, float]:
+    """What the function makes of its input. Raises ConfigError if that is not two numbers."""
+    function = function_of(name, example)
+    try:
+        left, right = function(**given)
+        return float(left), float(right)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        used = ", ".join(f"{key} = {value}" for key, value in given.items())
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(
+            f"claim '{name}', key 'counterexample.by': {example.by} gives no two numbers at {used}: {why}"
+        ) from error
 
 
 def function_of(name: str, example: Counterexample) -> Any:

@@ -62,6 +62,22 @@ WRONG = {
         ["deep_homogeneous/lemma-d-1-printed", "strt=1"],
         "claim 'lemma-d-1-printed', key 'counterexample.input': no 'strt'; closest: 'start'",
     ),
+    **{
+        f"a number that is {value!r}": (
+            ["deep_homogeneous/lemma-d-1-printed", f"start={value}"],
+            f"claim 'lemma-d-1-printed', key 'counterexample.input.start': a finite number is expected, found {found}",
+        )
+        for value, found in (("inf", "inf"), ("nan", "nan"), ("word", "'word'"), ("", "''"))
+    },
+    "a word that is a number": (
+        ["deep_homogeneous/figure-1-printed", "network=3"],
+        "claim 'figure-1-printed', key 'counterexample.input.network': a word is expected, found 3",
+    ),
+    "an input that the function does not take": (
+        ["deep_homogeneous/theorem-5-1-printed", "delta=0"],
+        "claim 'theorem-5-1-printed', key 'counterexample.by': flowcheck.papers.deep_homogeneous.counterexamples."
+        "theorem_5_1_collapse gives no two numbers at delta = 0, epsilon = 0.1, share = 0.1: ZeroDivisionError: ",
+    ),
 }
 
 
@@ -77,6 +93,14 @@ def test_a_function_that_is_not_there_is_one_sentence():
     example = claim.counterexample.model_copy(update={"by": "flowcheck.papers.nothing"})
     with pytest.raises(ConfigError, match=r"key 'counterexample\.by': 'flowcheck\.papers\.nothing' is no function of a module"):
         recompute(claim.model_copy(update={"counterexample": example}))
+
+
+def test_a_function_that_gives_no_two_numbers_is_one_sentence():
+    claim = PROJECT.claims["deep_homogeneous"]["lemma-d-1-printed"]
+    for by in ("builtins.dict", "builtins.int"):
+        example = claim.counterexample.model_copy(update={"by": by, "input": {"one": 1.0, "two": 2.0}})
+        with pytest.raises(ConfigError, match=f"{by} gives no two numbers at one = 1.0, two = 2.0: "):
+            recompute(claim.model_copy(update={"counterexample": example}))
 
 
 @pytest.mark.parametrize(("asks", "holds"), [("<=", False), ("<", False), (">=", True), (">", True), ("=", False)])
