@@ -117,11 +117,12 @@ def follow(
             raise
         paths, kink = _stepped(objective, begin, ratio, length), STEPPED_KINK
     first, even = objective.value(begin), torch.linspace(0, 1, 8 * points, dtype=begin.dtype)
-    rough = paths.at(paths.ends[:, None] * even)[0].weights()
+    ends = paths.ends * _reach(paths, even)
+    rough = paths.at(ends[:, None] * even)[0].weights()
     falls = torch.stack([_falls(objective.value(rough[i]), first[i], even) for i in range(len(begin))])[:, None]
     early, late = (torch.linspace(0, 1, number, dtype=begin.dtype) for number in (points // 2, points - points // 2))
     shares = torch.cat([early.expand(len(begin), -1), falls + (1 - falls) * late], dim=1).sort(dim=1).values
-    fine, coarse = paths.at(paths.ends[:, None] * shares)
+    fine, coarse = paths.at(ends[:, None] * shares)
     weights, others, times = fine.weights(), coarse.weights(), fine.plain_time()
     return [
         Followed(
@@ -136,6 +137,13 @@ def follow(
         )
         for i in range(len(begin))
     ]
+
+
+def _reach(paths: _Paths, shares: Float[Tensor, " p"]) -> Float[Tensor, " s"]:
+    """The share of each arc up to which both flows have finite weights; a hair before the end, beyond which there are none."""
+    known = [torch.isfinite(states.direction).all(dim=-1) for states in paths.at(paths.ends[:, None] * shares)]
+    count = (known[0] & known[1]).to(torch.int64).cumprod(dim=1).sum(dim=1)
+    return shares[(count - 1).clamp_min(0)] * (1 - 1e-9)
 
 
 def _adaptive(objective: Objective, begin: Float[Tensor, "s k"], ratio: float, length: float) -> _Paths:
@@ -179,7 +187,7 @@ def _stepped(objective: Objective, begin: Float[Tensor, "s k"], ratio: float, le
     values = torch.stack([objective.value(points) for points in known])
     apart = torch.linalg.norm(known - other, dim=2) <= APART * torch.linalg.norm(other, dim=2)
     over = (values <= ratio * values[:, :1]) | ~apart
-    last = torch.where(over.any(dim=1), over.to(torch.int64).argmax(dim=1) - 1, coarse.shape[1] - 1)
+    last = torch.where(over.any(dim=1), (over.to(torch.int64).argmax(dim=1) - 1).clamp_min(0), coarse.shape[1] - 1)
 
     def at(s: Float[Tensor, "s p"]) -> tuple[FlowStates, FlowStates]:
         number = (s / STEPS[1]).round().long()
