@@ -18,7 +18,7 @@ from flowcheck.measures import readings
 from flowcheck.measures.refinement import Refined
 from flowcheck.networks.tied import TiedLayer, TiedNetwork
 from flowcheck.papers.continuous_discrete import balance_laws, flow_bounds
-from flowcheck.papers.continuous_discrete.curvature_flows import Followed, follow, on_kinks, ratios, spectrum_ends
+from flowcheck.papers.continuous_discrete.curvature_flows import KINK, Followed, follow, on_kinks, ratios, spectrum_ends
 from flowcheck.papers.continuous_discrete.hessians import convolutional, random_problem
 from flowcheck.papers.continuous_discrete.training_loss import TrainingLoss
 from flowcheck.pipeline.evidence import Found
@@ -145,8 +145,14 @@ def proposition_8(flows: Sequence[Seen], away: Sequence[Seen]) -> Found:
 
 
 def proposition_12(flows: Sequence[Seen], away: Sequence[Seen]) -> Found:
-    """Activations that are linear in pieces."""
-    return judged("proposition12", flows, away, flow_bounds.proposition_12, balance_laws.norm_gaps)
+    """Activations that are linear in pieces; the drift is that of flows whose kinks were located, and the others are counted."""
+    located = [one for one in flows if one.flow.kink <= KINK]
+    drifts = np.array([balance_laws.drift(one.flow, balance_laws.norm_gaps) for one in located])
+    return {
+        **judged("proposition12", flows, away, flow_bounds.proposition_12, balance_laws.norm_gaps),
+        "proposition12_located_drift_max": readings.largest(*drifts.T),
+        "proposition12_stepped_flows": readings.count(np.array([one.flow.kink > KINK for one in flows])),
+    }
 
 
 def proposition_24(flows: Sequence[Seen], away: Sequence[Seen]) -> Found:
