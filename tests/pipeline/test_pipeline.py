@@ -323,6 +323,14 @@ def test_what_an_option_is_given_is_no_target(finished):
     assert "unknown scale" in finished.snakemake("--report", path, "--", path, ok=False)
 
 
+def test_the_report_of_snakemake_goes_into_a_folder_that_is_not_there_yet(toy):
+    path = "results/reports/2026/smoke/report.zip"
+    toy.snakemake("--report", path)
+    assert toy.path(path).is_file()
+    said = toy.snakemake("--report", "Snakefile/report.zip", ok=False)
+    assert one_sentence(said) == "flowcheck: --report Snakefile/report.zip: File exists: Snakefile"
+
+
 def one_sentence(said):
     """The only line that is not Snakemake's own announcement of a profile."""
     lines = [

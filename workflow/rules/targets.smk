@@ -25,6 +25,12 @@ try:
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")
 
+if _given.report and not _given.dryrun:  # Snakemake gathers all of it before it finds that the folder is not there
+    try:
+        Path(_given.report).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"flowcheck: --report {_given.report}: {error.strerror}: {error.filename}")
+
 for _word, _file in _files.items():
     if os.path.normpath(_word) != _file:  # Snakemake takes the words of its command line for files or for rules
 
