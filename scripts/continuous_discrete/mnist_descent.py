@@ -25,7 +25,7 @@ PUBLISHED = Path(__file__).parent / "data"
 
 class Parameters(ParametersModel):
     study: str
-    points: int = Field(ge=10, description="digits")
+    points: int = Field(ge=10, le=60_000, description="digits")
     studies: dict[str, figure_1.Study]
 
 

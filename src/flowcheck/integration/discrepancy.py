@@ -142,8 +142,8 @@ def beside(
     """The same for iterates that are known, as `euler` gives them."""
     eta, count = number("step_size", step_size, POSITIVE), len(states) - 1
     pieces, across = whole("parts", parts, 1), whole("along", along, 2)
-    shares = torch.arange(pieces + 1, dtype=states.dtype) / pieces
-    begin = eta * torch.arange(count, dtype=states.dtype)
+    shares = torch.arange(pieces + 1, dtype=states.dtype, device=states.device) / pieces
+    begin = eta * torch.arange(count, dtype=states.dtype, device=states.device)
     clock = begin[:, None] + eta * shares  # [k, parts + 1]
     mapped = torch.func.vmap(rates)
     velocity = mapped(begin, states[:-1])
@@ -175,7 +175,7 @@ def euler(rates: Rates, start: Numbers, step_size: float, steps: int) -> Float[T
         raise ValueError(f"start must be one state [d], got shape {tuple(first.shape)}")
     states = [first.detach()]
     for k in range(count):
-        states.append(states[-1] + eta * rates(torch.tensor(k * eta, dtype=torch.float64), states[-1]))
+        states.append(states[-1] + eta * rates(torch.tensor(k * eta, dtype=torch.float64, device=first.device), states[-1]))
         if not bool(torch.isfinite(states[-1]).all()):
             raise ValueError(f"Euler's method with a step_size of {eta:g} leaves the finite numbers at step {k + 1}")
     return torch.stack(states)
@@ -185,7 +185,7 @@ def _largest_growth(
     rates: Rates, times: Float[Tensor, " p"], exact: Float[Tensor, "p d"], euler: Float[Tensor, "p d"], along: int
 ) -> Float[Tensor, " p"]:
     jacobian = torch.func.vmap(torch.func.jacrev(rates, argnums=1))
-    found = [logarithmic_norm(jacobian(times, exact + share * (euler - exact))) for share in torch.linspace(0, 1, along).tolist()]
+    found = [logarithmic_norm(jacobian(times, exact + share * (euler - exact))) for share in np.linspace(0, 1, along).tolist()]
     return torch.stack(found).amax(dim=0)
 
 

@@ -91,7 +91,7 @@ BAD = {
         "experiments",
         entry(sede=1),
         EXPERIMENTS + "key 'sede': unknown key; allowed: 'title', 'summary', 'seed', 'grid', 'parameters', "
-        "'scales', 'upstream', 'metrics', 'silent', 'figures', 'resources'",
+        "'scales', 'upstream', 'data', 'metrics', 'silent', 'figures', 'resources'",
     ),
     "experiment: unknown key in resources": (
         "experiments",

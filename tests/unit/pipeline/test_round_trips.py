@@ -172,7 +172,7 @@ def test_metrics_come_back_to_the_last_digit(tmp_path, value, error, n):
 
 
 WORDED = st.builds("{}three plain words{}".format, TEXT, TEXT)
-SAID = {"title": WORDED, "location": WORDED, "statement": WORDED, "note": TEXT, "name": WORDED, "why": WORDED, "over": WORDED}
+SAID = {"title": WORDED, "location": WORDED, "statement": WORDED, "note": WORDED, "name": WORDED, "why": WORDED, "over": WORDED}
 
 
 @QUICK
@@ -237,7 +237,7 @@ def test_the_ledger_as_a_table_comes_back_to_the_last_digit(claims):
 @given(verdicts=st.lists(st.sampled_from(list(Verdict)), min_size=5, max_size=5), n=st.integers(0, 2**60), finished=TEXT)
 def test_recorded_verdicts_come_back(tmp_path_factory, verdicts, n, finished):
     project = Project(Checkout(tmp_path_factory.mktemp("checkout")).root)
-    made = {"freshness": Freshness.MADE, "paper": "toy", "experiment": "decay"}
+    made = {"data": "", "freshness": Freshness.MADE, "paper": "toy", "experiment": "decay"}
     said = {"finished": finished, "machine": finished, "wall_time_s": 1.5}
     claims = [
         made | {"id": f"toy/{name}", "verdict": verdict, "provenance": said, "predicates": [{"metric": "error_fine", "n": n}]}

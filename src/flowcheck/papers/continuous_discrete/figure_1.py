@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,10 @@ class Study(BaseModel):
 
     network: mnist_networks.Name
     precision: Precision
-    draws: list[int] = Field(min_length=1)
-    ratios: list[int] = Field(min_length=1)
-    iterations: int = Field(ge=LARGE)
-    interval: int = Field(ge=1)
+    draws: list[Annotated[int, Field(ge=0, le=10**6)]] = Field(min_length=1)
+    ratios: list[Annotated[int, Field(ge=2, le=1000)]] = Field(min_length=1)
+    iterations: int = Field(ge=LARGE, le=10**7)
+    interval: int = Field(ge=1, le=10**7)
 
 
 def run(
