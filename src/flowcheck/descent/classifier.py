@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flowcheck.arguments import POSITIVE, instance, one_of, whole
 from flowcheck.descent.compiler import NotNativeError
-from flowcheck.descent.dense_code import DTYPES, MOST_LAYERS, Precision, Steps
+from flowcheck.descent.dense_code import DTYPES, MOST_LAYERS, Beginning, Precision, Steps
 from flowcheck.descent.input_span import InputSpan
 from flowcheck.networks.problem import Objective, check_runs
 from flowcheck.networks.tied import TiedNetwork
@@ -28,8 +28,9 @@ class ClassifierDescent:
         step_size: one, or one for each run [S].
         precision: in which weights are kept and gradients computed, "float64" or "float32".
         compile: in C, where the data are on the CPU and there is a compiler; `mode` says what became of it.
+        span: that of the objective's inputs, where it is known already.
 
-    Raises ValueError for another network or loss, or a step size that is not positive.
+    Raises ValueError for another network, loss or span, or a step size that is not positive.
 
     >>> from flowcheck.losses import cross_entropy, one_hot
     >>> fit = Objective(TiedNetwork.fully_connected([1, 1, 2]), [[1.0], [2.0]], one_hot([0, 1], 2), cross_entropy(2, "mean"))
@@ -47,26 +48,29 @@ class ClassifierDescent:
         step_size: float | Numbers,
         precision: Precision = "float64",
         compile: bool = True,
+        span: InputSpan | None = None,
     ) -> None:
         instance("objective", objective, Objective)
         one_of("precision", precision, DTYPES)
         network, classes = _classifier(objective)
         self.start = check_runs(network, objective.x, objective.y, start)
         sizes = for_each("step_size", step_size, self.start, POSITIVE)
-        self.network, self.span, self.iteration = network, InputSpan.of(objective.x), 0
+        self.network, self.span, self.iteration = network, span or InputSpan.of(objective.x), 0
+        if span is not None and not span.holds(objective.x):
+            raise ValueError("span is not that of the objective's inputs")
         first, *others = self._layers(self.start)
         layers, kinked = [self.span.within(first), *others], network.below != network.above
-        given = (layers, self.span.coordinates, classes, sizes, kinked, precision)
+        begin = Beginning(layers, self.span.coordinates, classes, sizes, kinked, precision)
         self.mode = "compiled" if compile else "tensors"
         if compile:
             try:
                 if objective.x.device.type != "cpu":
                     raise NotNativeError(f"data are on {objective.x.device}")
-                self.steps: Steps | TensorSteps = Steps(*given)
+                self.steps: Steps | TensorSteps = Steps(begin)
             except NotNativeError as reason:
                 self.mode = f"tensors: {reason}"
         if self.mode != "compiled":
-            self.steps = TensorSteps(*given)
+            self.steps = TensorSteps(begin)
 
     def advance(self, steps: int) -> None:
         """So many iterations, at least one."""
@@ -105,20 +109,12 @@ def _classifier(objective: Objective) -> tuple[TiedNetwork, Int[Tensor, " n"]]:
 class TensorSteps:
     """`dense_code.Steps` on torch tensors, on any device."""
 
-    def __init__(
-        self,
-        layers: list[Float[Tensor, "s _ _"]],
-        x: Float[Tensor, "n d"],
-        classes: Int[Tensor, " n"],
-        step_sizes: Float[Tensor, " s"],
-        kinked: bool,
-        precision: Precision,
-    ) -> None:
-        dtype = DTYPES[precision]
-        self.layers = [layer.to(dtype, copy=True) for layer in layers]
-        self.x, self.kinked = x.to(dtype), kinked
-        named = torch.nn.functional.one_hot(classes, layers[-1].shape[1]).mT
-        self.share = (step_sizes / len(x)).to(dtype)[:, None, None]
+    def __init__(self, begin: Beginning) -> None:
+        dtype = DTYPES[begin.precision]
+        self.layers = [layer.to(dtype, copy=True) for layer in begin.layers]
+        self.x, self.kinked = begin.x.to(dtype), begin.kinked
+        named = torch.nn.functional.one_hot(begin.classes, begin.layers[-1].shape[1]).mT
+        self.share = (begin.step_sizes / len(begin.x)).to(dtype)[:, None, None]
         self.named = self.share * named.to(dtype)
 
     def advance(self, steps: int) -> None:

@@ -12,6 +12,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -256,42 +257,45 @@ void descend_relu(long layers, const long *widths, long runs, long n, long count
 """
 
 
-class Steps:
-    """Descent of several runs on one data set: the state, and `advance`.
+@dataclass(frozen=True)
+class Beginning:
+    """What several runs of descent on one data set begin with.
 
-    Args:
-        layers: [S, rows, columns] each, the first of which reads x.
-        x: inputs [n, d].
-        classes: of the samples, [n].
-        step_sizes: of the runs, [S].
+    Attributes:
+        layers: the first of which reads x.
+        x: inputs.
+        classes: of the samples.
+        step_sizes: of the runs.
         kinked: ReLU between the layers; otherwise the network is linear.
-
-    Raises NotNativeError where nothing can be compiled.
+        precision: in which weights are kept and gradients computed.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Float[Tensor, "s _ _"]],
-        x: Float[Tensor, "n d"],
-        classes: Int[Tensor, " n"],
-        step_sizes: Float[Tensor, " s"],
-        kinked: bool,
-        precision: Precision,
-    ) -> None:
-        library = _library(precision, compiler(os.environ.get("CC", "")))
-        self.take = library.descend_relu if kinked else library.descend_linear
-        dtype = DTYPES[precision]
+    layers: Sequence[Float[Tensor, "s _ _"]]
+    x: Float[Tensor, "n d"]
+    classes: Int[Tensor, " n"]
+    step_sizes: Float[Tensor, " s"]
+    kinked: bool
+    precision: Precision
+
+
+class Steps:
+    """Descent of several runs on one data set: the state, and `advance`. Raises NotNativeError where nothing can be compiled."""
+
+    def __init__(self, begin: Beginning) -> None:
+        library = _library(begin.precision, compiler(os.environ.get("CC", "")))
+        self.take = library.descend_relu if begin.kinked else library.descend_linear
+        layers, step_sizes, dtype = begin.layers, begin.step_sizes, DTYPES[begin.precision]
         wide = 64 // dtype.itemsize
-        n, d = x.shape
+        n, d = begin.x.shape
         samples, inputs = -(-n // wide) * wide, -(-d // wide) * wide
-        self.layers = [_padded(layer, layer.shape[2], wide, dtype) for layer in layers]
+        self.layers = [_padded(layer, wide, dtype) for layer in layers]
         self.columns = [layer.shape[2] for layer in layers]
         by_sample = torch.zeros(samples, d, dtype=dtype, device="cpu")
-        by_sample[:n] = x
+        by_sample[:n] = begin.x
         by_input = torch.zeros(n, inputs, dtype=dtype, device="cpu")
-        by_input[:, :d] = x
+        by_input[:, :d] = begin.x
         named = torch.full((samples,), -1.0, dtype=dtype, device="cpu")
-        named[:n] = classes
+        named[:n] = begin.classes
         shares = torch.zeros(len(step_sizes), samples, dtype=dtype, device="cpu")
         shares[:, :n] = (step_sizes / n)[:, None]
         self.data = [
@@ -314,8 +318,9 @@ class Steps:
         return [layer[:, :, :columns].double() for layer, columns in zip(self.layers, self.columns, strict=True)]
 
 
-def _padded(layer: Tensor, columns: int, wide: int, dtype: torch.dtype) -> Tensor:
+def _padded(layer: Tensor, wide: int, dtype: torch.dtype) -> Tensor:
     """Rows with zeros up to whole tiles."""
+    columns = layer.shape[2]
     padded = torch.zeros(*layer.shape[:2], -(-columns // wide) * wide, dtype=dtype, device="cpu")
     padded[:, :, :columns] = layer
     return padded

@@ -49,6 +49,12 @@ class InputSpan:
         """The dimension of the span."""
         return self.basis.shape[1]
 
+    def holds(self, x: Float[Tensor, "n d"]) -> bool:
+        """Whether these are the inputs that have the coordinates."""
+        if (len(x), x.shape[-1]) != (len(self.coordinates), len(self.basis)):
+            return False
+        return torch.allclose(self.coordinates @ self.basis.mT, x, rtol=0.0, atol=1e-9 * float(x.abs().max()))
+
     def within(self, layer: Float[Tensor, "*s r d"]) -> Float[Tensor, "*s r k"]:
         """A layer that reads the inputs, in coordinates of the span."""
         return layer @ self.basis

@@ -130,6 +130,18 @@ def test_an_unknown_precision_is_refused():
         ClassifierDescent(objective, start, step_size=0.1, precision="float16")
 
 
+def test_a_span_that_is_known_already_changes_nothing_and_another_is_refused():
+    objective, start = problem([7, 5, 3], 0.0, 2)
+    span, (other, _) = InputSpan.of(objective.x), problem([7, 5, 3], 0.0, 2, seed=1)
+    runs = [ClassifierDescent(objective, start, step_size=0.01, compile=False, span=given) for given in (None, span)]
+    for one in runs:
+        one.advance(3)
+    assert torch.equal(*(one.weights() for one in runs))
+    for wrong in (InputSpan.of(other.x), InputSpan.of(objective.x[:5]), InputSpan.of(objective.x[:, :4])):
+        with pytest.raises(ValueError, match="span is not that of the objective's inputs"):
+            ClassifierDescent(objective, start, step_size=0.01, span=wrong)
+
+
 def test_inputs_that_are_zero_span_nothing():
     with pytest.raises(ValueError, match="spans nothing"):
         InputSpan.of(np.zeros((3, 2)))

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flowcheck.data.mnist import Digits
 from flowcheck.descent.classifier import ClassifierDescent
 from flowcheck.descent.dense_code import Precision
+from flowcheck.descent.input_span import InputSpan
+from flowcheck.networks.problem import Objective
 from flowcheck.papers.continuous_discrete import mnist_networks
 from flowcheck.papers.continuous_discrete import step_comparison as steps
 from flowcheck.papers.continuous_discrete.published_curves import DECIMALS, published, rms_distance
@@ -46,13 +48,12 @@ def run(
     study: Study, data: Digits, start: Float[np.ndarray, "s k"], order: Int[np.ndarray, " n"]
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """The curves of a study, and a row for each draw and r; `order` is a permutation of the digits."""
-    fit = mnist_networks.objective(study.network, data)
-    begin = functools.partial(_begin, study, data, start)
+    begin, fit = _begin(study, data, start)
     recipe = steps.Recipe(mnist_networks.STEP_SIZE, study.iterations, study.interval, tuple(study.ratios))
     found = steps.compare(begin, fit.value, recipe)
     shuffled = Digits(data.inputs[order], data.labels[order], data.source, data.surrogate)
-    alone = [functools.partial(_begin, study, digits, start[:1]) for digits in (data, shuffled)]
-    reordered = steps.between(alone[0], alone[1], recipe)[0]
+    alone, other = (_begin(study, digits, start[:1])[0] for digits in (data, shuffled))
+    reordered = steps.between(alone, other, recipe)[0]
     rows = steps.table(found, study.draws, reordered if study.precision == "float64" else 0.0)
     large = steps.Recipe(LARGE * mnist_networks.STEP_SIZE, study.iterations // LARGE, 1, (2,))
     broken = steps.table(steps.compare(begin, fit.value, large), study.draws, 0.0).drop(columns="ratio")
@@ -62,9 +63,13 @@ def run(
     return {name: getattr(found, name) for name in ("records", "loss", "distance", "drift")} | {"reordered": reordered}, table
 
 
-def _begin(study: Study, data: Digits, start: Float[np.ndarray, "s k"], step_size: float) -> ClassifierDescent:
+def _begin(study: Study, data: Digits, start: Float[np.ndarray, "s k"]) -> tuple[steps.Begin, Objective]:
+    """Runs from these weights for any step size, and what they minimise."""
     fit = mnist_networks.objective(study.network, data)
-    return ClassifierDescent(fit, torch.from_numpy(start), step_size=step_size, precision=study.precision)
+    descent = functools.partial(
+        ClassifierDescent, fit, torch.from_numpy(start), precision=study.precision, span=InputSpan.of(fit.x)
+    )
+    return lambda step_size: descent(step_size=step_size), fit
 
 
 def beside_published(

@@ -18,8 +18,6 @@ Name = Literal["linear", "relu"]
 WIDTHS = (784, 50, 50, 10)
 STEP_SIZE = 1e-3
 """eta_0."""
-RATIOS = (2, 5, 10, 20)
-"""r."""
 CLASSES = 10
 
 

@@ -105,14 +105,14 @@ def table(found: Comparison, draws: list[int], rounding: Float[np.ndarray, " p"]
             there = np.logical_and.accumulate(np.isfinite(drift) & np.isfinite(distance) & np.isfinite(loss).all(axis=0))
             drift, distance, loss = drift[there], distance[there], loss[:, there]
             tenth = len(found.records) // 10 if there.all() else 0
-            error = (1 + ratio) * (np.asarray(rounding) if np.ndim(rounding) == 0 else np.asarray(rounding)[there]) + READING
+            error = (1 + ratio) * np.broadcast_to(rounding, there.shape)[there] + READING
             chosen = 1 + int(np.argmax(drift[1:] / distance[1:]))
             rows.append(
                 {
                     "draw": draw,
                     "ratio": ratio,
                     "drift_ratio": float(drift[chosen] / distance[chosen]),
-                    "drift_ratio_error": float(np.max(np.broadcast_to(error, drift.shape)[1:] / distance[1:])),
+                    "drift_ratio_error": float(np.max(error[1:] / distance[1:])),
                     "drift_end": float(drift[-1]),
                     "drift_tenth": float(drift[tenth]),
                     "drift_error": float(np.max(error)),
