@@ -70,7 +70,8 @@ def largest_step(
     0.05
     """
     grid, m = _intervals(times, growth)
-    reach, beta, gamma = (number(name, given, POSITIVE) for name, given in _positive(radius, smoothness, slope))
+    reach = number("radius", radius, POSITIVE)
+    beta, gamma = number("smoothness", smoothness, POSITIVE), number("slope", slope, POSITIVE)
     nothing = np.zeros((len(m), 2))
     grown = deviation_bound(grid, m, nothing, offset)
     stretched = deviation_bound(grid, m, nothing + 1.0)
@@ -130,7 +131,7 @@ def along_euler(
     where arguments do not fit.
 
     >>> found = along_euler(lambda t, q: q, lambda t: np.exp(t)[:, None], [1.0], 0.1, 10)
-    >>> bool((abs(found.deviation / found.bound - 1)[1:] < 1e-6).all())  # of q' = q the bound is the distance
+    >>> bool((abs(found.deviation[1:] / found.bound[1:] - 1) < 1e-6).all())  # of q' = q the bound is the distance
     True
     """
     return beside(rates, solution, euler(rates, start, step_size, steps), step_size, parts, along)
@@ -153,14 +154,14 @@ def beside(
 
     times = np.append(clock[:, :-1].numpy().ravel(), eta * count)
     exact = torch.as_tensor(solution(times))
-    euler = torch.cat([polygon[:, :-1].flatten(0, 1), states[-1:]])
-    if exact.shape != euler.shape:
-        raise ValueError(f"solution must give states of shape {tuple(euler.shape)}, got {tuple(exact.shape)}")
+    ours = torch.cat([polygon[:, :-1].flatten(0, 1), states[-1:]])
+    if exact.shape != ours.shape:
+        raise ValueError(f"solution must give states of shape {tuple(ours.shape)}, got {tuple(exact.shape)}")
     middle = torch.as_tensor((times[1:] + times[:-1]) / 2)
-    met = _largest_growth(rates, middle, torch.as_tensor(solution(middle.numpy())), (euler[1:] + euler[:-1]) / 2, across)
+    met = _largest_growth(rates, middle, torch.as_tensor(solution(middle.numpy())), (ours[1:] + ours[:-1]) / 2, across)
     return Discrepancy(
         times,
-        torch.linalg.norm(exact - euler, dim=1).numpy(),
+        torch.linalg.norm(exact - ours, dim=1).numpy(),
         met.numpy(),
         torch.stack([defect[:, :-1], defect[:, 1:]], dim=-1).flatten(0, 1).numpy(),
         np.arange(len(times)) % pieces == 0,
@@ -182,10 +183,10 @@ def euler(rates: Rates, start: Numbers, step_size: float, steps: int) -> Float[T
 
 
 def _largest_growth(
-    rates: Rates, times: Float[Tensor, " p"], exact: Float[Tensor, "p d"], euler: Float[Tensor, "p d"], along: int
+    rates: Rates, times: Float[Tensor, " p"], exact: Float[Tensor, "p d"], ours: Float[Tensor, "p d"], along: int
 ) -> Float[Tensor, " p"]:
     jacobian = torch.func.vmap(torch.func.jacrev(rates, argnums=1))
-    found = [logarithmic_norm(jacobian(times, exact + share * (euler - exact))) for share in np.linspace(0, 1, along).tolist()]
+    found = [logarithmic_norm(jacobian(times, exact + share * (ours - exact))) for share in np.linspace(0, 1, along).tolist()]
     return torch.stack(found).amax(dim=0)
 
 
@@ -196,10 +197,6 @@ def _intervals(times: object, growth: object) -> tuple[Float[np.ndarray, " p"], 
     if m.shape != (len(grid) - 1,):
         raise ValueError(f"growth is one number for each of {len(grid) - 1} intervals, got shape {m.shape}")
     return grid, m
-
-
-def _positive(radius: float, smoothness: float, slope: float) -> list[tuple[str, float]]:
-    return [("radius", radius), ("smoothness", smoothness), ("slope", slope)]
 
 
 def _weights(m: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,8 @@ Gradient = Callable[[Float[np.ndarray, "r d"]], Float[np.ndarray, "r d"]]
 """Of rows of weights."""
 Flow = Callable[[Float[np.ndarray, " p"]], Float[np.ndarray, "p d"]]
 """Times that increase to states."""
+ADMITTED = 0.99
+"""Of the step that a condition admits, which has to be smaller: what descent is run with."""
 SAMPLES = 1000
 """Iterates at which descent is held against the flow, evenly spread; all of them where there are no more."""
 BISECTIONS = 30
@@ -66,6 +68,16 @@ class Instance:
     def following(self, largest: float) -> float:
         """The largest step, up to `largest`, with which descent stays in the neighbourhood; by bisection, to one part in 1e8."""
         return bisected(lambda eta: float(self.deviations(np.array([eta]))[0]) <= self.radius, self.admitted / 2, largest)
+
+
+def log_cosh_flow(start: float, times: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """The gradient flow of ln cosh x."""
+    return np.asarray(np.arcsinh(np.sinh(start) * np.exp(-times)))
+
+
+def cosine_flow(start: float, times: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """The gradient flow of cos x: from the top of a hill down."""
+    return np.asarray(2 * np.arctan(np.tan(start / 2) * np.exp(times)))
 
 
 def farthest(

@@ -12,10 +12,17 @@ from jaxtyping import Float
 
 from flowcheck.integration.discrepancy import largest_step
 from flowcheck.measures import readings
-from flowcheck.papers.continuous_discrete.beside_the_flow import Flow, Gradient, bisected, farthest
+from flowcheck.papers.continuous_discrete.beside_the_flow import (
+    ADMITTED,
+    Flow,
+    Gradient,
+    bisected,
+    cosine_flow,
+    farthest,
+    log_cosh_flow,
+)
 from flowcheck.pipeline.evidence import Found, Measurement
 
-ADMITTED = 0.99
 MOST_STEPS = 600_000
 """Of one descent: longer ones are left out and counted."""
 LARGEST_STEP = 0.5
@@ -35,7 +42,7 @@ def admitted_step(m: float, smoothness: float, loss: float, radius: float, time:
 
 
 @dataclass(frozen=True)
-class Objective:
+class Example:
     """A function of two numbers with its global constants and one flow.
 
     Attributes:
@@ -68,11 +75,11 @@ class Objective:
         return bisected(lambda eta: self.deviation(eta, time, 0.0) <= radius, low, LARGEST_STEP)
 
 
-def bowl() -> Objective:
+def bowl() -> Example:
     """(x^2 / 2 + 2 y^2) / 2."""
     start = np.array([1.0, 0.5])
     curvatures = np.array([CURVED, 2.0])
-    return Objective(
+    return Example(
         "bowl",
         lambda w: w * curvatures,
         lambda t: start * np.exp(-np.outer(t, curvatures)),
@@ -83,9 +90,9 @@ def bowl() -> Objective:
     )
 
 
-def valley() -> Objective:
+def valley() -> Example:
     """x^2 / 2, flat in y."""
-    return Objective(
+    return Example(
         "valley",
         lambda w: w * np.array([1.0, 0.0]),
         lambda t: np.stack([np.exp(-t), np.zeros_like(t)], axis=1),
@@ -96,12 +103,12 @@ def valley() -> Objective:
     )
 
 
-def log_cosh(start: float = 3.0) -> Objective:
+def log_cosh(start: float = 3.0) -> Example:
     """The function ln cosh x, flat in y; its curvature is positive and has no positive lower bound."""
-    return Objective(
+    return Example(
         "log cosh",
         lambda w: np.tanh(w) * np.array([1.0, 0.0]),
-        lambda t: np.stack([np.arcsinh(np.sinh(start) * np.exp(-t)), np.zeros_like(t)], axis=1),
+        lambda t: np.stack([log_cosh_flow(start, t), np.zeros_like(t)], axis=1),
         0.0,
         1.0,
         float(np.log(np.cosh(start))),
@@ -109,12 +116,12 @@ def log_cosh(start: float = 3.0) -> Objective:
     )
 
 
-def hills(start: float = 1e-3, height: float = 1.0) -> Objective:
+def hills(start: float = 1e-3, height: float = 1.0) -> Example:
     """Twice the height + cos x + cos y: the flow leaves the top in x, and rests in y. Below height 1 it has negative values."""
-    return Objective(
+    return Example(
         "hills",
         lambda w: -np.sin(w),
-        lambda t: np.stack([2 * np.arctan(np.tan(start / 2) * np.exp(t)), np.zeros_like(t)], axis=1),
+        lambda t: np.stack([cosine_flow(start, t), np.zeros_like(t)], axis=1),
         1.0,
         1.0,
         2 * height + float(np.cos(start)) + 1,
@@ -140,12 +147,12 @@ NEVER_NEGATIVE_BY = 1e-6
 """How far the control's hills, which go down to -4, are lifted so that their start lies above zero."""
 
 
-def objectives() -> dict[str, Objective]:
+def objectives() -> dict[str, Example]:
     """By name."""
     return {one.name: one for one in (bowl(), valley(), log_cosh(), hills())}
 
 
-def _allowed_offset(one: Objective, time: float) -> float:
+def _allowed_offset(one: Example, time: float) -> float:
     return RADIUS * float(np.exp(-max(one.m, 0.0) * time))
 
 

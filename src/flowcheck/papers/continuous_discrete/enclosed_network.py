@@ -16,9 +16,9 @@ from mpmath import iv
 
 from flowcheck.curvature.dense import hessian
 from flowcheck.measures import readings
-from flowcheck.papers.continuous_discrete.beside_the_flow import Instance
+from flowcheck.papers.continuous_discrete.beside_the_flow import ADMITTED, Instance
 from flowcheck.papers.continuous_discrete.theorem_2 import POINTS, VALUES, smooth_network
-from flowcheck.papers.continuous_discrete.theorem_3 import ADMITTED, integrated, pushed
+from flowcheck.papers.continuous_discrete.theorem_3 import integrated, pushed
 from flowcheck.pipeline.evidence import Found
 
 RTOL = 1e-12

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -61,30 +62,20 @@ class System:
         begins: float = 0.0,
     ) -> Float[np.ndarray, "p d"]:
         """The solution from a start at a time `begins`, at times after it, by an integrator."""
-
-        def rates(t: float, q: np.ndarray) -> np.ndarray:
-            return self.rates(torch.tensor(t + begins, dtype=torch.float64), torch.as_tensor(q)).numpy()
-
-        first = self.start if start is None else start
+        first, rates = self.start if start is None else start, partial(self._rates, begins)
         found = initial_value.solve(rates, times[-1], first, method, times, what=self.name, rtol=rtol, atol=1e-3 * rtol)
         return np.asarray(found.y.T)
 
-    def _dense(self, rtol: float) -> Callable[[Float[np.ndarray, " p"]], Float[np.ndarray, "d p"]]:
-        """The solution between the steps of the integrator too, up to the end."""
-
-        def rates(t: float, q: np.ndarray) -> np.ndarray:
-            return self.rates(torch.tensor(t, dtype=torch.float64), torch.as_tensor(q)).numpy()
-
-        solved = initial_value.solve(
-            rates, self.end, self.start, "DOP853", what=self.name, rtol=rtol, atol=1e-3 * rtol, dense_output=True
-        )
-        found: Callable[[np.ndarray], np.ndarray] = solved.sol
-        return found
+    def _rates(self, begins: float, t: float, q: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+        return np.asarray(self.rates(torch.tensor(t + begins, dtype=torch.float64), torch.as_tensor(q)).numpy())
 
     def solution(self, rtol: float) -> Callable[[Float[np.ndarray, " p"]], Float[np.ndarray, "p d"]]:
         """States at times: by the exponential where there is one."""
         if self.matrix is None:
-            path = self._dense(rtol)
+            rates = partial(self._rates, 0.0)
+            path = initial_value.solve(
+                rates, self.end, self.start, "DOP853", what=self.name, rtol=rtol, atol=1e-3 * rtol, dense_output=True
+            ).sol
             return lambda times: np.asarray(path(times).T)
         values, vectors = np.linalg.eig(self.matrix)
         weights = np.linalg.solve(vectors, self.start.astype(complex))

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from flowcheck.integration import initial_value
 from flowcheck.integration.discrepancy import deviation_bound
 from flowcheck.measures import readings
-from flowcheck.papers.continuous_discrete.beside_the_flow import Flow, Gradient, Instance
+from flowcheck.papers.continuous_discrete.beside_the_flow import ADMITTED, Flow, Gradient, Instance, cosine_flow, log_cosh_flow
 from flowcheck.papers.continuous_discrete.reparameterised_flow import ReparameterisedFlow
 from flowcheck.pipeline.evidence import Found, Measurement
 
@@ -24,7 +24,6 @@ RTOL, COARSE_RTOL = 1e-12, 1e-10
 SMOOTHNESS, LIPSCHITZ = 16, 6
 """Of Lemma 63: beta = 16 n and gamma = 6 sqrt(n)."""
 CLOCK_END, PANEL = 6.0, 0.0125
-ADMITTED = 0.99
 BEYOND = (10.0, 1e2, 1e3, 1e4, 1e5)
 """Multiples of the admitted step."""
 LARGEST_STEP = 0.5
@@ -110,8 +109,8 @@ def closed(name: str, start: float, radius: float, until: float, push: float = 0
     flows: dict[str, Flow] = {
         "saddle": lambda t: np.stack([start * np.exp(t), start * np.exp(-t)], axis=1),
         "bowl": lambda t: np.stack([start * np.exp(-0.5 * t), start * np.exp(-1.5 * t)], axis=1),
-        "cosine": lambda t: np.stack([2 * np.arctan(np.tan(start / 2) * np.exp(t)), np.full_like(t, np.pi)], axis=1),
-        "log cosh": lambda t: np.stack([np.arcsinh(np.sinh(start) * np.exp(-t)), np.zeros_like(t)], axis=1),
+        "cosine": lambda t: np.stack([cosine_flow(start, t), np.full_like(t, np.pi)], axis=1),
+        "log cosh": lambda t: np.stack([log_cosh_flow(start, t), np.zeros_like(t)], axis=1),
     }
     path = flows[name](times)
     size, one = float(np.linalg.norm(path, axis=1).max()) + radius, np.ones(GRID - 1)
@@ -162,7 +161,7 @@ def step_condition(depths: Sequence[int], long_depth: int, cosines: Sequence[flo
     far_off = np.array([one.deviations(np.array([LARGEST_STEP]))[0] / one.radius for one in chosen])
     deep = np.array([one.name.startswith("deep") for one in chosen])
     plain = deep & np.array([one.offset == 0 for one in chosen])
-    rounding = _rounding(chosen, sizes)
+    rounding, looseness = _rounding(chosen, sizes), (following / sizes)[deep]
     first_order = plain[:, None] & (far < 1)
     return {
         "theorem3_ratio_max": readings.largest(far[:, 0], rounding),
@@ -171,8 +170,8 @@ def step_condition(depths: Sequence[int], long_depth: int, cosines: Sequence[flo
         "theorem3_order": readings.log_rate(
             multiples, np.where(first_order, far, 1.0), np.broadcast_to(rounding[:, None], far.shape), first_order
         ),
-        "theorem3_looseness_min": readings.smallest((following / sizes)[deep], 1e-3 * (following / sizes)[deep]),
-        "theorem3_looseness_max": readings.largest((following / sizes)[deep], 1e-3 * (following / sizes)[deep]),
+        "theorem3_looseness_min": readings.smallest(looseness, 1e-3 * looseness),
+        "theorem3_looseness_max": readings.largest(looseness, 1e-3 * looseness),
         "theorem3_flat_curvature_ratio": _with_less_curvature(closed("saddle", 0.1, 0.02, 3.0, 0.9)),
         "theorem3_mean_curvature_ratio": _with_less_curvature(closed("cosine", 0.1, 0.02, 8.0, 0.9)),
         **_extracted(),
