@@ -50,10 +50,20 @@ def lemma_7(problem: TrainingLoss, w: Float[Tensor, " k"], layers: float = 1.0) 
     return layers * (depth - 1) * ends**0.5 * length * _products(norms, depth - 2)
 
 
-def mean_slopes(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
-    """The mean of |gradient of the sample's loss| |x|."""
+def slopes_factor(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
+    r"""What Eq. (17), (18), (31) and (32) begin with.
+
+    $\max\{|\alpha|,|\bar\alpha|\}^{n-1}\frac{n-1}{|S|}\sum_i\|\nabla\ell_i\|\|x_i\|$.
+    """
     gradient, _ = problem.slopes(problem.outputs(w))
-    return (torch.linalg.norm(gradient, dim=1) * torch.linalg.norm(problem.x, dim=1)).mean()
+    mean = (torch.linalg.norm(gradient, dim=1) * torch.linalg.norm(problem.x, dim=1)).mean()
+    below = len(problem.network.layers) - 1
+    return problem.network.steepest**below * below * mean
+
+
+def operator_norms_of(problem: TrainingLoss) -> float:
+    """The product of those of the layers, of footnote 27."""
+    return float(np.prod([layer.operator_norm for layer in problem.network.layers]))
 
 
 def lemma_11(problem: TrainingLoss, w: Float[Tensor, " k"], spectral: bool = False) -> Tensor:
@@ -61,16 +71,14 @@ def lemma_11(problem: TrainingLoss, w: Float[Tensor, " k"], spectral: bool = Fal
     matrices = problem.network.matrices(w)
     depth = len(matrices)
     norms = [torch.linalg.matrix_norm(matrix, 2 if spectral else "fro") for matrix in matrices]
-    return problem.network.steepest ** (depth - 1) * (depth - 1) * mean_slopes(problem, w) * _products(norms, depth - 2)
+    return slopes_factor(problem, w) * _products(norms, depth - 2)
 
 
 def lemma_23(problem: TrainingLoss, w: Float[Tensor, " k"], operator_norms: bool = True) -> Tensor:
     """Eq. (31), for tied weights; without the operator norms it is the control."""
-    network = problem.network
-    depth = len(network.layers)
-    norms = [torch.linalg.norm(part) for part in network.parts(w)]
-    tied = float(np.prod([layer.operator_norm for layer in network.layers])) if operator_norms else 1.0
-    return network.steepest ** (depth - 1) * (depth - 1) * mean_slopes(problem, w) * tied * _products(norms, depth - 2)
+    norms = [torch.linalg.norm(part) for part in problem.network.parts(w)]
+    tied = operator_norms_of(problem) if operator_norms else 1.0
+    return slopes_factor(problem, w) * tied * _products(norms, len(norms) - 2)
 
 
 def claim_27(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
@@ -85,8 +93,7 @@ def claim_28(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
 
 def claim_29(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
     """Claim 29: two layers of tied weights."""
-    tied = float(np.prod([layer.operator_norm for layer in problem.network.layers]))
-    return claim_28(problem, w) * tied
+    return claim_28(problem, w) * operator_norms_of(problem)
 
 
 def constant(c: float) -> Bound:

@@ -6,13 +6,12 @@ leave of them; epsilon bounds the norm of all weights at the start.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.networks.linear import partial_products
-from flowcheck.papers.continuous_discrete.curvature_bounds import gradient_of_phi, mean_slopes
+from flowcheck.papers.continuous_discrete.curvature_bounds import gradient_of_phi, operator_norms_of, slopes_factor
 from flowcheck.papers.continuous_discrete.training_loss import TrainingLoss
 
 
@@ -30,12 +29,9 @@ def proposition_8(problem: TrainingLoss, w: Float[Tensor, " k"], epsilon: float,
 def proposition_12(problem: TrainingLoss, w: Float[Tensor, " k"], epsilon: float) -> Tensor:
     """Eq. (18), for activations that are linear in pieces."""
     norms = torch.stack([torch.linalg.norm(part) for part in problem.network.parts(w)])
-    depth = len(norms)
-    slopes = problem.network.steepest ** (depth - 1) * (depth - 1) * mean_slopes(problem, w)
-    return slopes * (norms.amin() + epsilon) ** (depth - 2)
+    return slopes_factor(problem, w) * (norms.amin() + epsilon) ** (len(norms) - 2)
 
 
 def proposition_24(problem: TrainingLoss, w: Float[Tensor, " k"], epsilon: float, operator_norms: bool = True) -> Tensor:
     """Eq. (32), for tied weights: Eq. (18) with the operator norms of the layers, without which it is the control."""
-    tied = float(np.prod([layer.operator_norm for layer in problem.network.layers])) if operator_norms else 1.0
-    return tied * proposition_12(problem, w, epsilon)
+    return (operator_norms_of(problem) if operator_norms else 1.0) * proposition_12(problem, w, epsilon)
