@@ -63,7 +63,11 @@ def stamp_of_data(project: Project, scale: str, name: str, given: Path | None) -
     Raises ConfigError, or OSError if a file cannot be read.
     """
     module = module_of(project, name)
-    return stamp.of(code_digest(Path(module.__file__)), allows_surrogate(scale), _digests(project, scale, name, given, module))
+    return _stamp(module, scale, _digests(project, scale, name, given, module))
+
+
+def _stamp(module: DataModule, scale: str, digests: dict[str, str] | None) -> str:
+    return stamp.of(code_digest(Path(module.__file__)), allows_surrogate(scale), digests)
 
 
 def _digests(project: Project, scale: str, name: str, given: Path | None, module: DataModule) -> dict[str, str] | None:
@@ -110,8 +114,7 @@ def keep_data_set(project: Project, scale: str, name: str, given: Path | None) -
     for name_of_file in module.FILES:
         (folder / name_of_file).unlink(missing_ok=True)
     said = module.keep(found, folder)
-    made_with = stamp.of(code_digest(Path(module.__file__)), allows_surrogate(scale), digests)
     files = [file for file in sorted(folder.glob("*")) if file != path]
-    seal = blank_seal(path, files, f"{scale}/data/{name}/{ORIGIN}", stamp=made_with)
+    seal = blank_seal(path, files, f"{scale}/data/{name}/{ORIGIN}", stamp=_stamp(module, scale, digests))
     save_sealed(path, {**said, GIVEN: digests, SEAL: seal})
     return said
