@@ -39,9 +39,11 @@ def cell(p: Parameters, context: Context) -> Evidence:
     tied = list(along_flows.tied(rng, p.draws, ("linear", *p.activations)))
     rng = context.rng("starts")
     ends = p.length, p.kinked_length
-    smooth = along_flows.seen(rng, linear, p.epsilons, p.points, p.loss_ratio, ends)
-    pieces = along_flows.seen(rng, kinked, p.kinked_epsilons, p.points, p.loss_ratio, ends)
-    shared = along_flows.seen(rng, tied, p.kinked_epsilons, p.points, p.loss_ratio, ends)
+    chosen = ((linear, p.epsilons), (kinked, p.kinked_epsilons), (tied, p.kinked_epsilons))
+    smooth, pieces, shared = (
+        along_flows.seen(rng, networks, epsilons, p.points, p.loss_ratio, ends)
+        for networks, epsilons in context.progress(chosen, what="families of networks")
+    )
     rng = context.rng("far")
     deep = [pair for pair in linear if len(pair[0].network.layers) > 2]
     away = [along_flows.far(rng, pairs, 20, p.kinked_length / 10) for pairs in (deep[:4], kinked[:2], tied[:2])]
@@ -60,7 +62,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
         "12": (pieces, flow_bounds.proposition_12),
         "24": (shared, flow_bounds.proposition_24),
     }
-    return Evidence.of(context.progress(parts, what="parts"), pd.DataFrame(along_flows.listing(groups)))
+    return Evidence.of(parts, pd.DataFrame(along_flows.listing(groups)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ The printed step sizes, 1e-18 and less, cannot be run: their proofs are evaluate
 step sizes that can be run. Lemmas 31, 33 and 88.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -41,18 +43,17 @@ class Parameters(ParametersModel):
 def cell(p: Parameters, context: Context) -> Evidence:
     reached, table = theorem_15.conclusion(p.depths, p.cosines, p.lengths, p.step_sizes, p.accuracy, p.most_steps)
     draws, noise, largest = context.rng("draws"), context.rng("noise"), p.step_sizes[0]
-    parts: list[Found] = [
-        descent_proofs.proofs(p.proof_depth, p.proof_points),
-        descent_proofs.printed_sizes(PRINTED_DEPTHS),
-        reached,
-        theorem_15.instances(p.depths[:2], p.instance_cosines, p.lengths[0], p.accuracy, p.step_sizes),
-        theorem_15.corollary_18(draws, p.depths, p.inputs, p.draws, largest, p.drawn_accuracy, p.most_steps),
-        unbalanced.lemma_31(context.rng("lemma-31"), p.tuples),
-        unbalanced.lemma_33(context.rng("lemma-33"), p.tuples),
-        unbalanced.theorem_32(noise, p.depths[:2], p.instance_cosines, p.lengths[-1], p.noise, p.accuracy, largest),
-        unbalanced.lemma_88(context.rng("lemma-88"), p.precise_draws),
+    parts: list[Callable[[], Found]] = [
+        partial(descent_proofs.proofs, p.proof_depth, p.proof_points),
+        partial(descent_proofs.printed_sizes, PRINTED_DEPTHS),
+        partial(theorem_15.instances, p.depths[:2], p.instance_cosines, p.lengths[0], p.accuracy, p.step_sizes),
+        partial(theorem_15.corollary_18, draws, p.depths, p.inputs, p.draws, largest, p.drawn_accuracy, p.most_steps),
+        partial(unbalanced.lemma_31, context.rng("lemma-31"), p.tuples),
+        partial(unbalanced.lemma_33, context.rng("lemma-33"), p.tuples),
+        partial(unbalanced.theorem_32, noise, p.depths[:2], p.instance_cosines, p.lengths[-1], p.noise, p.accuracy, largest),
+        partial(unbalanced.lemma_88, context.rng("lemma-88"), p.precise_draws),
     ]
-    return Evidence.of(context.progress(parts, what="parts"), pd.DataFrame(table))
+    return Evidence.of([reached, *(part() for part in context.progress(parts, what="parts"))], pd.DataFrame(table))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Procedure 13, Proposition 14, Lemmas 35 to 65, Appendix F. On its own clock the 
 of all weights confirm it, and near it Hessians are computed whole.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import pandas as pd
@@ -35,19 +37,20 @@ class Parameters(ParametersModel):
 def cell(p: Parameters, context: Context) -> Evidence:
     slacks, table = appendix_i12.appendix_i12(p.depths, p.cosines, p.lengths, p.accuracies)
     full, near = context.rng("full"), context.rng("near")
-    parts: list[Found] = [
-        slacks,
-        end_to_end_flow.full_flows(full, p.full_depths, p.full_cosines, p.full_lengths, p.inputs, p.width),
-        end_to_end_flow.identities(context.rng("identities"), p.draws),
-        end_to_end_flow.whitened(context.rng("whitened"), p.draws // 10, 30, p.inputs),
-        end_to_end_flow.equation_59(context.rng("equation-59"), p.full_depths, p.full_cosines, p.full_lengths[0], p.inputs),
-        end_to_end_flow.lemma_36(context.rng("lemma-36"), p.draws // 20),
-        end_to_end_flow.stays_antiparallel(p.full_depths),
-        near_the_flow.near_the_flow(near, p.full_depths, p.full_cosines, p.full_lengths[0], p.inputs, p.width),
-        near_the_flow.lemma_60(201),
-        displayed(p.depths, p.lengths[0]),
+    parts: list[Callable[[], Found]] = [
+        partial(end_to_end_flow.full_flows, full, p.full_depths, p.full_cosines, p.full_lengths, p.inputs, p.width),
+        partial(end_to_end_flow.identities, context.rng("identities"), p.draws),
+        partial(end_to_end_flow.whitened, context.rng("whitened"), p.draws // 10, 30, p.inputs),
+        partial(
+            end_to_end_flow.equation_59, context.rng("equation-59"), p.full_depths, p.full_cosines, p.full_lengths[0], p.inputs
+        ),
+        partial(end_to_end_flow.lemma_36, context.rng("lemma-36"), p.draws // 20),
+        partial(end_to_end_flow.stays_antiparallel, p.full_depths),
+        partial(near_the_flow.near_the_flow, near, p.full_depths, p.full_cosines, p.full_lengths[0], p.inputs, p.width),
+        partial(near_the_flow.lemma_60, 201),
+        partial(displayed, p.depths, p.lengths[0]),
     ]
-    return Evidence.of(context.progress(parts, what="parts"), pd.DataFrame(table))
+    return Evidence.of([slacks, *(part() for part in context.progress(parts, what="parts"))], pd.DataFrame(table))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ The bounds of the distance between Euler's method and the exact solution, on sys
 that they ask for; descent at the step sizes that they admit, and far beyond.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -33,17 +35,17 @@ class Parameters(ParametersModel):
 def cell(p: Parameters, context: Context) -> Evidence:
     systems = theorem_2.systems(context.rng("systems"))
     enclosed = context.rng("enclosed")
-    parts: list[Found] = [
-        theorem_1.existence([system for system in systems if system.name in INTEGRATED]),
-        theorem_2.fundamental_theorem(context.rng("offsets"), systems, p.step_sizes),
-        theorem_3.step_condition(p.depths, p.long_depth, p.cosines, p.length, p.radius),
-        enclosed_network.enclosed(enclosed, p.enclosed_draws, p.enclosed_radius, p.enclosed_until, p.enclosed_intervals),
-        corollary_4.regimes(),
-        corollary_4.scaling(),
-        corollary_4.against_theorem_3(context.rng("constants"), p.draws),
-        lemma_19.growth(context.rng("functions"), p.draws),
+    parts: list[Callable[[], Found]] = [
+        partial(theorem_1.existence, [system for system in systems if system.name in INTEGRATED]),
+        partial(theorem_2.fundamental_theorem, context.rng("offsets"), systems, p.step_sizes),
+        partial(theorem_3.step_condition, p.depths, p.long_depth, p.cosines, p.length, p.radius),
+        partial(enclosed_network.enclosed, enclosed, p.enclosed_draws, p.enclosed_radius, p.enclosed_until, p.enclosed_intervals),
+        corollary_4.regimes,
+        corollary_4.scaling,
+        partial(corollary_4.against_theorem_3, context.rng("constants"), p.draws),
+        partial(lemma_19.growth, context.rng("functions"), p.draws),
     ]
-    return Evidence.of(context.progress(parts, what="parts"))
+    return Evidence.of(part() for part in context.progress(parts, what="parts"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Lemmas 5, 7, 9, 11, 21 and 23, Propositions 6, 10, 22, 25 and 26, Claims 27 to 29, footnote 18. Small networks, whole Hessians.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -57,28 +58,31 @@ def cell(p: Parameters, context: Context) -> Evidence:
         "lemma23_untied": partial(bounds.lemma_23, operator_norms=False),
     }
     rng, search = context.rng("points"), context.rng("ascents")
-    parts: list[Found] = [
-        tried.formulas(rng, linear, "lemma5"),
-        tried.formulas(rng, kinked, "lemma9"),
-        tried.formulas(rng, tied, "lemma21"),
-        tried.ratios(search, few_linear, seventh, p.starts),
-        tried.ratios(search, few_kinked, eleventh, p.starts),
-        tried.ratios(search, few_tied, tied_bounds, p.starts),
-        *(tried.ratios(search, two[name], {name: bound}, p.starts) for name, bound in claims.items()),
-        *(tried.ratios(search, three[name], {f"{name}_three_layers": bound}, p.starts) for name, bound in claims.items()),
-        tried.ratios(search, two["claim27"], {"claim27_inputs": bounds.claim_28}, p.starts),
-        tried.ratios(search, two["claim27"], {"two_layers": bounds.constant(STEEPNESS[-1])}, p.starts),
-        tried.proposition_6(rng, deep_linear, STEEPNESS),
-        tried.proposition_10(rng, deep_kinked, SCALES, "proposition10"),
-        tried.proposition_10(rng, deep_tied, SCALES, "proposition22"),
-        {"blind_nonzero_entries": tried.without_inputs(rng, DEPTHS)},
-        tried.regions(rng, kinked, p.draws, "proposition25"),
-        tried.regions(rng, tied, p.draws, "proposition26"),
-        tried.convolution_gap(rng, p.layouts),
-        {f"origin_eigenvalue_n{n}": Measurement(value, 1e-12) for n, value in tried.origin(DEPTHS).items()},
+    parts: list[Callable[[], Found]] = [
+        partial(tried.formulas, rng, linear, "lemma5"),
+        partial(tried.formulas, rng, kinked, "lemma9"),
+        partial(tried.formulas, rng, tied, "lemma21"),
+        partial(tried.ratios, search, few_linear, seventh, p.starts),
+        partial(tried.ratios, search, few_kinked, eleventh, p.starts),
+        partial(tried.ratios, search, few_tied, tied_bounds, p.starts),
+        *(partial(tried.ratios, search, two[name], {name: bound}, p.starts) for name, bound in claims.items()),
+        *(
+            partial(tried.ratios, search, three[name], {f"{name}_three_layers": bound}, p.starts)
+            for name, bound in claims.items()
+        ),
+        partial(tried.ratios, search, two["claim27"], {"claim27_inputs": bounds.claim_28}, p.starts),
+        partial(tried.ratios, search, two["claim27"], {"two_layers": bounds.constant(STEEPNESS[-1])}, p.starts),
+        partial(tried.proposition_6, rng, deep_linear, STEEPNESS),
+        partial(tried.proposition_10, rng, deep_kinked, SCALES, "proposition10"),
+        partial(tried.proposition_10, rng, deep_tied, SCALES, "proposition22"),
+        lambda: {"blind_nonzero_entries": tried.without_inputs(rng, DEPTHS)},
+        partial(tried.regions, rng, kinked, p.draws, "proposition25"),
+        partial(tried.regions, rng, tied, p.draws, "proposition26"),
+        partial(tried.convolution_gap, rng, p.layouts),
+        lambda: {f"origin_eigenvalue_n{n}": Measurement(value, 1e-12) for n, value in tried.origin(DEPTHS).items()},
     ]
     everything = [*linear, *kinked, *tied]
-    return Evidence.of(context.progress(parts, what="parts"), pd.DataFrame(tried.listing(everything)))
+    return Evidence.of((part() for part in context.progress(parts, what="parts")), pd.DataFrame(tried.listing(everything)))
 
 
 if __name__ == "__main__":

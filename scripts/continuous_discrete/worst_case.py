@@ -4,6 +4,8 @@ Proposition 20, Lemmas 66 to 87, Figure 2. Flow and descent have closed forms on
 quadrature and descent step by step check them.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -38,15 +40,15 @@ def cell(p: Parameters, context: Context) -> Evidence:
     with mp.workdps(DIGITS):
         chosen = list(pairs(flows, p.times, p.multiples))
     columns = proposition_20.table(chosen)
-    parts: list[Found] = [
-        proposition_20.proposition_20(chosen, columns),
-        proposition_20.laws(flows[:: p.starts], 2 * p.times),
-        appendix_i14.appendix_i14(flows, chosen, p.smallest_stepped, p.stepped),
-        figure_2.figure_2([flow.objective for flow in flows[:: p.starts]]),
-        proposition_20.displayed(flows[-1], DISPLAYED_STEPS),
-        proposition_20.admitted(*MAPPED),
+    parts: list[Callable[[], Found]] = [
+        partial(proposition_20.proposition_20, chosen, columns),
+        partial(proposition_20.laws, flows[:: p.starts], 2 * p.times),
+        partial(appendix_i14.appendix_i14, flows, chosen, p.smallest_stepped, p.stepped),
+        partial(figure_2.figure_2, [flow.objective for flow in flows[:: p.starts]]),
+        partial(proposition_20.displayed, flows[-1], DISPLAYED_STEPS),
+        partial(proposition_20.admitted, *MAPPED),
     ]
-    return Evidence.of(context.progress(parts, what="parts"), pd.DataFrame(columns))
+    return Evidence.of((part() for part in context.progress(parts, what="parts")), pd.DataFrame(columns))
 
 
 if __name__ == "__main__":
