@@ -194,11 +194,11 @@ def draw_band(axis: Axes, x: np.ndarray, runs: np.ndarray, **style: Any) -> None
     )
 
 
-def draw_distribution(axis: Axes, values: np.ndarray, **style: Any) -> None:
-    """Share of the values that are at most x, as steps; NaN is no value."""
+def draw_distribution(axis: Axes, values: np.ndarray, floor: float = -np.inf, **style: Any) -> None:
+    """Share of the values that are at most x, as steps; NaN is no value, and what is below `floor` is drawn there."""
     import seaborn as sns
 
-    sns.ecdfplot(x=values, ax=axis, **style)
+    sns.ecdfplot(x=np.maximum(values, floor), ax=axis, **style)
 
 
 def draw_heat_map(axis: Axes, values: np.ndarray, rows: Iterable[str], columns: Iterable[str], **options: Any) -> QuadMesh:

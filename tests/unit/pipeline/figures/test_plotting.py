@@ -245,6 +245,16 @@ def test_a_distribution_is_the_share_of_values_up_to_a_point():
     plt.close(drawn)
 
 
+def test_what_is_below_the_floor_of_a_distribution_is_drawn_there():
+    """A distance of unit vectors may be 1e-61 by chance, and its axis would go on to there."""
+    drawn, (axis,) = plotting.figure()
+    plotting.draw_distribution(axis, np.array([1e-61, 1e-3, np.nan]), floor=1e-16)
+    (line,) = axis.lines
+    assert line.get_xdata()[1:].tolist() == [1e-16, 1e-3]
+    assert line.get_ydata().tolist() == [0.0, 0.5, 1.0]
+    plt.close(drawn)
+
+
 def test_a_heat_map_has_its_first_row_at_the_bottom_and_its_numbers_in_it():
     drawn, (axis,) = plotting.figure()
     mesh = plotting.draw_heat_map(axis, np.array([[-1.0, 2.0], [3.0, 4.0]]), ["low", "high"], ["a", "b"], cmap="cividis")
