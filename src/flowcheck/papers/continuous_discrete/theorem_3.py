@@ -158,7 +158,7 @@ def step_condition(depths: Sequence[int], long_depth: int, cosines: Sequence[flo
         far[i, used] = one.deviations(multiples[used] * sizes[i]) / one.radius
     following = np.array([one.following(LARGEST_STEP) for one in chosen])
     short = np.array([one.deviations(np.array([ADMITTED * one.admitted]))[0] / one.radius for one in short_instances()])
-    far_off = np.array([one.deviations(np.array([LARGEST_STEP]))[0] / one.radius for one in chosen])
+    one_step = np.array([one.deviations(np.array([one.until]))[0] / one.radius for one in chosen])
     deep = np.array([one.name.startswith("deep") for one in chosen])
     plain = deep & np.array([one.offset == 0 for one in chosen])
     rounding, looseness = _rounding(chosen, sizes), (following / sizes)[deep]
@@ -166,7 +166,7 @@ def step_condition(depths: Sequence[int], long_depth: int, cosines: Sequence[flo
     return {
         "theorem3_ratio_max": readings.largest(far[:, 0], rounding),
         "theorem3_short_ratio_max": readings.largest(short, 1e-9),
-        "theorem3_large_step_ratio_min": readings.smallest(far_off, 1e-6),
+        "theorem3_one_step_ratio_min": readings.smallest(one_step, 1e-6),
         "theorem3_order": readings.log_rate(
             multiples, np.where(first_order, far, 1.0), np.broadcast_to(rounding[:, None], far.shape), first_order
         ),
