@@ -24,6 +24,9 @@ import torch
 from flowcheck import geometry, losses
 from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.curvature.hessian_products import HessianProducts, require_twice_differentiable, second_derivative_defect
+from flowcheck.curvature.lanczos import spectrum_ends
+from flowcheck.curvature.module_loss import ModuleLoss
 from flowcheck.data import mnist, mnist_files, synthetic
 from flowcheck.descent.gradient_descent import every, gradient_descent, log_spaced
 from flowcheck.flows import events
@@ -231,6 +234,22 @@ OF_LOSS = {"outputs": array([[1.0, 2.0, -0.5]]).of_any_precision().refusing(too_
 TARGET = array([1.0, 0.5]).refusing(zero=[0.0, 0.0], too_long=[1.0, 0.0, 0.0], for_others=[[1.0, 0.0]] * 3).saying("target")
 HYPOTHESIS = {"network": NETWORK, "x": DATA_X.refusing(rows=[[[1.0, 2.0]]])}
 
+POINT = {"w": array([1.0, 2.0, -0.5]), "along": array([0.5, 0.0, 1.0])}
+LINE = torch.nn.Linear(2, 1, bias=False)
+
+
+def cube(w: torch.Tensor) -> torch.Tensor:
+    return (w**3).sum()
+
+
+def tensors_only(base: list[list[float]]) -> Kind:
+    """What a module is called with: tensors of any precision, and nothing else."""
+    kind = array(base).allowing("too wide")
+    others = {name: given for name, given in kind.same.items() if not isinstance(given, torch.Tensor)}
+    same = {name: given for name, given in kind.same.items() if name not in others}
+    return dataclasses.replace(kind, same=same, refused={**kind.refused, **others})
+
+
 DIGITS = Path(tempfile.mkdtemp())
 mnist_files.keep(mnist_files.surrogate(), DIGITS)
 
@@ -405,6 +424,29 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
     ),
     "descent.gradient_descent.every": (every, {"steps": whole(10, 0, -1), "interval": whole(4, 0, -1)}),
     "descent.gradient_descent.log_spaced": (log_spaced, {"steps": whole(10, 0, -1), "points": whole(4, 1, 0, -1)}),
+    "curvature.hessian_products.HessianProducts": (
+        lambda w, v: HessianProducts(cube, w)(v),
+        {"w": POINT["w"], "v": POINT["along"].refusing(longer=[1.0] * 4)},
+    ),
+    "curvature.hessian_products.second_derivative_defect": (of(second_derivative_defect, loss=cube), POINT),
+    "curvature.hessian_products.require_twice_differentiable": (
+        of(require_twice_differentiable, loss=cube),
+        {**POINT, "tolerance": number(2.0**-8, *AFTER_ZERO)},
+    ),
+    "curvature.module_loss.ModuleLoss": (
+        lambda x, y: ModuleLoss(LINE, torch.nn.functional.mse_loss, x, y)(torch.ones(2, dtype=DOUBLE)),
+        {"x": tensors_only([[1.0, 2.0], [0.5, -1.0], [2.0, 0.0]]), "y": tensors_only([[1.0], [2.5], [-1.0]])},
+    ),
+    "curvature.lanczos.spectrum_ends": (
+        of(spectrum_ends, multiply=lambda v: v * torch.arange(len(v)), start=[1.0, 0.5, -2.0]),
+        {
+            "start": array([1.0, 0.5, -2.0]).refusing(zero=[0.0, 0.0, 0.0]),
+            "ends": Kind(["smallest"], {"a tuple": ("smallest",)}, {"others": ["least"], "text": "smallest", "nothing": None}),
+            "rtol": number(2.0**-20, -1.0, INF),
+            "atol": number(2.0**-20, -1.0, INF),
+            "most_products": whole(1000, 0, -1, 1),
+        },
+    ),
     "measures.statistics.clopper_pearson": (
         statistics.clopper_pearson,
         {

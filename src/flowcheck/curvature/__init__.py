@@ -1,4 +1,7 @@
 """Second derivatives of a loss.
 
 dense             the whole matrix, for many points at once
+hessian_products  the matrix times a vector, with the graph kept for a point
+module_loss       the loss of a torch module as a function of its flat weights
+lanczos           both ends of the spectrum from such products, and how far they may be off
 """
