@@ -12,7 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Variant:
 class Row:
     """One line of the result. `ratio` is peer / ours, at least `target`; with `at_most`, ours / floor, at most `target`.
 
-    Times are seconds of CPU per unit of work: medians, with the smallest and largest of the rounds.
+    Times are seconds of CPU per unit of work: medians, with the smallest and largest of the rounds. With `counted` they are no
+    times but numbers of products.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Row:
     errors: dict[str, float]
     note: str = ""
     why: str = ""
+    counted: bool = False
     machine: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -105,12 +107,14 @@ def compare(
     label: str = "",
     note: str = "",
     why: str = "",
+    counted: bool = False,
 ) -> Row:
     """The row of ours against one peer. `why` is kept only if the target is missed."""
     mine, other = seconds[ours], seconds[peer]
     ratios = [b / a for a, b in zip(mine, other, strict=True)]
     errors = {variant.name: variant.error for variant in variants if variant.name in (ours, peer)}
-    return _row(identity, work, label or peer, ours, unit, ratios, target, False, mine, other, errors, note, why)
+    row = _row(identity, work, label or peer, ours, unit, ratios, target, False, mine, other, errors, note, why)
+    return replace(row, counted=counted)
 
 
 def against_floor(
@@ -155,7 +159,7 @@ def _row(
 
 def machine() -> dict[str, str]:
     """Processor, cores, system, Python and the versions of what was timed."""
-    packages = ("numpy", "scipy", "torch", "jax", "jaxlib", "diffrax", "equinox")
+    packages = ("numpy", "scipy", "torch", "jax", "jaxlib", "diffrax", "equinox", "curvlinops-for-pytorch")
     versions = {name: _version(name) for name in packages}
     return {
         "processor": _processor(),

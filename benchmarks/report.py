@@ -11,16 +11,18 @@ from benchmarks.harness import Row
 def table(rows: Sequence[Row]) -> str:
     """Markdown: one line per row, missed targets in words below."""
     machine = rows[0].machine
+    packages = [name for name in ("torch", "numpy", "scipy", "jax", "diffrax", "curvlinops-for-pytorch") if name in machine]
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; Python {machine['python']}, "
-        + ", ".join(f"{name} {machine[name]}" for name in ("torch", "numpy", "scipy", "jax", "diffrax") if name in machine)
+        + ", ".join(f"{name} {machine[name]}" for name in packages)
         + f". One thread, CPU time, medians of {rows[0].rounds} interleaved rounds (range).",
         "",
         "| id | work | ours | peer | ratio (range) | target | |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        times = f"{_time(row.ours_median)} | {row.peer}: {_time(row.peer_median)}"
+        amount = "{:.0f}".format if row.counted else _time
+        times = f"{amount(row.ours_median)} | {row.peer}: {amount(row.peer_median)}"
         ratio = f"{row.ratio:.3g} ({row.ratio_range[0]:.3g}-{row.ratio_range[1]:.3g})"
         sign = "at most" if row.at_most else "at least"
         target = "" if row.target is None else f"{sign} {row.target:g}"

@@ -18,9 +18,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classifier, descent, escape, horizon, report, saddles
+from benchmarks import classifier, curvature, descent, escape, horizon, report, saddles
 
-WORK = {"B1-B3": descent.rows, "B4": escape.rows, "B5": saddles.rows, "B7": classifier.rows, "GF": horizon.rows}
+WORK = {
+    "B1-B3": descent.rows,
+    "B4": escape.rows,
+    "B5": saddles.rows,
+    "B6": curvature.rows,
+    "B7": classifier.rows,
+    "GF": horizon.rows,
+}
 
 
 def main() -> None:

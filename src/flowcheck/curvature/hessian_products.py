@@ -65,10 +65,12 @@ class HessianProducts:
         if not self._slopes.requires_grad:
             return torch.zeros_like(direction)
         try:
-            (found,) = torch.autograd.grad(self._slopes, self._point, direction, retain_graph=True, allow_unused=True)
+            parts: tuple[Tensor | None, ...] = torch.autograd.grad(
+                self._slopes, self._point, direction, retain_graph=True, allow_unused=True
+            )
         except RuntimeError as error:  # of a function of the user's, or one that torch knows no second derivative of
             raise ValueError(f"loss is not twice differentiable: {str(error).splitlines()[0]}") from None
-        if found is None:
+        if (found := parts[0]) is None:
             self._require_constant_gradient()
             return torch.zeros_like(direction)
         return finite("the product of Hessian and v", found)
