@@ -53,8 +53,8 @@ class Row:
     errors: dict[str, float]
     note: str = ""
     why: str = ""
-    counted: bool = False
     machine: dict[str, str] = field(default_factory=dict)
+    counted: bool = False
 
     @property
     def met(self) -> bool | None:

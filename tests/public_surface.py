@@ -444,6 +444,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
             "ends": Kind(["smallest"], {"a tuple": ("smallest",)}, {"others": ["least"], "text": "smallest", "nothing": None}),
             "rtol": number(2.0**-20, -1.0, INF),
             "atol": number(2.0**-20, -1.0, INF),
+            "least_products": whole(1, 0, -1),
             "most_products": whole(1000, 0, -1, 1),
         },
     ),

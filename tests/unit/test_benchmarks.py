@@ -90,7 +90,7 @@ def test_results_are_rows_of_plain_numbers_with_the_machine(tmp_path):
 
 
 def test_what_is_counted_is_no_time():
-    _, variants, seconds = toy_pair()
+    _, variants, _ = toy_pair()
     counts = {"ours": [40.0] * 3, "peer": [100.0] * 3}
     row = harness.compare("B0", "toy", "unit", variants, counts, "ours", "peer", 2.0, label="peer: products", counted=True)
     assert "| ours 40 | peer: products: 100 | 2.5 (2.5-2.5) | at least 2 | met |" in report.table([row])

@@ -101,6 +101,7 @@ def spectrum_ends(
     ends: Sequence[str] = ENDS,
     rtol: float = 1e-6,
     atol: float = 0.0,
+    least_products: int = 1,
     most_products: int = 1000,
 ) -> Spectrum:
     """The ends of the spectrum of a symmetric operator on vectors as long as `start`, in double precision.
@@ -110,6 +111,7 @@ def spectrum_ends(
         start: drawn from a Gaussian, without regard to the operator: what is probable is so over this draw.
         ends: which to wait for.
         rtol, atol: an end is there when its `estimate` is at most rtol times its size, or atol, or rounding of the spread.
+        least_products: to go on for, as what `Spectrum.probable` adds to the spectrum falls with their square.
 
     Raises ValueError if the operator is not symmetric, gives numbers that are not finite or no vectors, and RuntimeError with
     what is known by then if `most_products` do not suffice.
@@ -126,24 +128,24 @@ def spectrum_ends(
     for end in ends:
         one_of("each of ends", end, ENDS)
     relative, absolute = number("rtol", rtol, FINITE_NOT_NEGATIVE), number("atol", atol, FINITE_NOT_NEGATIVE)
-    most = whole("most_products", most_products, 1 + len(ends))
+    least, most = whole("least_products", least_products, 1), whole("most_products", most_products, 1 + len(ends))
     krylov, near = _Krylov(multiply, first), 0
     while True:
         krylov.extend()
-        last = krylov.steps == min(most - len(ends), krylov.size) or krylov.exhausted
-        if not last and krylov.steps % CHECK:
+        last = krylov.steps == most - len(ends)
+        if not (last or krylov.exhausted) and krylov.steps % CHECK:
             continue
         ritz = {end: krylov.ritz(end) for end in ENDS}
         floor = max(absolute, ROUNDING * (ritz["largest"].value - ritz["smallest"].value))
         off = [end for end in ends if ritz[end].estimate > max(floor, relative * abs(ritz[end].value))]
         near = 0 if off else near + 1
-        if near >= 2 or krylov.exhausted:
+        if krylov.exhausted or (near >= 2 and krylov.steps >= least) or (last and not off):
             break
         if last:
-            worst = off[0] if off else ends[0]
+            worst = ritz[off[0]]
             raise RuntimeError(
-                f"after {krylov.steps} products the {worst} eigenvalue is not settled: "
-                f"{ritz[worst].value:.6g}, known to {ritz[worst].estimate:.1e} (residual {ritz[worst].residual:.1e})"
+                f"after {krylov.steps} products the {off[0]} eigenvalue is not settled: "
+                f"{worst.value:.6g}, known to {worst.estimate:.1e} (residual {worst.residual:.1e})"
             )
     pairs = {end: krylov.pair(ritz[end]) if end in ends else None for end in ENDS}
     low, high = (

@@ -59,6 +59,20 @@ def test_the_error_is_what_was_asked_for_and_products_are_fewer_for_less():
     assert counts[0] < counts[1] < counts[2] < 150
 
 
+def test_more_products_make_what_is_probable_narrower():
+    values, start = np.concatenate([[-1.0], np.linspace(0, 1, 1999)]), gaussian(2000)
+    bounds = []
+    for least in (1, 60, 120):
+        found = spectrum_ends(diagonal(values), start, ends=("smallest",), rtol=1e-2, least_products=least)
+        assert found.products > least
+        bounds.append(found.probable()[0])
+    assert bounds[0] < bounds[1] < bounds[2] < -1.0
+    assert bounds[2] > -1.1
+    assert (
+        spectrum_ends(diagonal(values), start, ends=("smallest",), rtol=1e-2, most_products=20, least_products=90).products == 20
+    )
+
+
 def test_an_eigenvalue_that_stands_many_times_is_found():
     found = spectrum_ends(diagonal([-2.0] * 30 + [1.0] * 30 + [4.0] * 30), gaussian(90))
     assert found.exhausted
