@@ -21,6 +21,7 @@ class Parameters(ParametersModel):
     kinked_depths: list[Annotated[int, Field(ge=3, le=4)]] = Field(min_length=1)
     activations: list[Literal["relu", "leaky", "steep"]] = Field(min_length=1)
     draws: int = Field(ge=1, le=20, description="networks of each depth, activation, loss and number of outputs")
+    converging: int = Field(ge=1, le=20, description="networks of each depth above 2 whose flows converge")
     epsilons: list[Epsilon] = Field(min_length=1, description="norms of all weights at the start; at most 1/2n")
     kinked_epsilons: list[Epsilon] = Field(min_length=1)
     points: int = Field(ge=20, le=1000, description="of each flow")
@@ -47,14 +48,20 @@ def cell(p: Parameters, context: Context) -> Evidence:
     rng = context.rng("far")
     deep = [pair for pair in linear if len(pair[0].network.layers) > 2]
     away = [along_flows.far(rng, pairs, 20, p.kinked_length / 10) for pairs in (deep[:4], kinked[:2], tied[:2])]
+    rng = context.rng("short")
+    short = along_flows.short_last(rng, deep[:4], 20, p.kinked_length / 10)
+    rng = context.rng("convergence")
+    whitened = list(along_flows.whitened(rng, [depth for depth in p.depths if depth > 2], p.converging))
+    converging = along_flows.seen(rng, whitened, p.epsilons, p.points, p.loss_ratio, ends)
     rng = context.rng("contrast")
     shown = next(one for one in smooth if one.flow.depth == 3 and one.flow.epsilon <= 0.01)
     parts: list[Found] = [
-        along_flows.proposition_8(smooth, away[0]),
+        along_flows.proposition_8(smooth, away[0], short),
         along_flows.proposition_12(pieces, away[1]),
         along_flows.proposition_24(shared, away[2]),
         balance_laws.with_biases_and_pooling(context.rng("biases"), p.biased),
         rough_convexity.contrast(rng, smooth),
+        rough_convexity.at_the_end(rng, converging),
         rough_convexity.displayed(rng, shown),
     ]
     groups = {

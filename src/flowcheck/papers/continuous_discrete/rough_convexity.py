@@ -45,31 +45,43 @@ def of_the_same_norm(rng: np.random.Generator, points: Float[Tensor, "p k"]) -> 
 
 
 def contrast(rng: np.random.Generator, flows: Sequence[Seen]) -> Found:
-    """How much deeper the eigenvalue is at rescaled and at random points than on flows, and where it is when they end."""
+    """How much deeper the eigenvalue is at rescaled and at random points than on flows."""
     deep = [one for one in flows if one.flow.depth > 2]
-
     error = max(_relative(one) for one in flows) + 1e-9
-    start, later, shares, randoms = [], [], [], []
+    start, later = [], []
     for one in deep:
-        points, lowest = _some(one)
-        drawn = of_the_same_norm(rng, points).flatten(end_dim=1)
-        away = np.median(-spectrum_ends(one.flow.problem, drawn)[0].reshape(len(points), RANDOM), axis=1)
-        along = np.maximum(-spectrum_ends(one.flow.problem, points)[0], EPSILON)
+        points = _some(one)
+        away, along = _at_random(rng, one, points), np.maximum(-spectrum_ends(one.flow.problem, points)[0], EPSILON)
         start.append(away[0] / along[0])
         later.append(away[1:] / along[1:])
-        if one.flow.loss_ratio[-1] <= CONVERGED:
-            shares.append(along[-1] / lowest)
-            randoms.append(away[-1] / lowest)
     every = np.concatenate(later)
     return {
         "rescaled_exponent_deep": _growth(deep),
         "rescaled_exponent_two_layers": _growth([one for one in flows if one.flow.depth == 2]),
-        "end_over_lowest_max": readings.largest(np.array(shares), error),
-        "end_random_over_lowest_median": readings.median(np.array(randoms), error),
         "random_over_flow_median": readings.median(every, error * every),
         "random_over_start_median": readings.median(np.array(start), error * np.array(start)),
-        "converged_flows": Measurement.count(len(shares), len(deep)),
     }
+
+
+def at_the_end(rng: np.random.Generator, flows: Sequence[Seen]) -> Found:
+    """Where the eigenvalue is when flows have converged, over the most negative one on the way; at random points too."""
+    ended = [one for one in flows if one.flow.loss_ratio[-1] <= CONVERGED]
+    error = max(_relative(one) for one in flows) + 1e-9
+    lowest = [max(float(-one.ends[0][0].min()), EPSILON) for one in ended]
+    shares = [max(float(-one.ends[0][0][-1]), EPSILON) / deepest for one, deepest in zip(ended, lowest, strict=True)]
+    randoms = [_at_random(rng, one, one.flow.fine[-1:])[0] / deepest for one, deepest in zip(ended, lowest, strict=True)]
+    return {
+        "end_over_lowest_max": readings.largest(np.array(shares), error),
+        "end_random_over_lowest_median": readings.median(np.array(randoms), error),
+        "converged_flows": Measurement.count(len(ended), len(flows)),
+    }
+
+
+def _at_random(rng: np.random.Generator, one: Seen, points: Float[Tensor, "p k"]) -> Float[np.ndarray, " p"]:
+    """Minus the smallest eigenvalue at random points of the norms of these, median over them."""
+    drawn = of_the_same_norm(rng, points).flatten(end_dim=1)
+    median: Float[np.ndarray, " p"] = np.median(-spectrum_ends(one.flow.problem, drawn)[0].reshape(len(points), RANDOM), axis=1)
+    return median
 
 
 def _growth(flows: Sequence[Seen]) -> Measurement:
@@ -90,10 +102,10 @@ def _growth(flows: Sequence[Seen]) -> Measurement:
     return readings.log_rate(np.array(GROWTH), np.where(clear, size, 1.0), np.where(clear, rounding, 1.0), clear)
 
 
-def _some(one: Seen) -> tuple[Float[Tensor, "p k"], float]:
-    """Some points of a flow, and minus the smallest eigenvalue that was met on it."""
+def _some(one: Seen) -> Float[Tensor, "p k"]:
+    """Some points of a flow."""
     number = np.linspace(0, len(one.flow.fine) - 1, POINTS).round().astype(int)
-    return one.flow.fine[torch.as_tensor(number)], max(float(-one.ends[0][0].min()), EPSILON)
+    return one.flow.fine[torch.as_tensor(number)]
 
 
 def _relative(one: Seen) -> float:

@@ -1,6 +1,7 @@
 """Curvature along flows: bounds by hand, points on flows with exact solutions, what is conserved, and where kinks are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,33 @@ def test_biases_break_the_balance_and_pooling_keeps_it(rng):
     assert found["drift_plain_max"].value < 1e-6
     assert max(found["rate_plain_max"].value, found["rate_pooling_max"].value) < 1e-12
     assert found["rate_biases_median"].value > 1e-3
+
+
+def test_on_whitened_inputs_the_loss_is_the_distance_of_the_end_to_end_vector(rng):
+    (problem, widths), _ = along_flows.whitened(rng, (3,), 2)
+    w = torch.as_tensor(rng.standard_normal(problem.network.size))
+    first, second, last = problem.network.matrices(w)
+    target = problem.y / widths[0] ** 0.5
+    assert torch.linalg.norm(target) == pytest.approx(1)
+    vector = (last @ second @ first)[0]
+    assert float(problem.at(w)) == pytest.approx(float(((vector - target) ** 2).sum() / 2), rel=1e-12)
+
+
+def test_flows_on_whitened_inputs_converge_and_their_curvature_with_them(rng):
+    pairs = list(along_flows.whitened(rng, (3,), 2))
+    flows = along_flows.seen(rng, pairs, (0.01,), 20, 1e-7, (60.0, 20.0))
+    found = rough_convexity.at_the_end(rng, flows)
+    assert (found["converged_flows"].value, found["converged_flows"].n) == (2, 2)
+    assert found["end_over_lowest_max"].value < 1e-3
+    early = [replace(one, ends=(one.ends[0][:, :11], one.ends[1][:, :11])) for one in flows]
+    assert rough_convexity.at_the_end(rng, early)["end_over_lowest_max"].value > 0.1
+
+
+def test_the_last_layer_of_a_short_start_is_a_million_times_shorter(rng):
+    pairs = list(along_flows.dense(rng, (4,), 1, ("linear",)))[:1]
+    (one,) = along_flows.short_last(rng, pairs, 20, 5.0)
+    norms = torch.stack([torch.linalg.norm(part) for part in one.flow.problem.network.parts(one.flow.fine[0])])
+    assert one.flow.epsilon == pytest.approx(along_flows.SHORT * (3 / 4) ** 0.5, rel=1e-9)
+    assert (norms[-1] / norms[:-1]).numpy() == pytest.approx(along_flows.SHORTER, rel=1e-9)
+    without = one.ratio(lambda problem, w, epsilon: flow_bounds.proposition_8(problem, w, epsilon, rest=0.0))
+    assert one.ratio(flow_bounds.proposition_8).value.max() < 1 < without.value[0]
