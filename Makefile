@@ -30,6 +30,9 @@ BENCH_STAMP := .venv-bench/flowcheck.stamp
 IN_ENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 
+# set by git for its hooks: what is run here is about this checkout, and no other repository
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_PREFIX
+
 .DEFAULT_GOAL := help
 .PHONY: help env reproduce smoke test new bench mutants lint lock clean
 

@@ -19,6 +19,7 @@ try:
     check_package(Path())
     from flowcheck.pipeline.data_sets import check_data_sets
     from flowcheck.pipeline.project import Project
+    from flowcheck.pipeline.prose import check_prose
     from flowcheck.pipeline.recorded import load_expected, load_runs
     from flowcheck.pipeline.settings import SCALES
 
@@ -27,6 +28,7 @@ try:
     for scale in SCALES:  # these are read when all has run
         load_expected(PROJECT, scale), load_runs(PROJECT, scale)
     PROJECT.check_parameters()
+    check_prose(PROJECT.root)
     check_data_sets(PROJECT, RUN)
 except ConfigError as error:
     sys.exit(f"flowcheck: {error}")

@@ -1,5 +1,6 @@
 """Shared by all tests: a checkout of the toy project's configuration."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,10 @@ WINGS = sorted(
 install_import_hook(
     [f"flowcheck.{name}" for name in (*WINGS, "geometry", "losses", "tensors") if name != "pipeline"], "numeric_tower.check"
 )
+
+# git sets them for its hooks; tests make repositories of their own and ask about this one
+for _variable in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[_variable]
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "tests" / "toy"

@@ -306,6 +306,11 @@ BAD = {
         ("evidence",),
         "evidence: a rule for many files; ask for one of them, or end a run there ",
     ),
+    "unit tests outside": (("--generate-unit-tests", "/somewhere"), "/somewhere: outside of this checkout"),
+    "unit tests of nothing": (
+        ("--generate-unit-tests", "unit", "--config", "scale=laptop"),
+        "unit: made of finished results, and results/laptop/report/index.html is not there",
+    ),
     "unknown key": (("--config", "sclae=smoke"), "key 'sclae': unknown key; allowed: 'scale', 'papers', 'device'"),
 }
 
@@ -372,6 +377,12 @@ BROKEN_FILES = {
         "histogram: counts",
         "../../../../../escaped: counts",
         "config/experiments/toy/spread.yaml: key 'figures.../../../../../escaped': string should match pattern",
+    ),
+    "formula": (
+        "config/claims/toy/order.yaml",
+        "The slope is one.",
+        "The slope $\\foo{x}$ is one.",
+        "claim 'proposition-3', key 'statement': the report cannot show \\foo{x}: unknown command \\foo",
     ),
     "number": ("config/experiments/toy/spread.yaml", "samples: 400", "samples: 0x10", "'0x10' can be read in two ways"),
     "module": (

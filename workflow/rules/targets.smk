@@ -31,6 +31,14 @@ if _given.report and not _given.dryrun:  # Snakemake gathers all of it before it
     except OSError as error:
         sys.exit(f"flowcheck: --report {_given.report}: {error.strerror}: {error.filename}")
 
+if _given.generate_unit_tests:  # Snakemake copies finished results, and names all files relative to the checkout
+    _about = f"--generate-unit-tests {_given.generate_unit_tests}"
+    if not Path(_given.generate_unit_tests).absolute().is_relative_to(Path.cwd()):
+        sys.exit(f"flowcheck: {_about}: outside of this checkout, in which Snakemake writes tests")
+    for _file in _files.values() or [f"results/{RUN.scale}/report/index.html"]:
+        if not Path(_file).is_file():
+            sys.exit(f"flowcheck: {_about}: made of finished results, and {_file} is not there; run it first")
+
 for _word, _file in _files.items():
     if os.path.normpath(_word) != _file:  # Snakemake takes the words of its command line for files or for rules
 

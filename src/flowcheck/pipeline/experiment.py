@@ -52,6 +52,8 @@ ABSENT = "not there"
 SECONDS = "wall_time_s"
 DEVICE = "device"
 MEASURED = "measured"
+LIMITS = ("GIT_CEILING_DIRECTORIES", "GIT_EXEC_PATH")
+"""Variables of git that say where not to look, and where its own programs are."""
 
 
 MOST_COUNTED = 10**9
@@ -384,9 +386,13 @@ def commit(script: Path) -> str:
     """
     checkout = script.resolve().parent.parent.parent
 
+    # GIT_DIR and its like, which git sets for its hooks, would name another repository
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in LIMITS}
+
     def git(*arguments: str) -> str:
-        command, plain = ["git", "-C", str(checkout), *arguments], os.environ | {"LC_ALL": "C"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=plain).stdout.strip()
+        command = ["git", "-C", str(checkout), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=plain | {"LC_ALL": "C"})
+        return done.stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != checkout:

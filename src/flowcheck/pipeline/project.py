@@ -5,7 +5,6 @@ Everything wrong with it is reported before any job starts, as one sentence that
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -18,6 +17,7 @@ from flowcheck.errors import ConfigError
 from flowcheck.pipeline import parameters
 from flowcheck.pipeline.claims import Claim, ClaimEntry, ClaimsFile, Deviation, Hypothesis, stand_on
 from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.memory import recall, remember
 from flowcheck.pipeline.names import PAPER_FILE, check_experiment, check_paper
 from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig, run_config_for
 from flowcheck.pipeline.settings import SCALES, Settings
@@ -150,9 +150,7 @@ class Project:
         Raises ConfigError.
         """
         memory = self.root / ".cache" / "parameters-valid"
-        remembered = set[str]()
-        with contextlib.suppress(OSError):
-            remembered = set(memory.read_bytes().decode(errors="replace").split())
+        remembered = recall(memory)
         seen: set[str] = set()
         questions = []
         for paper, experiment in self:
@@ -171,9 +169,7 @@ class Project:
                 questions.append(parameters.Question(str(path), str(self.experiment_file(paper, experiment)), given))
         parameters.check(questions)
         if seen != remembered:
-            with contextlib.suppress(OSError):  # it is found valid again next time
-                memory.parent.mkdir(exist_ok=True)
-                memory.write_text("\n".join(sorted(seen)) + "\n", encoding="utf-8")
+            remember(memory, seen)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """All (paper, experiment) pairs."""

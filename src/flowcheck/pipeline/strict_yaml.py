@@ -33,6 +33,8 @@ TWO_WAYS = re.compile(
 )
 """What some version of YAML takes for a number or a truth value, and another does not: 010, 0x10, 1_000, 1:30, .inf, yes."""
 WRITE = "write a decimal number, true, false or null, or put text in quotes"
+TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
+"""What a value is, is seen by how it is written."""
 NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff]")
 """Control characters, and those that turn the direction of what follows: a terminal or a page would obey them."""
 
@@ -150,7 +152,7 @@ def check_tree(text: str) -> None:
             inside[-1].item(event)
             problem = ""
             if isinstance(event, yaml.ScalarEvent):
-                problem = _problem_of_scalar(event.value, plain=event.implicit[0])
+                problem = _problem_of_scalar(event.value, event.tag, plain=event.implicit[0])
             elif isinstance(event, yaml.AliasEvent):
                 found = named.get(event.anchor or "", found)
                 problem = "an alias of what it stands in" if event.anchor in [level.anchor for level in inside] else ""
@@ -171,9 +173,11 @@ def check_tree(text: str) -> None:
         inside[-1].depth = max(inside[-1].depth, found.depth + 1)
 
 
-def _problem_of_scalar(value: str, plain: bool) -> str:
+def _problem_of_scalar(value: str, tag: str | None, plain: bool) -> str:
     if character := NO_TEXT.search(value):
         return f"the character U+{ord(character[0]):04X} is no text"
+    if tag in TAGS:  # it would make .inf, 010 or abc a number past all that follows
+        return f"the tag !!{tag.rpartition(':')[2]}; {WRITE}"
     if not plain or value in ("true", "false", "null"):
         return ""
     if not NUMBER.fullmatch(value):

@@ -622,6 +622,26 @@ def test_files_inside_another_repository_have_no_commit(checkout):
     assert experiment.commit(checkout) == "unknown: the files lie inside a repository that is not theirs"
 
 
+def test_variables_that_name_another_repository_change_no_commit(checkout, tmp_path, monkeypatch):
+    made, other = committed(checkout.parents[2]), tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_text("x")
+    committed(other)
+    for name, value in {
+        "GIT_DIR": other / ".git",
+        "GIT_WORK_TREE": other,
+        "GIT_INDEX_FILE": other / ".git" / "index",
+        "GIT_COMMON_DIR": other / ".git",
+        "GIT_OBJECT_DIRECTORY": other / ".git" / "objects",
+        "GIT_NAMESPACE": "other",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.worktree",
+        "GIT_CONFIG_VALUE_0": other,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+        assert experiment.commit(checkout) == made, name
+
+
 def test_files_outside_of_git_have_no_commit(checkout, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parents[4]))
     assert experiment.commit(checkout) == "unknown: no git repository"

@@ -559,6 +559,20 @@ def test_what_can_be_read_in_two_ways_is_one_sentence_with_its_key(checkout, val
     )
 
 
+TAGGED = {"!!float .inf": "float", "!!float 1": "float", "!!float '1.5'": "float", "!<tag:yaml.org,2002:float> .nan": "float"}
+TAGGED |= {"!!int 010": "int", "!!int abc": "int", "!!bool yes": "bool", "!!null x": "null"}
+
+
+@pytest.mark.parametrize(("value", "tag"), TAGGED.items())
+def test_a_tag_makes_no_number_of_what_is_none(checkout, value, tag, monkeypatch):
+    monkeypatch.chdir(checkout.root)
+    checkout.replace("experiments", "horizon: 2.0", f"horizon: {value}")
+    assert sentence(Project) == (
+        f"{DECAY}, line 16: malformed YAML: key 'scales.paper.parameters.horizon': the tag !!{tag}; "
+        "write a decimal number, true, false or null, or put text in quotes"
+    )
+
+
 BEYOND = ["1e400", "-1.5e+309", "1e-400", "0.0001e-330", str(2**63), f"-{10**30}", "1" * 5000]
 
 

@@ -18,6 +18,8 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from flowcheck.pipeline.report.commands import IN_TEXT, SPAN, FormulaError, closing, expand, words
+
 SCRIPTS = {"msub": 2, "msup": 2, "msubsup": 3, "munder": 2, "mover": 2, "munderover": 3, "mfrac": 2, "mroot": 2}
 UNDER = {"msub": "munder", "msup": "mover", "msubsup": "munderover"}
 LIMIT_WORDS = {"lim", "max", "min", "sup", "inf", "lim\u2006sup", "lim\u2006inf", "det", "Pr", "gcd"}
@@ -29,7 +31,7 @@ DELIMITERS |= {r"\{": "{", r"\}": "}"}
 TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in terms of those that it knows
     (r"\\begin\{(alignedat|alignat\*?)\}\s*\{\s*\d+\s*\}(.*?)\\end\{\1\}", r"\\begin{split}\2\\end{split}"),
     (r"\\(begin|end)\{(?:aligned|align\*?)\}", r"\\\1{split}"),
-    (r"\\begin\{(?:gathered|multline\*?|subarray)\}(?:\{[lcr]\})?(.*?)\\end\{\w+\*?\}", r"\\begin{array}{c}\1\\end{array}"),
+    (r"\\begin\{(?:multline\*?|subarray)\}(?:\{[lcr]\})?(.*?)\\end\{\w+\*?\}", r"\\begin{array}{c}\1\\end{array}"),
     (r"\\begin\{eqnarray\*?\}(.*?)\\end\{eqnarray\*?\}", r"\\begin{array}{rcl}\1\\end{array}"),
     (r"\\begin\{dcases\}(.*?)\\end\{dcases\}", r"\\begin{cases}\1\\end{cases}"),
     (r"\\begin\{rcases\}(.*?)\\end\{rcases\}", r"\\left.\\begin{array}{ll}\1\\end{array}\\right\\}"),
@@ -39,6 +41,7 @@ TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in t
     (r"\\widebar(?![A-Za-z])", r"\\overline"),
     (r"\\hspace\*", r"\\hspace"),
     (r"\\backslash(?![A-Za-z])", "∖"),
+    (r"\\mathop\{([A-Za-z]+)\}", r"\\operatorname*{\1}"),
     (r"\\P(?![A-Za-z])", "¶"),
     (r"\\dag(?![A-Za-z])", "†"),
     (r"\\ddag(?![A-Za-z])", "‡"),
@@ -50,7 +53,6 @@ TEX_REWRITES = [  # constructions that latex2mathml does not know or loses, in t
     (r"\\mathbbm(?![A-Za-z])", r"\\mathbb"),
     (r"(?<!:):=", r"\\coloneqq "),
     (r"\\setminus(?![A-Za-z])", "∖"),
-    (r"\\tag\*?\{([^{}]*)\}", r"\\qquad\\text{(\1)}"),
 ]
 ATTRIBUTES = {
     *("display", "mathvariant", "mathsize", "mathcolor", "mathbackground", "displaystyle", "scriptlevel", "linebreak"),
@@ -80,10 +82,6 @@ STROKES = {
 ACCENTS = {"\u0300": "grave", "\u0301": "acute", "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0305": "overline"}
 ACCENTS |= {"\u0306": "breve", "\u0307": "dot", "\u0308": "ddot", "\u030c": "check", "\u20d7": "vec", "\u0332": "underline"}
 COMBINED = re.compile(rf"(\w)([{''.join(ACCENTS)}])")
-
-
-class FormulaError(ValueError):
-    """A formula that cannot be shown as it was written."""
 
 
 class Renderer:
@@ -127,7 +125,7 @@ class Renderer:
 def to_mathml(tex: str, display: bool = False) -> str:
     r"""One formula as a ``<math>`` element. Raises FormulaError (unknown command, missing argument, unbalanced braces)."""
     source = re.sub(COMBINED, _as_accent, unicodedata.normalize("NFC", " ".join(tex.split())))
-    source = _text_with_formulas(source.replace(r"\$", DOLLAR))
+    source = _text_with_formulas(expand(source.replace(r"\$", DOLLAR)))
     source = re.sub(ARRAY, _without_rules, source)
     source = re.sub(r"\\hline(?![A-Za-z])", rf"\\text{{{RULE}}}", source)
     for pattern, replacement in TEX_REWRITES:
@@ -135,6 +133,8 @@ def to_mathml(tex: str, display: bool = False) -> str:
     try:
         text = convert(source, display="block" if display else "inline")
         root = ET.fromstring(text.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1))
+    except ET.ParseError:  # nothing but an ampersand comes through as it was written
+        raise FormulaError("an & outside of the environments that have columns") from None
     except Exception as error:  # latex2mathml raises a dozen unrelated types, IndexError among them
         raise FormulaError(f"the converter does not read it: {type(error).__name__} {error}".strip()) from None
     _check_attributes(root)
@@ -184,6 +184,8 @@ def _repair(node: ET.Element, display: bool) -> None:
         _repair(child, display)
     if node.tag in ("mi", "mn", "mo", "mtext"):
         _repair_token(node)
+    elif node.tag == "mpadded" and "voffset" in node.attrib:  # signed heights are no lengths of MathML Core
+        node.attrib = {"voffset": node.attrib["voffset"]}
     elif node.tag == "mtd":  # browsers align cells by style only
         node.set("style", f"text-align: {node.attrib.pop('columnalign', 'center')}")
     elif node.tag == "mtable":
@@ -206,23 +208,19 @@ def _repair(node: ET.Element, display: bool) -> None:
 
 def _text_with_formulas(source: str) -> str:
     r"""``\text{if $x>0$}`` as text, formula, text. What is escaped in text is the character itself."""
-    found = re.search(r"\\(?:text|textrm|mbox|hbox|textnormal)\s*\{", source)
+    found = re.search(rf"\\({IN_TEXT})\s*(?=\{{)", source)
     if found is None:
         return source
-    depth, end = 1, found.end()
-    while end < len(source) and depth:
-        depth += {"{": 1, "}": -1}.get(source[end], 0) if source[end - 1] != "\\" else 0
-        end += 1
-    inside = source[found.end() : end - 1]
-    if depth:
+    end = closing(source, found.end())
+    if not end:
         return source
+    inside = source[found.end() + 1 : end - 1]
     pieces = inside.split("$")
     if len(pieces) % 2 == 0:
-        raise FormulaError(f"unpaired $ in text at character {found.end() + inside.index('$') + 1}")
-    words = [re.sub(r"\\([%#&_{}])", r"\1", piece) for piece in pieces[::2]]
-    parts = [f"\\text{{{word}}}" if word else "" for word in words]
+        raise FormulaError(f"unpaired $ in text at character {found.end() + inside.index('$') + 2}")
+    parts = [words(found[1], piece) for piece in pieces[::2]]
     mixed = "".join(part + piece for part, piece in zip(parts, [*pieces[1::2], ""], strict=True))
-    kept = source[found.start() : end] if len(pieces) == 1 and "\\" not in inside else f"{{{mixed}}}"
+    kept = mixed if mixed == f"\\{found[1]}{{{inside}}}" else f"{{{mixed}}}"
     return source[: found.start()] + kept + _text_with_formulas(source[end:])
 
 
@@ -239,6 +237,7 @@ def _draw_rules(table: ET.Element) -> None:
     """Rules as borders of cells, which is how browsers draw them."""
     for name in ("columnlines", "rowlines", "frame"):
         table.attrib.pop(name, None)
+    _span_lines(table)
     before = set[int]()
     rows = list(table)
     for number, row in enumerate(rows):
@@ -261,6 +260,16 @@ def _draw_rules(table: ET.Element) -> None:
                 _border([cell], "left")
             if place == len(row) - 1 and len(row) in before:
                 _border([cell], "right")
+
+
+def _span_lines(table: ET.Element) -> None:
+    """A line of text between rows reaches over all columns, from the left."""
+    for row in table:
+        for cell in row[:1]:
+            for parent in list(cell.iter()):
+                for mark in [child for child in parent if child.tag == "mtext" and child.text == SPAN]:
+                    parent.remove(mark)
+                    cell.attrib |= {"columnspan": str(max(map(len, table))), "style": "text-align: left"}
 
 
 def _border(cells: Iterable[ET.Element], side: str) -> None:
