@@ -487,7 +487,14 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
     **{f"networks.problem.Objective.{name}": (getattr(FIT, name), {"w": WEIGHTS}) for name in ("value", "pull")},
     **{
         f"correlation.ncf.Correlation.{name}": (getattr(NCF, name), {"u": WEIGHTS.saying("w")})
-        for name in ("value", "gradient", "value_and_gradient", "normalised", "tangential", "kkt_residual", "cosine")
+        for name in ("value", "gradient", "value_and_gradient")
+    },
+    **{
+        f"correlation.ncf.Correlation.{name}": (
+            getattr(NCF, name),
+            {"u": WEIGHTS.saying("w").refusing(origin=[[1.0, 2.0], [0.0, 0.0]])},
+        )
+        for name in ("normalised", "tangential", "kkt_residual", "cosine")
     },
 }
 

@@ -20,6 +20,19 @@ def unit(u: Numbers) -> Float[Tensor, "*s k"]:
     return scaled / scaled.norm(dim=-1, keepdim=True)
 
 
+def directed(name: str, rows: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    """The rows. Raises ValueError if one is the origin, which has no direction; what is no number passes.
+
+    >>> directed("start", torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    Traceback (most recent call last):
+    ValueError: start 1 has no direction: it is the origin
+    """
+    leads = (rows != 0).any(dim=-1)
+    if not bool(leads.all()):
+        raise ValueError(f"{name} {int((~leads).nonzero()[0])} has no direction: it is the origin")
+    return rows
+
+
 def norm(u: Numbers) -> Float[Tensor, "*s"]:
     """Euclidean norms of rows, of those too whose squares leave float64.
 
@@ -32,7 +45,7 @@ def norm(u: Numbers) -> Float[Tensor, "*s"]:
 
 
 def angle(u: Numbers, v: Numbers) -> Float[Tensor, "*s"]:
-    """Angle between rows, in [0, π]; accurate near 0 and π, where the arccosine of a product is not.
+    """Angle between rows, in [0, π]; accurate near 0 and π, where the arccosine of a product is not. NaN where one is zero.
 
     >>> u, v = torch.tensor([[1.0, 0.0], [1.0, 1e-12]], dtype=torch.float64)
     >>> angle(u, v).item(), torch.arccos(unit(u) @ unit(v)).item()
@@ -47,7 +60,7 @@ def angle(u: Numbers, v: Numbers) -> Float[Tensor, "*s"]:
 
 
 def misalignment(u: Numbers, v: Numbers) -> Float[Tensor, "*s"]:
-    r"""$1-\cos$ of the angle between rows, accurate near 0.
+    r"""$1-\cos$ of the angle between rows, accurate near 0; NaN where one of them is zero.
 
     >>> u, v = torch.tensor([[1.0, 0.0], [1.0, 1e-10]], dtype=torch.float64)
     >>> f"{misalignment(u, v).item():.3g}"  # half the square of the angle

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from flowcheck.arguments import FINITE, Domain, array
 Numbers = Shaped[Tensor, "..."] | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
 """What is taken for a tensor."""
 
+Result = TypeVar("Result")
 ROUNDINGS = 4
 """Units in the last place by which a point may lie beyond an end and still mean it: `arange(4) * 0.1` ends beyond 0.3."""
 
@@ -34,6 +36,26 @@ def dense(name: str, given: Tensor) -> Tensor:
         kind = "without data" if given.is_meta else "sparse"
         raise ValueError(f"{name} must be a dense tensor with data, got one that is {kind}")
     return given
+
+
+def unwritten(what: str, call: Callable[..., Result], *given: Tensor) -> Result:
+    """What a function that a user gave makes of these tensors, or of copies. Raises ValueError if it writes into one of them.
+
+    >>> unwritten("rhs", torch.neg, torch.ones(1)).item()
+    -1.0
+    >>> unwritten("rhs", torch.neg_, torch.ones(1))
+    Traceback (most recent call last):
+    ValueError: rhs changes what it is given; it must give new tensors
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        copies = [part.detach().clone() for part in given]
+        before = [copy._version for copy in copies]
+        result = call(*copies)
+        if any(
+            copy._version != count or not torch.equal(copy, part) for copy, count, part in zip(copies, before, given, strict=True)
+        ):
+            raise ValueError(f"{what} changes what it is given; it must give new tensors")
+    return result
 
 
 def floating(name: str, given: object) -> Float[Tensor, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flowcheck.arguments import FINITE_NOT_NEGATIVE, instance, number, whole
 from flowcheck.correlation.ncf import STALLED, Correlation
-from flowcheck.geometry import unit
+from flowcheck.geometry import directed, unit
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import check_runs
 from flowcheck.tensors import Numbers
@@ -58,9 +58,7 @@ def ascend(
     ([[0.0, 1.0], [1.0, 0.0]], [True, True])
     """
     instance("correlation", correlation, Correlation)
-    begin = check_runs(correlation.network, correlation.x, correlation.z, starts)
-    if not bool((leads := (begin != 0).any(dim=-1)).all()):
-        raise ValueError(f"start {int((~leads).nonzero()[0])} has no direction: it is the origin")
+    begin = directed("start", check_runs(correlation.network, correlation.x, correlation.z, starts))
     tolerance, iterations = number("tolerance", tolerance, FINITE_NOT_NEGATIVE), whole("iterations", iterations, 0)
     ends, rows, running, count = unit(begin), torch.arange(len(begin), device=begin.device), correlation, 0
     with torch.inference_mode():  # as in `integrate`

@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from flowcheck.correlation.ncf import Correlation
-from flowcheck.geometry import unit
+from flowcheck.geometry import directed, unit
 from flowcheck.networks.feed_forward import FeedForward
 from flowcheck.networks.network import Network
 from flowcheck.networks.sums import Separable
@@ -161,8 +161,11 @@ def clarke_residual(correlation: Correlation, w: Float[Tensor, " k"], signs: Flo
 def enclosed_clarke_residual(
     correlation: Correlation, w: Float[Tensor, " k"], signs: Float[Tensor, "p m"]
 ) -> tuple[float, float]:
-    """`clarke_residual`, and by how much it can be wrong: as `enclosed_hull_distance`, and by the rounding of the projection."""
-    direction = w / w.norm()
+    """`clarke_residual`, and by how much it can be wrong: as `enclosed_hull_distance`, and by the rounding of the projection.
+
+    Raises ValueError if w is zero.
+    """
+    direction = directed("w", w[None])[0] / w.norm()
     gradients = generators(correlation, direction, signs)
     size = float(gradients.norm(dim=-1).max())
     if size == 0:

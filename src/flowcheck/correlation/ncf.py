@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowcheck.arguments import instance
-from flowcheck.geometry import norm, unit
+from flowcheck.geometry import directed, norm, unit
 from flowcheck.networks import hypotheses
 from flowcheck.networks.network import Network
 from flowcheck.networks.problem import check_data, check_weights
@@ -74,30 +74,37 @@ class Correlation:
         return self._along_z(outputs), gradient
 
     def _direction(self, u: Numbers) -> Float[Tensor, "s k"]:
-        return unit(check_weights(self.network, u, self.x))
+        return unit(directed("w", check_weights(self.network, u, self.x)))
 
     def _along_z(self, outputs: Float[Tensor, "s o"]) -> Float[Tensor, " s"]:
         return outputs @ self.z if self.z.dim() == 1 else (outputs * self.z).sum(dim=-1)
 
     def normalised(self, u: Numbers) -> Float[Tensor, " s"]:
-        r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$."""
+        r"""$\tilde{\mathcal N}(u)=\mathcal N(u/\|u\|)$. Raises ValueError if a u is zero: it has no direction."""
         return self.value(self._direction(u))
 
     def tangential(self, u: Numbers) -> Float[Tensor, "s k"]:
-        r"""$(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)$: the velocity of the direction, and zero exactly at KKT points."""
+        r"""$(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)$: the velocity of the direction, and zero exactly at KKT points.
+
+        Raises ValueError if a u is zero.
+        """
         direction = self._direction(u)
         gradient = self.gradient(direction)
         return gradient - (gradient * direction).sum(dim=-1, keepdim=True) * direction
 
     def kkt_residual(self, u: Numbers) -> Float[Tensor, " s"]:
         r"""$\|(I-\hat u\hat u^\top)\nabla\mathcal N(\hat u)\|/\|\nabla\mathcal N(\hat u)\|$, the sine of the angle between u
-        and the gradient; 0 where the gradient vanishes, and NaN where u is zero or no number.
+        and the gradient; 0 where the gradient vanishes, and NaN where u is no number. Raises ValueError if a u is zero.
         """
         size = norm(self.gradient(self._direction(u)))
         return torch.where(size <= STALLED, 0.0, norm(self.tangential(u)) / size.clamp_min(STALLED))
 
     def cosine(self, u: Numbers) -> Float[Tensor, " s"]:
-        r"""$\nabla\mathcal N(\hat u)^\top\hat u/\|\nabla\mathcal N(\hat u)\|$, as in the papers' figures; NaN where it is 0/0."""
+        r"""$\nabla\mathcal N(\hat u)^\top\hat u/\|\nabla\mathcal N(\hat u)\|$, as in the papers' figures.
+
+        NaN where the gradient vanishes, as at units that no input activates: `kkt_residual` is 0 there. Raises ValueError if a u
+        is zero.
+        """
         direction = self._direction(u)
         gradient = self.gradient(direction)
         return (gradient * direction).sum(dim=-1) / norm(gradient)

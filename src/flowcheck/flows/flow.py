@@ -26,7 +26,7 @@ from flowcheck.correlation.ncf import Correlation
 from flowcheck.flows.events import Event
 from flowcheck.flows.rescaled import Clock, FlowPath, FlowStates, Moment, RescaledFlow, renormalise
 from flowcheck.flows.sliding import SLIDING, has_patterns
-from flowcheck.geometry import norm, unit
+from flowcheck.geometry import directed, norm, unit
 from flowcheck.integration.adaptive import Trajectories, integrate
 from flowcheck.integration.crossings import Margin
 from flowcheck.networks.feed_forward import FeedForward
@@ -192,12 +192,10 @@ def _begin(problem: Objective | Correlation, directions: Numbers, delta: float |
     if isinstance(problem, Correlation):
         _ = problem.signal
     labels = problem.z if isinstance(problem, Correlation) else problem.y
-    starts = check_runs(problem.network, problem.x, labels, directions)
+    starts = directed("start", check_runs(problem.network, problem.x, labels, directions))
     scales = for_each("delta", delta, starts)
     require_scale(scales.tolist())
     size = norm(starts)
-    if not bool((size > 0).all()):
-        raise ValueError(f"start {int((~(size > 0)).nonzero()[0])} has no direction: it is the origin, where every flow rests")
     known = has_patterns(problem.network)
     if method.locate_kinks and not known:
         raise ValueError(f"locate_kinks: {problem.network.name} is not piecewise linear")

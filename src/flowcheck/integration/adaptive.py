@@ -20,7 +20,7 @@ from flowcheck.arguments import FINITE_NOT_NEGATIVE, NOT_NEGATIVE, POSITIVE, num
 from flowcheck.integration.crossings import Margin, Pieces, first_root
 from flowcheck.integration.dense_output import DenseOutput, Kept
 from flowcheck.integration.runge_kutta import Interpolant, RungeKutta, Step
-from flowcheck.tensors import Numbers, for_each, points, tensor, tensors
+from flowcheck.tensors import Numbers, for_each, points, tensor, tensors, unwritten
 
 Rhs = Callable[..., Tensor]
 """f(state [A, m], index [A]) -> [A, m]; with kinks f(state, mode [A, M], index): the smooth extension of the piece `mode`."""
@@ -111,7 +111,8 @@ def integrate(
 
     Raises:
         ValueError: neither a positive atol nor an error norm; an argument that is not what is asked for, as a negative length or
-            a right-hand side of another shape than the states; an event that is no number at the start.
+            a right-hand side of another shape than the states, or one that writes into them; an event that is no number at the
+            start.
         RuntimeError: naming trajectory and s, if a guard is hit, the step underflows, or rhs is not finite.
     """
     one_of("order", order, (5, 8))
@@ -147,8 +148,16 @@ def states(start: Numbers) -> Float[Tensor, "s m"]:
     return rows
 
 
+def first_slope(rhs: Callable[[Tensor], Tensor], start: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
+    """What the right-hand side gives at the start, as a tensor of its own: `rhs` may give one and the same each time.
+
+    Raises ValueError if it is no velocity of these states, or if the call writes into its argument.
+    """
+    return check_slope(unwritten("the right-hand side", rhs, start), start).clone()
+
+
 def check_slope(slope: object, start: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
-    """What the right-hand side gives at the start. Raises ValueError if it is no velocity of these states."""
+    """What the right-hand side gives. Raises ValueError if it is no velocity of these states."""
     if not isinstance(slope, Tensor) or slope.shape != start.shape or slope.dtype != start.dtype:
         said = (
             f"{str(slope.dtype).removeprefix('torch.')} of shape {tuple(slope.shape)}"
@@ -204,11 +213,11 @@ class _Run:
         self.evaluations, self.steps, self.kinks = (torch.zeros_like(self.index) for _ in range(3))
         self.attempts, self.rejections = torch.zeros_like(self.index), torch.zeros_like(self.index)
         self.last_error = torch.ones_like(self.s)
-        self.slope = check_slope(self._f(self.index, self.mode)(self.y), start)
+        self.slope = first_slope(self._f(self.index, self.mode), self.y)
         self._check_finite(self.slope)
         self.h = self._first_step()
         self.evaluations += 2
-        self.margins = self._margins(self.y, self.index)
+        self.margins = unwritten("an event", lambda state: self._margins(state, self.index), self.y)
         unknown = torch.isnan(self.margins).nonzero()
         if len(unknown):
             raise ValueError(f"trajectory {int(unknown[0, 0])}: event {int(unknown[0, 1])} is no number where it begins")

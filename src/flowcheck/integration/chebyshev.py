@@ -22,7 +22,7 @@ from torch import Tensor
 
 from flowcheck.arguments import FINITE_NOT_NEGATIVE, TOLERANCE, number, whole
 from flowcheck.geometry import norm
-from flowcheck.integration.adaptive import check_slope, states
+from flowcheck.integration.adaptive import first_slope, states
 from flowcheck.tensors import Numbers, for_each
 
 Rhs = Callable[[Tensor, Tensor], Tensor]
@@ -80,7 +80,8 @@ def integrate_stabilised(
     """Integrate y' = rhs(y) over [0, length]. A step is accepted if the error of its two halves is at most rtol |y|.
 
     Raises:
-        ValueError: a length that is negative or not finite, and other arguments that are not what is asked for.
+        ValueError: a length that is negative or not finite, a right-hand side that writes into its argument, and other arguments
+            that are not what is asked for.
         RuntimeError: naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
     """
     begin, steps = states(start), whole("max_steps", max_steps, 1)
@@ -99,7 +100,7 @@ class _Run:
         self.y, self.s = start.clone(), torch.zeros_like(lengths)
         self.evaluations, self.steps, self.rejected = (torch.zeros_like(lengths, dtype=torch.int64) for _ in range(3))
         everything = torch.arange(len(start), device=start.device)
-        self.slope = check_slope(self._f(self.y, everything), start)
+        self.slope = first_slope(lambda state: self._f(state, everything), start)
         bad = ~torch.isfinite(self.slope).all(dim=-1)
         if bool(bad.any()):
             raise RuntimeError(f"trajectory {int(bad.nonzero()[0])} at s = 0: the right-hand side is not finite")

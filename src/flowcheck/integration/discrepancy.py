@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.arguments import FINITE_NOT_NEGATIVE, POSITIVE, finite_array, number, whole
-from flowcheck.tensors import Numbers, finite, tensor
+from flowcheck.tensors import Numbers, finite, tensor, unwritten
 
 Rates = Callable[[Tensor, Tensor], Tensor]
 """g: a time [] and a state [d] to a velocity [d], in float64, which torch.func may differentiate and map."""
@@ -174,6 +174,7 @@ def euler(rates: Rates, start: Numbers, step_size: float, steps: int) -> Float[T
     first = finite("start", tensor("start", start))
     if first.ndim != 1 or not len(first):
         raise ValueError(f"start must be one state [d], got shape {tuple(first.shape)}")
+    unwritten("rates", rates, torch.zeros((), dtype=torch.float64, device=first.device), first)
     states = [first.detach()]
     for k in range(count):
         states.append(states[-1] + eta * rates(torch.tensor(k * eta, dtype=torch.float64, device=first.device), states[-1]))

@@ -24,8 +24,8 @@ def solve(
 ) -> Any:
     """The answer of `scipy.integrate.solve_ivp` for y' = `rates`(t, y) from y(0) = `start` to `end`, at `times` if given.
 
-    `options` are scipy's. Raises ValueError if the end or the start is not finite, and RuntimeError if the solver gives up, both
-    about `what`.
+    `options` are scipy's. Raises ValueError if the end or the start is not finite or `rates` writes into its argument, and
+    RuntimeError if the solver gives up, all about `what`.
 
     >>> float(solve(lambda t, y: -y, 1.0, np.array([2.0]), "DOP853", rtol=1e-10, atol=1e-12).y[0, -1]).__round__(9)
     0.735758882
@@ -34,6 +34,10 @@ def solve(
 
     if not (np.isfinite(end) and np.isfinite(start).all()):
         raise ValueError(f"{what}: a flow to {end:g} from {np.array2string(np.asarray(start), threshold=8)} has no end")
+    given = np.array(start, dtype=np.float64)
+    rates(0.0, given)
+    if not np.array_equal(given, start):
+        raise ValueError(f"{what}: the right-hand side changes the state that it is given; it must give a new one")
     solution = solve_ivp(rates, (0.0, end), start, method, times, **options)
     if not solution.success:
         raise RuntimeError(f"{what}: {solution.message}")

@@ -10,22 +10,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.geometry import directed
 from flowcheck.networks.feed_forward import FeedForward
 
 
 def weighted_row_cosine(matrix: Float[Tensor, "s r c"]) -> Float[Tensor, " s"]:
     r"""Mean of $|\cos(r_i,r_j)|$ over pairs of rows, weighted with $\|r_i\|\|r_j\|$: 1 if and only if the rank is one.
 
-    Rows that never grew have small weights, so that they do not hide the alignment of those that did.
+    Rows that never grew have small weights, so that they do not hide the alignment of those that did. 1 where one row at most is
+    not zero: there is no pair that could differ.
     """
     products = (matrix @ matrix.mT).abs()
     norms = matrix.norm(dim=-1)
     pairs = norms.sum(dim=-1) ** 2 - (norms**2).sum(dim=-1)
-    return (products.sum(dim=(-2, -1)) - products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)) / pairs
+    aligned = products.sum(dim=(-2, -1)) - products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    return torch.where((norms > 0).sum(dim=-1) <= 1, 1.0, aligned / pairs)
 
 
 def shares(network: FeedForward, w: Float[Tensor, "s k"]) -> Float[Tensor, "s l"]:
-    r"""$\|W_l\|_F^2/\|w\|^2$ of each trained layer; they sum to 1."""
+    r"""$\|W_l\|_F^2/\|w\|^2$ of each trained layer; they sum to 1. Raises ValueError if a w is zero."""
+    directed("w", w)
     squares = torch.stack([matrix.square().sum(dim=(-2, -1)) for matrix in network.unpack(w)], dim=-1)
     return squares / squares.sum(dim=-1, keepdim=True)
 

@@ -148,8 +148,10 @@ def layer_flow(
 
 
 def end_to_end_rate(w_e: Float[Array, " d"], gradient: Float[Array, " d"], depth: int) -> Float[Array, " d"]:
-    """Right-hand side of Eq. (14): -‖w‖^{2-2/N} (∇L + (N-1) w̄ w̄^T ∇L)."""
+    """Right-hand side of Eq. (14): -‖w‖^{2-2/N} (∇L + (N-1) w̄ w̄^T ∇L); at the origin its limit."""
     norm = np.linalg.norm(w_e)
+    if norm == 0:
+        return -gradient if depth == 1 else np.zeros_like(gradient)
     unit = w_e / norm
     return -(norm ** (2.0 - 2.0 / depth)) * (gradient + (depth - 1) * (unit @ gradient) * unit)
 

@@ -18,7 +18,7 @@ from flowcheck.arguments import instance
 from flowcheck.losses import Loss
 from flowcheck.networks.hypotheses import require_degree
 from flowcheck.networks.network import Network
-from flowcheck.tensors import Numbers, finite, tensor, tensors
+from flowcheck.tensors import Numbers, finite, tensor, tensors, unwritten
 
 
 @dataclass(frozen=True, init=False)
@@ -84,7 +84,8 @@ def check_weights(network: Network, w: Numbers, x: Float[Tensor, ...], name: str
 def check_data(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], name: str = "y") -> None:
     """Raises ValueError if inputs and labels, or the vector z, are not those of a network with so many inputs and outputs.
 
-    Or if a network of one's own does not compute in float64: what that loses would be taken for a property of the network.
+    Or if a network of one's own writes into what it is given, or does not compute in float64: what that loses would be taken for
+    a property of the network.
     """
     if x.ndim not in (2, 3) or y.ndim not in (1, 2):
         raise ValueError(f"x is [n, d] or [S, n, d] and {name} [n] or [S, n], got x {tuple(x.shape)} and {name} {tuple(y.shape)}")
@@ -97,7 +98,8 @@ def check_data(network: Network, x: Float[Tensor, ...], y: Float[Tensor, ...], n
         raise ValueError(f"there is no data: x is {tuple(x.shape)} and {name} {tuple(y.shape)}")
     if x.ndim == 3 and y.ndim == 2 and len(x) != len(y):
         raise ValueError(f"x is for {len(x)} runs and {name} for {len(y)}")
-    outputs = network.forward(x.new_zeros(len(x) if x.ndim == 3 else len(y) if y.ndim == 2 else 1, network.size), x)
+    weights = x.new_zeros(len(x) if x.ndim == 3 else len(y) if y.ndim == 2 else 1, network.size)
+    outputs = unwritten(f"forward of {network.name}", network.forward, weights, x)
     if outputs.dtype != torch.float64 or outputs.shape[1:] != y.shape[-1:]:
         found = f"{str(outputs.dtype).removeprefix('torch.')} of shape {tuple(outputs.shape)}"
         raise ValueError(f"{network.name} must give float64 outputs of shape {(len(outputs), y.shape[-1])}, got {found}")

@@ -58,7 +58,7 @@ def _texts(content: Any, place: str) -> Iterator[tuple[str, str]]:
     elif isinstance(content, list):
         for number, value in enumerate(content, 1):
             name = value.get("id", value.get("name")) if isinstance(value, dict) else None
-            kind = "claim" if place == "key 'claims'" else "entry" if not place else place
+            kind = "claim" if place == "key 'claims'" else place or "entry"
             yield from _texts(value, f"{kind} {name!r}" if name and "key" not in kind else f"{kind}, number {number}")
 
 

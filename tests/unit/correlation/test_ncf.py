@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flowcheck.correlation.ascent import ascend, largest_jacobian, largest_output
+from flowcheck.correlation.clarke import clarke_residual
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data import synthetic
 from flowcheck.errors import HypothesisError
@@ -170,14 +171,35 @@ def test_value_and_gradient_in_one_pass_are_those_of_two(network):
     assert torch.equal(gradient, ncf.gradient(w))
 
 
-@pytest.mark.parametrize("bad", [0.0, math.nan])
-def test_what_is_no_direction_is_no_kkt_point(bad):
+def test_what_is_no_number_is_no_kkt_point():
     """NaN is not above any threshold, so it must be asked whether the gradient is below it: NaN was certified with residual 0."""
     ncf, _ = problem(zoo.power_net(1, 3, 2, slope=1))
-    u = torch.full((1, 3), bad, dtype=torch.float64)
+    u = torch.full((1, 3), math.nan, dtype=torch.float64)
     assert torch.isnan(ncf.kkt_residual(u)).all()
-    with pytest.raises(ValueError, match=r"start 0 has no direction|not finite"):
+    with pytest.raises(ValueError, match="not finite"):
         ascend(ncf, u)
+
+
+def test_the_origin_has_no_direction_and_no_number_of_one():
+    ncf, _ = problem(zoo.power_net(1, 3, 2, slope=1))
+    u = torch.tensor([[1.0, 0.0, 0.0], [0.0, -0.0, 0.0]], dtype=torch.float64)
+    signs = torch.ones((1, 2), dtype=torch.float64)
+    for call in (ncf.normalised, ncf.tangential, ncf.kkt_residual, ncf.cosine):
+        with pytest.raises(ValueError, match="w 1 has no direction: it is the origin"):
+            call(u)
+    for call in (ncf.tangent_curvature, lambda w: clarke_residual(ncf, w, signs)):
+        with pytest.raises(ValueError, match="w 0 has no direction: it is the origin"):
+            call(u[1])
+    with pytest.raises(ValueError, match="start 1 has no direction: it is the origin"):
+        ascend(ncf, u)
+    assert ncf.value(u)[1] == 0, "what asks for no direction is defined there"
+
+
+def test_where_no_input_activates_a_unit_the_residual_is_zero_and_the_cosine_none():
+    ncf = Correlation(zoo.power_net(1, 2, 2), [[1.0, 0.0]], [1.0])
+    u = torch.tensor([[-1.0, 0.5], [1.0, 0.0]], dtype=torch.float64)
+    assert ncf.kkt_residual(u).tolist() == [0.0, 0.0]
+    assert [math.isnan(cosine) for cosine in ncf.cosine(u).tolist()] == [True, False]
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e200])

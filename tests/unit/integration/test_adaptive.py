@@ -8,6 +8,7 @@ import torch
 from scipy.integrate import DOP853, RK45, solve_ivp
 
 from flowcheck.integration.adaptive import integrate
+from flowcheck.integration.chebyshev import integrate_stabilised
 from flowcheck.integration.crossings import first_root
 from flowcheck.integration.runge_kutta import RungeKutta
 
@@ -421,3 +422,43 @@ def test_points_that_no_run_passes_are_refused(points, found):
 def test_a_right_hand_side_of_another_shape_is_refused_before_it_is_broadcast():
     with pytest.raises(ValueError, match=r"must give float64 of shape \(2, 2\), got float64 of shape \(1, 2\)"):
         integrate(lambda y, _: -y[:1], EAST.expand(2, 2), 1.0, atol=1e-9)
+
+
+def in_numpy(state, index):
+    state.numpy()[:] *= 0.5
+    return -state
+
+
+WRITES = {
+    "negated in place": lambda state, index: state.neg_(),
+    "a view": lambda state, index: state[:, :1].mul_(2.0).expand_as(state),
+    "in numpy": in_numpy,
+    "cut where nothing is to be cut": lambda state, index: state.clamp_(min=-1e9),
+}
+
+
+@pytest.mark.parametrize("solver", [lambda f: integrate(f, EAST, 1.0, atol=1e-9), lambda f: integrate_stabilised(f, EAST, 1.0)])
+@pytest.mark.parametrize("rhs", WRITES.values(), ids=WRITES)
+def test_a_right_hand_side_that_writes_into_its_argument_is_refused(rhs, solver):
+    start = EAST.clone()
+    with pytest.raises(ValueError, match="the right-hand side changes what it is given; it must give new tensors"):
+        solver(rhs)
+    assert torch.equal(start, EAST)
+
+
+def test_an_event_that_writes_into_its_argument_is_refused():
+    with pytest.raises(ValueError, match="an event changes what it is given"):
+        integrate(turning, EAST, 1.0, atol=1e-9, events=[lambda state, index: state.neg_()[:, 0]])
+
+
+@pytest.mark.parametrize("solver", [lambda f: integrate(f, EAST, 1.0, atol=1e-9), lambda f: integrate_stabilised(f, EAST, 1.0)])
+def test_a_right_hand_side_may_give_its_argument_or_one_tensor_each_time(solver):
+    kept = torch.empty_like(EAST)
+
+    def into_one(state, index):
+        return torch.neg(state, out=kept)
+
+    for once, plain in ((into_one, lambda state, index: -state), (lambda state, index: state, lambda state, index: 1 * state)):
+        found, expected = solver(once), solver(plain)
+        assert torch.equal(found.state, expected.state)
+        assert torch.equal(found.evaluations, expected.evaluations)

@@ -81,3 +81,8 @@ def test_what_does_not_fit_is_refused():
         deviation_bound([0.0, 1.0], [1.0], [[-1.0, 0.0]])
     with pytest.raises(ValueError, match="leaves the finite numbers at step"):
         along_euler(lambda t, q: q**3, lambda t: np.ones((len(t), 1)), [10.0], 1.0, 20)
+
+
+def test_rates_that_write_into_the_state_are_refused():
+    with pytest.raises(ValueError, match="rates changes what it is given"):
+        along_euler(lambda t, q: q.neg_(), lambda t: np.exp(-t)[:, None], [1.0], 0.1, 3)

@@ -33,3 +33,8 @@ def test_a_solver_that_gives_up_is_an_error():
 def test_rates_that_are_no_numbers_end_too():
     with pytest.raises(RuntimeError, match="the flow: "):
         solve(lambda t, y: y * (math.nan if t > 0.1 else 1.0), 1.0, np.ones(1), "DOP853", rtol=1e-8, atol=1e-8)
+
+
+def test_rates_that_write_into_the_state_are_refused():
+    with pytest.raises(ValueError, match="a flow: the right-hand side changes the state that it is given"):
+        solve(lambda t, y: np.negative(y, out=y), 1.0, np.array([1.0]), "RK45", what="a flow")

@@ -32,6 +32,18 @@ def test_a_matrix_of_rank_one_has_aligned_rows_whatever_their_signs():
     torch.testing.assert_close(anatomy.weighted_row_cosine(batch), torch.ones(4, dtype=torch.float64))
 
 
+def test_where_no_two_rows_have_grown_none_differ():
+    batch = torch.zeros(2, 3, 4, dtype=torch.float64)
+    batch[0, 1] = torch.tensor([0.3, -1.0, 0.7, 0.1])
+    assert anatomy.weighted_row_cosine(batch).tolist() == [1.0, 1.0]
+
+
+def test_the_origin_has_no_shares():
+    network = deep_linear([2], 3)
+    with pytest.raises(ValueError, match="w 0 has no direction: it is the origin"):
+        anatomy.shares(network, torch.zeros(1, network.size, dtype=torch.float64))
+
+
 def test_shares_of_the_layers_sum_to_one():
     network = deep_relu([4, 3, 2], 5)
     w = matrices(3, network.size)

@@ -31,6 +31,13 @@ def test_end_to_end_velocity_is_the_change_over_a_small_step_of_the_layers():
     assert linear.end_to_end_velocity(weights, pull) == pytest.approx((ahead - behind) / (2 * step), rel=1e-7)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_end_to_end_velocity_at_the_origin_is_its_limit(depth):
+    gradient, near = np.array([1.0, -2.0]), np.array([3e-30, 4e-30])
+    there = linear.end_to_end_rate(np.zeros(2), gradient, depth)
+    np.testing.assert_allclose(there, linear.end_to_end_rate(near, gradient, depth), atol=1e-18)
+
+
 def test_layer_gradients_of_a_batch_are_those_of_its_members():
     rng = np.random.default_rng(1)
     batch, pulls = random_weights([(7, 4, 3), (7, 1, 4)], rng), rng.standard_normal((7, 3))

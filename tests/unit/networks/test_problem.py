@@ -129,3 +129,25 @@ def test_outputs_that_leave_float64_are_said_to_do_so():
     with pytest.raises(ValueError, match=r"outputs leave float64 at random weights, with inputs up to 1e\+160") as caught:
         require_degree(NET, [[1e160, 1.0]])
     assert type(caught.value) is ValueError
+
+
+class Hasty(Network):
+    """A network whose forward saves a tensor, and spoils what it is given."""
+
+    name, inputs, size, degree, has_lipschitz_gradient, blocks = "hasty", 1, 1, 1.0, True, (slice(0, 1),)
+
+    def __init__(self, spoiled):
+        self.spoiled = spoiled
+
+    def forward(self, w, x):
+        (w if self.spoiled == "weights" else x).relu_()
+        return w @ x.mT
+
+
+@pytest.mark.parametrize("spoiled", ["weights", "inputs"])
+@pytest.mark.parametrize("kind", [lambda net, x: Objective(net, x, [1.0], HALF_SUM), lambda net, x: Correlation(net, x, [1.0])])
+def test_a_network_that_writes_into_what_it_is_given_is_refused(kind, spoiled):
+    x = torch.tensor([[-1.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="forward of hasty changes what it is given; it must give new tensors"):
+        kind(Hasty(spoiled), x)
+    assert x.item() == -1.0
