@@ -59,7 +59,7 @@ class Method:
     Attributes:
         order: 5 or 8; by default 8 where the flow is smooth enough to gain from it (polynomials, powers of at least 4).
         locate_kinks: cut steps where an activation of a piecewise-linear network changes sign, and slide along kinks where the
-            inclusion does (`sliding`). By default wherever possible.
+            inclusion does (`sliding`). By default wherever possible; without it a flow that slides ends with a RuntimeError.
         max_steps: of each trajectory.
     """
 

@@ -18,6 +18,9 @@ def stabilised_flow(
 ) -> Settled:
     """Gradient flow of the loss in plain time from weights of order one. Arguments and errors as in `integrate_stabilised`.
 
+    For networks with a Lipschitz gradient, and for others as long as their flow crosses kinks. Where it slides along one, as that
+    of one ReLU unit in each fifth random problem, this ends with a RuntimeError that says so, and `gradient_flow` goes on.
+
     Raises ValueError if the starts do not fit the objective, or it has data of their own for the runs.
     """
     instance("objective", objective, Objective)

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.arguments import FINITE_NOT_NEGATIVE, NOT_NEGATIVE, POSITIVE, number, one_of, whole
+from flowcheck.geometry import norm
 from flowcheck.integration.crossings import Margin, Pieces, first_root
 from flowcheck.integration.dense_output import DenseOutput, Kept
 from flowcheck.integration.runge_kutta import Interpolant, RungeKutta, Step
@@ -105,7 +106,8 @@ def integrate(
         record_at: values of s in any order, shared or one row per trajectory, padded by NaN; filled by dense output.
         keep_steps, keep_dense: keep the states at every accepted step; what tells them between the steps.
         kinks: functions whose signs tell the pieces of a piecewise smooth rhs apart, or `Pieces`. A step is cut where it leaves
-            its piece, so every step sees one smooth piece and keeps its order.
+            its piece, so every step sees one smooth piece and keeps its order. Without them a solution that slides along a kink
+            ends in an error that says so.
         max_steps: attempted steps per trajectory.
         max_kinks: located kinks per trajectory: a solution that slides along a kink crosses it for ever.
 
@@ -166,6 +168,14 @@ def check_slope(slope: object, start: Float[Tensor, "s m"]) -> Float[Tensor, "s 
         )
         raise ValueError(f"the right-hand side must give float64 of shape {tuple(start.shape)}, got {said}")
     return slope
+
+
+def why_slow(f: Callable[[Tensor], Tensor], state: Float[Tensor, "1 m"], slope: Float[Tensor, "1 m"]) -> str:
+    """More words on a trajectory that does not get on: whether f jumps ahead, by as much a thousandth ahead as much closer."""
+    ahead = norm(state).unsqueeze(-1) * slope / norm(slope).unsqueeze(-1)
+    near, far = (norm(f(state + part * ahead) - slope) for part in (1e-5, 1e-3))
+    jumps = bool((near > 0.5 * far) & (near > 0.01 * norm(slope)))
+    return "; the right-hand side jumps there, as where a solution slides along a kink, which no step gets past" if jumps else ""
 
 
 COUNTS = ("evaluations", "steps", "kinks")
@@ -337,7 +347,10 @@ class _Run:
         ):
             if bool(bad.any()):
                 row = int(bad.nonzero()[0])
-                cause = reason if bool(finite[row]) else f"{reason}: the right-hand side is not finite"
+                own = slice(row, row + 1)
+                f = self._f(self.index[own], None if self.mode is None else self.mode[own])
+                slow = why_slow(f, self.y[own], self.slope[own])
+                cause = reason + slow if bool(finite[row]) else f"{reason}: the right-hand side is not finite"
                 raise RuntimeError(f"trajectory {int(self.index[row])} at s = {float(self.s[row]):.17g}: {cause}")
 
     def _check_finite(self, slope: Tensor) -> None:

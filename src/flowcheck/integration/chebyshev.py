@@ -22,7 +22,7 @@ from torch import Tensor
 
 from flowcheck.arguments import FINITE_NOT_NEGATIVE, TOLERANCE, number, whole
 from flowcheck.geometry import norm
-from flowcheck.integration.adaptive import first_slope, states
+from flowcheck.integration.adaptive import first_slope, states, why_slow
 from flowcheck.tensors import Numbers, for_each
 
 Rhs = Callable[[Tensor, Tensor], Tensor]
@@ -38,6 +38,8 @@ RADIUS_MARGIN = 1.1
 RADIUS_AGE = 8
 """Steps until the spectral radius is estimated anew."""
 WAITING = 2.0
+JUMP = 4.0
+"""Multiple of the spectral radius by which f may change between the last stage of a step and its end; beyond it f jumps there."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,14 @@ def integrate_stabilised(
 ) -> Settled:
     """Integrate y' = rhs(y) over [0, length]. A step is accepted if the error of its two halves is at most rtol |y|.
 
+    Where f jumps towards a kink from both sides, the solution of the inclusion slides along it. Steps cannot: they end there with
+    an error that says so. `integrate` takes `Pieces` that slide.
+
     Raises:
         ValueError: a length that is negative or not finite, a right-hand side that writes into its argument, and other arguments
             that are not what is asked for.
-        RuntimeError: naming the trajectory and where it is, if max_steps attempts do not suffice or rhs is not finite.
+        RuntimeError: naming the trajectory and where it is, if max_steps attempts do not suffice, the step underflows, or rhs is
+            not finite; and whether rhs jumps there.
     """
     begin, steps = states(start), whole("max_steps", max_steps, 1)
     lengths = for_each("length", length, begin, FINITE_NOT_NEGATIVE).clone()
@@ -151,27 +157,35 @@ class _Run:
         """State and slope after one step, and the error of its halves as a multiple of the tolerance."""
         start, slope = self.y[index], self.slope[index]
         half = max(2, math.ceil(1 + math.sqrt(0.5 * (count - 1) ** 2 + 0.5)))
-        whole = self._chebyshev(start, slope, index, h, count)
-        middle = self._chebyshev(start, slope, index, 0.5 * h, half)
-        halves = self._chebyshev(middle, self.rhs(middle, index), index, 0.5 * h, half)
+        whole, _, _ = self._chebyshev(start, slope, index, h, count)
+        middle, _, _ = self._chebyshev(start, slope, index, 0.5 * h, half)
+        halves, last, last_slope = self._chebyshev(middle, self.rhs(middle, index), index, 0.5 * h, half)
         error = (halves - whole) / 3
         state = halves + error
         end = self.rhs(state, index)
         self.evaluations[index] += count + 2 * half
-        scale, wrong = torch.maximum(norm(start), norm(state)), norm(error)
+        jump = norm(end - last_slope)
+        jump = torch.where(jump > JUMP * self.radius[index] * norm(state - last), jump, 0.0)
+        behind = (2 * half - 1) / (half**2 - 1) * 0.5 * h  # the last stage, in s
+        scale, wrong = torch.maximum(norm(start), norm(state)), norm(error) + behind * jump
         return state, end, torch.where(wrong == 0, 0.0, wrong / (self.rtol * scale))  # a state that stays zero has no scale
 
-    def _chebyshev(self, start: Tensor, slope: Tensor, index: Tensor, h: Tensor, count: int) -> Tensor:
-        """One step of order 2, in differences from its start: where f is zero they are, and the state stays to the last digit."""
+    def _chebyshev(self, start: Tensor, slope: Tensor, index: Tensor, h: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The end of a step of order 2, its last stage, and f there.
+
+        In differences from the start of the step: where f is zero they are, and the state stays to the last digit.
+        """
         width = h.unsqueeze(-1)
         slope = width * slope
         coefficients = stages(count)
         below, change = torch.zeros_like(start), coefficients[0][3] * slope
         for _, mu, nu, tilde, gamma in coefficients[1:]:
-            following = torch.mul(self.rhs(start + change, index), tilde * width)
+            last = start + change
+            last_slope = self.rhs(last, index)
+            following = torch.mul(last_slope, tilde * width)
             following.add_(change, alpha=mu).add_(below, alpha=nu).add_(slope, alpha=gamma)
             below, change = change, following
-        return start + change
+        return start + change, last, last_slope.clone()  # f may give one tensor each time
 
     def _control(self, index: Tensor, h: Tensor, error: Tensor, finite: Tensor, accepted: Tensor) -> None:
         size = error.clamp_min(1e-8)
@@ -184,12 +198,15 @@ class _Run:
         self.age[index] = torch.where(accepted, self.age[index] + 1, RADIUS_AGE)
 
     def _guard(self, index: Tensor, finite: Tensor, max_steps: int) -> None:
-        bad = (self.steps + self.rejected)[index] > max_steps
-        bad |= self.s[index] + self.h[index] * 1e-3 == self.s[index]
+        late = (self.steps + self.rejected)[index] > max_steps
+        bad = late | (self.s[index] + self.h[index] * 1e-3 == self.s[index])
         bad &= self.s[index] < self.lengths[index]
         if bool(bad.any()):
             row = int(bad.nonzero()[0])
-            cause = "too many steps, or the step underflows" if bool(finite[row]) else "the right-hand side is not finite"
+            cause = f"more than {max_steps} steps" if bool(late[row]) else "the step underflows"
+            own = index[row : row + 1]
+            cause += why_slow(lambda state: self.rhs(state, own), self.y[own], self.slope[own])
+            cause = cause if bool(finite[row]) else "the right-hand side is not finite"
             raise RuntimeError(f"trajectory {int(index[row])} at s = {float(self.s[index[row]]):.17g}: {cause}")
 
     def _f(self, state: Tensor, index: Tensor) -> Tensor:
