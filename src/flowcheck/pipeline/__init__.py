@@ -2,6 +2,7 @@
 
 names, settings, schema, strict_yaml, project   what is to be run, read and validated
 parameters                               whether the scripts take them
+prose, memory                            whether every formula can be shown; what was found valid before
 surroundings                             what a run needs of the place it runs in
 digest, stamp, stations                  the code an experiment runs; all that a cell, evidence and what follows depend on
 origin, data_sets                        data that experiments read: what they are; found, verified and kept
