@@ -271,6 +271,33 @@ def test_verify_says_that_evidence_is_of_other_code_or_settings(toy):
     assert "order/metrics.json" not in done.stdout
 
 
+FAULTY = """\
+from flowcheck.pipeline.figures import plotting
+from flowcheck.pipeline.figures.display import show_figure
+
+figure, (axis,) = plotting.figure()
+axis.semilogx([1e-80, 1e-40, 1.0], [0.0, 0.5, 1.0])
+show_figure(figure, folder, "histogram", "A rising line")
+"""
+
+
+def test_a_figure_with_a_fault_is_drawn_and_the_fault_is_said_wherever_it_is_shown(toy):
+    """A run of a day is not lost for an axis that goes too far; verify, and so make smoke and CI, does not pass it."""
+    source = toy.path("notebooks/toy/spread.ipynb")
+    notebook = json.loads(source.read_text())
+    notebook["cells"][2]["source"] = FAULTY
+    source.write_text(json.dumps(notebook))
+    toy.snakemake()
+    fault = "panel 1, range: its x axis reaches 10^-84"
+    shown = toy.path("results/smoke/toy/spread/notebook.html").read_text(encoding="utf-8")
+    assert f"Drawn with a fault: figure 'histogram', {fault}" in shown.replace("&#39;", "'")
+    pages = [path.read_text(encoding="utf-8") for path in toy.path("results/smoke/report/claims").rglob("*.html")]
+    assert any(f"Drawn with a fault:</strong> {fault}." in page for page in pages)
+    done = verified(toy)
+    assert done.returncode == 1
+    assert f"results/smoke/toy/spread/notebook.ipynb: figure 'histogram', {fault}" in done.stdout
+
+
 # ------------------------------------------------------------------------------------- kills over finished results
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowcheck.errors import EvidenceError
+from flowcheck.pipeline.figures.faults import faults_in
 from flowcheck.pipeline.freshness import CURRENT, Freshness, of_other_settings_or_code
 from flowcheck.pipeline.ledger import Record, as_csv, as_markdown, build_ledger, read_ledger, read_verdict, rulings, verdict_file
 from flowcheck.pipeline.project import Project
@@ -23,7 +24,7 @@ METRICS, NOTEBOOK = "metrics.json", "notebook.ipynb"
 
 
 def verify(project: Project, scale: str) -> list[str]:
-    """One sentence for each file of the results that is not what it should be; empty if all holds.
+    """One sentence for each file of the results that is not what it should be and each fault of a figure; empty if all holds.
 
     What the ledger calls stale is said too, and what it calls missing need not be there.
     Raises ConfigError or EvidenceError if there is no ledger that can be read.
@@ -51,7 +52,9 @@ def _experiment(project: Project, scale: str, paper: str, experiment: str, drawn
     yield from evidence
     yield from _whole(project, scale, folder, () if drawn else (NOTEBOOK,))
     if drawn:
-        yield _sentence(lambda: _sealed(project, scale, f"{folder}/{NOTEBOOK}"))
+        yield (damage := _sentence(lambda: _sealed(project, scale, f"{folder}/{NOTEBOOK}")))
+        path = project.root / "results" / scale / folder / NOTEBOOK
+        yield from () if damage else (f"{path}: {fault}" for fault in faults_in(path))
     if not evidence:
         yield from _sentences(lambda: of_other_settings_or_code(project, scale, paper, experiment))
         yield from _sentences(lambda: _judged(project, scale, paper, experiment))

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from flowcheck.pipeline.evidence import Evidence, load_metrics, verdicts_on
+from flowcheck.pipeline.figures.faults import FAULTS
 from flowcheck.pipeline.figures.plotting import save_figure
 from flowcheck.pipeline.origin import origins_in, sources
 from flowcheck.pipeline.report.mathml import Renderer
@@ -48,12 +49,15 @@ def show_figure(figure: Figure, folder: str | Path, name: str, alt: str, accepts
 
     Where the numbers rest on data that could be others, the figure says on which, above its panels.
 
-    Raises FigureError if it has faults other than those that it `accepts`, see `inspection`.
+    Faults other than those that it `accepts`, see `inspection`, are printed beside it and kept with it, see `faults`.
     """
     if said := _data_behind(Path(folder)):
         _say(figure, f"Data: {said}")
-    width = round(figure.get_figwidth() * 120)
-    return Image(filename=str(save_figure(figure, folder, name, accepts)), width=width, alt=alt)
+    width, found = round(figure.get_figwidth() * 120), list[str]()
+    path = save_figure(figure, folder, name, accepts, found.extend)
+    for fault in found:
+        print(f"Drawn with a fault: {fault}")
+    return Image(filename=str(path), width=width, alt=alt, metadata={FAULTS: found} if found else None)
 
 
 def _data_behind(folder: Path) -> str:

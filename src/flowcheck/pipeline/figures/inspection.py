@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,18 @@ class Fault:
 
 
 def check_figure(figure: Figure, name: str, accepts: Mapping[str, str] | None = None) -> None:
-    """Raise FigureError if a figure that was drawn as pixels has faults; `accepts` maps ``"(a) cut"`` to the reason for it.
+    """Raise FigureError if a figure that was drawn as pixels has faults that it does not accept, see `unaccepted`."""
+    refuse(unaccepted(figure, name, accepts))
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise FigureError with these sentences, if there are any."""
+    if faults:
+        raise FigureError("\n".join(faults))
+
+
+def unaccepted(figure: Figure, name: str, accepts: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each fault of a figure that was drawn as pixels; `accepts` maps ``"(a) cut"`` to the reason for it.
 
     Raises ValueError if it names a panel or a kind that there is not, or gives no reason.
     """
@@ -90,9 +101,8 @@ def check_figure(figure: Figure, name: str, accepts: Mapping[str, str] | None = 
                 f"figure {name!r} accepts {key!r} for {reason!r}: a panel ({', '.join(sorted(names))}), a kind "
                 f"({', '.join(KINDS)}) and a reason of {WORDS} words are expected"
             )
-    faults = [fault for fault in find_faults(figure) if f"{fault.panel} {fault.kind}" not in (accepts or {})]
-    if faults:
-        raise FigureError("\n".join(f"figure {name!r}, {fault}" for fault in faults))
+    faults = (fault for fault in find_faults(figure) if f"{fault.panel} {fault.kind}" not in (accepts or {}))
+    return [f"figure {name!r}, {fault}" for fault in faults]
 
 
 def find_faults(figure: Figure) -> Iterator[Fault]:

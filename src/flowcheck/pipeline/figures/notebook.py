@@ -126,5 +126,5 @@ def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[st
         drawn, (axis,) = figure(height=1.2)
         axis.set_axis_off()
         axis.text(0.5, 0.5, textwrap.fill(sentence, 90), ha="center", va="center")
-        save_figure(drawn, folder, name, looked_over=False)
+        save_figure(drawn, folder, name, on_faults=list)
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(sentence, id="unmet")])

@@ -5,7 +5,7 @@ Meaning is never carried by colour alone: every curve family has its own line st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 from flowcheck.pipeline.evidence import atomic_file
-from flowcheck.pipeline.figures.inspection import check_figure
+from flowcheck.pipeline.figures.inspection import refuse, unaccepted
 
 SINGLE, DOUBLE = 3.4, 7.0
 """Widths of one and of two columns, in inches."""
@@ -130,13 +130,17 @@ def figure(columns: int = 1, *, width: float = DOUBLE, height: float = 2.4, **op
 
 
 def save_figure(
-    figure: Figure, folder: str | Path, name: str, accepts: Mapping[str, str] | None = None, *, looked_over: bool = True
+    figure: Figure,
+    folder: str | Path,
+    name: str,
+    accepts: Mapping[str, str] | None = None,
+    on_faults: Callable[[list[str]], object] = refuse,
 ) -> Path:
     """Write ``figures/{name}.png``, ``.svg`` and ``.pdf`` under `folder`, close the figure, return the path of the PNG.
 
-    The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt. Raises FigureError if the figure
-    has a fault, unless `accepts` maps its panel and kind to a reason: ``{"(a) cut": "beyond it the bound is not claimed"}``, or
-    it is not `looked_over`: it belongs to a run that measured nothing.
+    The same figure gives the same bytes: no dates, no versions, identifiers from a fixed salt. `on_faults` is given a sentence
+    for each fault, but for those that `accepts` maps, by panel and kind, to a reason: ``{"(a) cut": "beyond it is no claim"}``.
+    Without it a fault raises FigureError, and no file is left.
     """
     target = Path(folder) / "figures"
     _label_powers_as_text(figure)
@@ -147,8 +151,8 @@ def save_figure(
                 figure.dpi = DPI
                 with atomic_file(target / f"{name}.{suffix}") as stream:
                     getattr(canvas(figure), f"print_{suffix}")(stream, metadata=anonymous)
-                    if suffix == "png" and looked_over:
-                        check_figure(figure, name, accepts)
+                    if suffix == "png":
+                        on_faults(unaccepted(figure, name, accepts))
                 figure.set_layout_engine("none")  # the layout of the first format serves all
     finally:
         plt.close(figure)

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from flowcheck.errors import EvidenceError
 from flowcheck.pipeline.claims import Verdict
+from flowcheck.pipeline.figures.faults import faults_in, of_figure
 from flowcheck.pipeline.freshness import CURRENT, Freshness, shown_verdict
 from flowcheck.pipeline.ledger import Record
 from flowcheck.pipeline.project import FIGURE_FORMATS, Project
@@ -204,9 +205,11 @@ class Site:
     def figure(self, paper: str, experiment: str, name: str) -> dict[str, str]:
         """Copies a figure into the report. Returns caption, files by suffix, and under `shown` the file to display."""
         source = self.results / paper / experiment / "figures"
-        formats = FIGURE_FORMATS if self._drawn(paper, experiment) else ()
+        drawn = self._drawn(paper, experiment)
+        formats = FIGURE_FORMATS if drawn else ()
         found = {"name": name, "caption": self.project.experiments[paper][experiment].figures.get(name, "")}
         found["data"] = next((claim["data"] for claim in self.claims_of(paper, experiment)), "")
+        found["faults"] = "; ".join(of_figure(name, faults_in(source.parent / "notebook.ipynb"))) if drawn else ""
         for suffix in formats:
             if (source / f"{name}.{suffix}").is_file():
                 found[suffix] = self._copy(source / f"{name}.{suffix}", f"figures/{paper}/{experiment}/{name}.{suffix}")
