@@ -137,9 +137,11 @@ def integrate(
         run.begin(begin, keep_steps, keep_dense)
         while len(run.index):
             run.attempt(steps, crossed)
-        found = run.result()
-    lasting: dict[str, Any] = {name: part.clone() for name, part in vars(found).items() if isinstance(part, Tensor)}
-    return replace(found, **lasting)  # autograd takes these again
+    found = run.result()  # autograd takes what is made from here on, and copies of the rest
+    lasting: dict[str, Any] = {
+        name: part.clone() for name, part in vars(found).items() if isinstance(part, Tensor) and part.is_inference()
+    }
+    return replace(found, **lasting)
 
 
 def states(start: Numbers) -> Float[Tensor, "s m"]:
@@ -234,8 +236,10 @@ class _Run:
         self.rates = self._rates(self.y, NEARBY * self.h, self.slope, self.margins, self.index)
         nothing, ended = torch.zeros_like(self.index), torch.full_like(self.index, -1)
         self.final = Trajectories(self.y.clone(), self.s.clone(), ended, nothing, nothing.clone(), nothing.clone())
-        self.recorded = None if self.points is None else start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
-        if self.points is not None and self.recorded is not None:
+        self.recorded: Tensor | None = None
+        if self.points is not None:
+            with torch.inference_mode(False):  # the largest part: autograd takes it as it is, and no copy
+                self.recorded = start.new_full((count, self.points.shape[1], start.shape[1]), torch.nan)
             at_start = self.points == 0
             self.recorded[at_start] = start[at_start.nonzero()[:, 0]]
         self.kept = [(self.index, self.steps.clone(), self.s, self.y)] if keep_steps else None
@@ -297,10 +301,11 @@ class _Run:
             final = replace(final, dense=dense)
         if self.kept is None:
             return final
-        index, position, s, state = (torch.cat(part) for part in zip(*self.kept, strict=True))
         shape = (len(final.steps), int(final.steps.max()) + 1)
-        step_s, step_state = s.new_full(shape, torch.nan), s.new_full((*shape, state.shape[1]), torch.nan)
-        step_s[index, position], step_state[index, position] = s, state
+        step_s, step_state = final.s.new_full(shape, torch.nan), final.s.new_full((*shape, final.state.shape[1]), torch.nan)
+        while self.kept:  # each let go once it has its place: they are half of the memory
+            index, position, s, state = self.kept.pop()
+            step_s[index, position], step_state[index, position] = s, state
         return replace(final, step_s=step_s, step_state=step_state)
 
     def _f(self, index: Tensor, mode: Tensor | None) -> Callable[[Tensor], Tensor]:

@@ -6,7 +6,7 @@ For points that are known only then: a mesh laid through the steps themselves. O
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -50,17 +50,18 @@ class DenseOutput:
         method: RungeKutta,
         rhs: Callable[..., Tensor],
         project: Callable[[Tensor], Tensor] | None,
-        parts: Sequence[Kept],
+        parts: list[Kept],
         start: Float[Tensor, "s m"],
         end: Float[Tensor, " s"],
     ) -> DenseOutput:
-        """From the steps in the order in which they were taken."""
+        """From the steps in the order in which they were taken; the list is emptied, as they are most of the memory of a run."""
         if not parts:
             return cls(method, rhs, project, None, start, end)
         index = torch.cat([part.index for part in parts])
         order = index.argsort(stable=True)
         modes = [part.mode for part in parts if part.mode is not None]
         begin, step = torch.cat([part.begin for part in parts]), Step.of([part.step for part in parts])
+        parts.clear()
         kept = Kept(index[order], begin[order], step.take(order), torch.cat(modes)[order] if modes else None)
         return cls(method, rhs, project, kept, start, end)
 

@@ -114,13 +114,21 @@ def _sampled(
 
 
 def _stacked(rows: Sequence[dict[str, np.ndarray]]) -> Samples:
-    """Rows of different length in one batch."""
+    """Rows of different length in one batch, each part of them let go once it has its place: no two copies of all."""
     longest = max(len(row["arc"]) for row in rows)
-    on_mesh = {name: held(_padded([row[name] for row in rows], longest)) for name in ON_MESH}
-    between = {name: _padded([row[name] for row in rows], longest - 1) for name in rows[0] if name not in ON_MESH}
-    return Samples(**on_mesh, **{name: np.nan_to_num(values) for name, values in between.items()}, degree=2.0)
+    found: dict[str, np.ndarray] = {}
+    for name in list(rows[0]):
+        parts = [row.pop(name) for row in rows]
+        if name in ON_MESH:
+            found[name] = held(_padded(parts, longest))
+        else:
+            found[name] = np.nan_to_num(_padded(parts, longest - 1), copy=False)
+    return Samples(**found, degree=2.0)
 
 
 def _padded(rows: list[np.ndarray], longest: int) -> np.ndarray:
     """By NaN."""
-    return np.stack([np.pad(row, [(0, longest - len(row)), *[(0, 0)] * (row.ndim - 1)], constant_values=np.nan) for row in rows])
+    found = np.full((len(rows), longest, *rows[0].shape[1:]), np.nan)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found

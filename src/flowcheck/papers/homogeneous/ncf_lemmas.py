@@ -102,7 +102,7 @@ def polygon_gap(f: Followed, *, radial: bool = False) -> Numbers:
     `radial`: the whole gradient in place of its tangential part, which is wrong. NaN for a flow that keeps its direction.
     """
     s = f.samples
-    polygon = np.linalg.norm(np.diff(s.direction, axis=1), axis=2).sum(axis=1)
+    polygon = np.array([np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in s.direction])  # all at once is large
     speed = np.hypot(s.node_speed, s.degree * s.node_value) if radial else s.node_speed
     length = s.integral(speed)[:, -1]
     return np.where(length > MOTIONLESS, 1 - polygon / np.maximum(length, MOTIONLESS), np.nan)
