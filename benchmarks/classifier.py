@@ -19,7 +19,7 @@ import torch
 from benchmarks.harness import Row, Variant, compare, interleave, require_accurate
 from flowcheck.data.mnist import digits
 from flowcheck.descent.classifier import ClassifierDescent
-from flowcheck.descent.dense_code import DTYPES, Precision
+from flowcheck.descent.vector_code import DTYPES, Precision
 from flowcheck.losses import cross_entropy, one_hot
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.tied import TiedNetwork

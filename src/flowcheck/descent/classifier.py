@@ -13,8 +13,9 @@ from torch import Tensor
 
 from flowcheck.arguments import POSITIVE, instance, one_of, whole
 from flowcheck.descent.compiler import NotNativeError
-from flowcheck.descent.dense_code import DTYPES, MOST_LAYERS, Beginning, Precision, Steps
+from flowcheck.descent.dense_code import MOST_LAYERS, Beginning, Steps
 from flowcheck.descent.input_span import InputSpan
+from flowcheck.descent.vector_code import DTYPES, Precision
 from flowcheck.networks.problem import Objective, check_runs
 from flowcheck.networks.tied import TiedNetwork
 from flowcheck.tensors import Numbers, for_each

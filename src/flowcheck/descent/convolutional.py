@@ -1,8 +1,8 @@
 """Full-batch gradient descent of convolutional classifiers: mean cross-entropy of a softmax, in single or double precision.
 
 Two convolutions and some dense layers with ReLU between them; after each convolution either the largest of every two by two units
-is kept (`pooling`), or the convolution moves by two. Gradients are written out on tensors with the samples last: patches of the
-images, which never change, are laid out once, and all that is left are products of matrices and copies.
+is kept (`pooling`), or the convolution moves by two. Gradients are written out, in C where that can be compiled. On tensors they
+have the samples last: patches of the images, which never change, are laid out once, and what is left are products and copies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowcheck.arguments import POSITIVE, instance, one_of, whole
-from flowcheck.descent.dense_code import DTYPES, Precision
+from flowcheck.descent.compiler import NotNativeError
+from flowcheck.descent.convolutional_code import ConvolutionalSteps
+from flowcheck.descent.vector_code import DTYPES, Precision
 from flowcheck.tensors import Numbers, finite, for_each, tensor, tensors
 
 
@@ -60,6 +62,12 @@ class ConvolutionalNetwork:
         widths = [self.channels[2] * last**2, *self.dense]
         convolutions = [(into, out * self.kernel**2) for out, into in itertools.pairwise(self.channels)]
         return convolutions + [(rows, columns) for columns, rows in itertools.pairwise(widths)]
+
+    @property
+    def described(self) -> list[int]:
+        """What the steps in C are told of it."""
+        own = [self.side, *self.channels, self.kernel, self.stride, self.pooling, self.biases]
+        return [int(number) for number in (*own, len(self.dense), self.shapes[2][1], *self.dense)]
 
     @property
     def weights(self) -> int:
@@ -106,6 +114,7 @@ class ConvolutionalDescent:
         labels: the class of each, [n].
         step_size: one, or one for each run [S].
         precision: in which weights are kept and gradients computed, "float64" or "float32".
+        compile: in C, where the images are on the CPU and there is a compiler; `mode` says what became of it.
 
     Raises ValueError if these do not fit the network.
     """
@@ -119,6 +128,7 @@ class ConvolutionalDescent:
         *,
         step_size: float | Numbers,
         precision: Precision = "float64",
+        compile: bool = True,
     ) -> None:
         instance("network", network, ConvolutionalNetwork)
         one_of("precision", precision, DTYPES)
@@ -130,29 +140,57 @@ class ConvolutionalDescent:
         rows = finite("start", tensor("start", start, given.device).detach())
         if rows.ndim != 2 or rows.shape[1] != network.size or not len(rows):
             raise ValueError(f"start is rows of {network.size} weights, got {tuple(rows.shape)}")
-        dtype = DTYPES[precision]
         sizes = for_each("step_size", step_size, rows, POSITIVE)
-        self.network, self.rows, self.iteration = network, rows.to(dtype, copy=True), 0
-        self.shares = [float(size) / len(given) for size in sizes]
-        self.named = torch.nn.functional.one_hot(labels, network.dense[-1]).mT.to(dtype)
-        first, second = network.sides
-        patches = _patches(given.to(dtype).permute(1, 2, 3, 0), network.kernel, network.stride, first)
-        self.patches = patches.reshape(network.shapes[0][1], -1)
-        self.between = self.patches.new_empty(network.shapes[1][1], second**2 * len(given))
+        self.rows, self.iteration = rows.to(DTYPES[precision], copy=True).contiguous(), 0
+        self.mode = "compiled" if compile else "tensors"
+        if compile:
+            try:
+                self.steps: ConvolutionalSteps | TensorSteps = ConvolutionalSteps(
+                    network.described, given, labels, sizes, precision
+                )
+            except NotNativeError as reason:
+                self.mode = f"tensors: {reason}"
+        if self.mode != "compiled":
+            self.steps = TensorSteps(network, given, labels, sizes, precision)
 
     def advance(self, steps: int) -> None:
         """So many iterations, at least one."""
         count = whole("steps", steps, 1)
-        with torch.no_grad():
-            for row, share in zip(self.rows, self.shares, strict=True):
-                layers, biases = self.network.parts(row)  # views
-                for _ in range(count):
-                    self._step(layers, biases, share)
+        self.steps.advance(self.rows, count)
         self.iteration += count
 
     def weights(self) -> Float[Tensor, "s k"]:
-        """In double precision."""
-        return self.rows.double()
+        """In double precision; a copy."""
+        return self.rows.to(torch.float64, copy=True)
+
+
+class TensorSteps:
+    """`convolutional_code.ConvolutionalSteps` on torch tensors, on any device."""
+
+    def __init__(
+        self,
+        network: ConvolutionalNetwork,
+        images: Float[Tensor, "n c h h"],
+        labels: Int[Tensor, " n"],
+        step_sizes: Float[Tensor, " s"],
+        precision: Precision,
+    ) -> None:
+        dtype = DTYPES[precision]
+        self.network = network
+        self.shares = [float(size) / len(images) for size in step_sizes]
+        self.named = torch.nn.functional.one_hot(labels, network.dense[-1]).mT.to(dtype)
+        first, second = network.sides
+        patches = _patches(images.to(dtype).permute(1, 2, 3, 0), network.kernel, network.stride, first)
+        self.patches = patches.reshape(network.shapes[0][1], -1)
+        self.between = self.patches.new_empty(network.shapes[1][1], second**2 * len(images))
+
+    def advance(self, rows: Float[Tensor, "s k"], steps: int) -> None:
+        """So many steps of all rows of weights, in place."""
+        with torch.no_grad():
+            for row, share in zip(rows, self.shares, strict=True):
+                layers, biases = self.network.parts(row)  # views
+                for _ in range(steps):
+                    self._step(layers, biases, share)
 
     def _step(self, layers: Sequence[Tensor], biases: Sequence[Tensor], share: float) -> None:
         net, n = self.network, self.named.shape[1]

@@ -1,4 +1,6 @@
-"""Descent of convolutional classifiers against autograd through torch's convolutions, and their hypotheses."""
+"""Descent of convolutional classifiers, in C and on tensors, against autograd through torch's convolutions; its hypotheses."""
+
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ SMALL = {
     "pooled": ConvolutionalNetwork(side=14, channels=(1, 3, 4), kernel=3, dense=(6, 5, 3), pooling=True),
     "pooled, biases": ConvolutionalNetwork(side=14, channels=(1, 3, 4), kernel=3, dense=(6, 3), pooling=True, biases=True),
     "subsampled, biases": ConvolutionalNetwork(side=14, channels=(1, 3, 4), kernel=3, dense=(6, 3), biases=True),
+    "pooled, wide, odd": ConvolutionalNetwork(side=15, channels=(1, 9, 17), kernel=4, dense=(11, 3), pooling=True, biases=True),
 }
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+MODES = [pytest.param(True, marks=needs_compiler, id="compiled"), pytest.param(False, id="tensors")]
 
 
 def problem(network, n=9, seed=0):
@@ -33,13 +38,15 @@ def by_autograd(network, images, labels, start, sizes, steps):
     return w
 
 
+@pytest.mark.parametrize("compile", MODES)
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", SMALL)
-def test_fifty_steps_are_those_of_autograd(name, precision):
+def test_fifty_steps_are_those_of_autograd(name, precision, compile):
     network = SMALL[name]
-    images, labels, start = problem(network)
+    images, labels, start = problem(network, n=35)
     sizes = torch.tensor([1e-3, 3e-3], dtype=torch.float64)
-    runs = ConvolutionalDescent(network, images, labels, start, step_size=sizes, precision=precision)
+    runs = ConvolutionalDescent(network, images, labels, start, step_size=sizes, precision=precision, compile=compile)
+    assert runs.mode == ("compiled" if compile else "tensors")
     runs.advance(20)
     runs.advance(30)
     expected = by_autograd(network, images, labels, start, sizes, 50)
