@@ -18,14 +18,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classifier, curvature, descent, escape, horizon, report, saddles
+from benchmarks import classifier, convolutional, curvature, descent, escape, horizon, report, saddles
 
 WORK = {
     "B1-B3": descent.rows,
     "B4": escape.rows,
     "B5": saddles.rows,
     "B6": curvature.rows,
-    "B7": classifier.rows,
+    "B7": lambda rounds: classifier.rows(rounds) + convolutional.rows(rounds),
     "GF": horizon.rows,
 }
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from flowcheck.data.mnist import digits
 from flowcheck.measures.readings import largest
 from flowcheck.papers.continuous_discrete import drift_readings as drift
-from flowcheck.papers.continuous_discrete import figure_1, mnist_networks
+from flowcheck.papers.continuous_discrete import figure_1, mnist_networks, step_studies
 from flowcheck.pipeline.evidence import Evidence, Found
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 
@@ -40,7 +40,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
 def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Evidence:
     curves = {name.removeprefix("study-"): one.arrays for name, one in cells.items()}
     table = pd.concat([one.runs for one in cells.values()], ignore_index=True)
-    found: list[Found] = [figure_1.labelled(p.studies, curves)]
+    found: list[Found] = [step_studies.labelled(p.studies, curves)]
     for name in ("linear", "relu"):
         mine = table[table["network"] == name]
         single, double = (mine[mine["precision"] == precision] for precision in ("float32", "float64"))

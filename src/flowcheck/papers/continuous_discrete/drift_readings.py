@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from flowcheck.errors import HypothesisError
 from flowcheck.measures import readings
 from flowcheck.measures.statistics import mean_interval
 from flowcheck.papers.continuous_discrete.step_comparison import READING
@@ -22,12 +23,21 @@ LOSS_READING = 1e-12
 
 
 def as_drawn(rows: pd.DataFrame, name: str) -> Found:
-    """What Figure 1 shows of one network: a row of `rows` is a draw of the weights and an r."""
+    """What Figures 1 and 3 show of one network: a row of `rows` is a draw of the weights and an r.
+
+    Raises HypothesisError if one of these runs diverges; those with the large step may.
+    """
+    diverged = Measurement.count(int(rows["diverged"].sum()), len(rows))
+    if diverged.value:
+        first = rows[rows["diverged"] > 0].iloc[0]
+        sentence = f"{name}: descent from draw {first.draw:g} with eta_0 or eta_0 / {first.ratio:g} diverges"
+        raise HypothesisError(f"{name}_diverged", diverged.value, sentence)
     by_draw = rows.groupby("draw")
     worst, error = by_draw["drift_ratio"].max(), float(rows["drift_ratio_error"].max())
     travelled = by_draw["distance_end"].first()
     large = {column: rows[f"{column}_large_step"].to_numpy() for column in ("drift_ratio", "loss_gap", "distance_end")}
     return {
+        f"{name}_diverged": diverged,
         f"{name}_large_step_drift_ratio_min": readings.smallest(large["drift_ratio"], READING),
         f"{name}_large_step_loss_gap_min": readings.smallest(large["loss_gap"], LOSS_READING),
         f"{name}_large_step_distance_min": readings.smallest(large["distance_end"], READING),

@@ -1,7 +1,8 @@
-"""Figure 1 (continuous_discrete) as its authors published it: numbers to lay beside ours.
+"""Figures 1 and 3 (continuous_discrete) as their authors published them: numbers to lay beside ours.
 
-Read from their vector graphics every 100 iterations, to five decimals. The draw of the weights and the images behind them are the
-authors', so that no run of ours has to meet them; there are none of Figure 3.
+Those of Figure 1 are read from vector graphics every 100 iterations, to five decimals; those of Figure 3 from pictures, by eye
+and at few iterations. The draw of the weights and the images behind them are the authors', so that no run of ours has to meet
+them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ COLUMNS = (
 )
 DECIMALS = 5e-6
 """Half a unit of the last decimal; how exactly the graphics hold what was plotted is not known."""
+
+READ_OFF = 0.03
+"""How far what was read off a picture may be from what was plotted."""
+QUANTITIES = ("loss", "distance", "drift")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,20 @@ def published(path: Path) -> Published:
         raise ConfigError(f"{path}: expected finite numbers in the columns {', '.join(COLUMNS)}")
     rows = table.to_numpy(dtype=float).T
     return Published(rows[0].astype(np.int64), rows[1:6], rows[6], rows[7:])
+
+
+def read_off(path: Path) -> dict[str, tuple[Int[np.ndarray, " t"], Float[np.ndarray, " t"]]]:
+    """Iterations and values of loss, distance travelled and largest drift of one network of Figure 3.
+
+    Raises ConfigError if the file is not one of these.
+    """
+    table = pd.read_csv(path, comment="#")
+    if tuple(table.columns) != ("quantity", "iteration", "value") or set(table["quantity"]) != set(QUANTITIES):
+        raise ConfigError(f"{path}: expected the columns quantity, iteration, value with {', '.join(QUANTITIES)}")
+    parts = {name: table[table["quantity"] == name] for name in QUANTITIES}
+    return {
+        name: (part["iteration"].to_numpy(dtype=np.int64), part["value"].to_numpy(dtype=float)) for name, part in parts.items()
+    }
 
 
 def rms_distance(

@@ -6,7 +6,8 @@ and distances are read in double precision from the weights at the same iterate,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,30 +61,8 @@ Begin = Callable[[float], Runs]
 """Step size -> runs at their starts."""
 
 
-def compare(begin: Begin, value: Callable[[Tensor], Tensor], recipe: Recipe) -> Comparison:
-    """The runs with the step sizes of a recipe; `value` is the loss of each row of weights."""
-    coarse = list(_path(begin, recipe, 1))
-    losses, drifts = [torch.stack([value(w) for w in coarse], dim=1)], []
-    for ratio in recipe.ratios:
-        loss, drift = [], []
-        for w, beside in zip(_path(begin, recipe, ratio), coarse, strict=True):
-            loss.append(value(w))
-            drift.append(torch.linalg.vector_norm(w - beside, dim=1))
-        losses.append(torch.stack(loss, dim=1))
-        drifts.append(torch.stack(drift, dim=1))
-    distance = torch.stack([torch.linalg.vector_norm(w - coarse[0], dim=1) for w in coarse], dim=1)
-    return Comparison(
-        recipe.records, recipe.ratios, *(part.numpy() for part in (torch.stack(losses), distance, torch.stack(drifts)))
-    )
-
-
-def between(first: Begin, second: Begin, recipe: Recipe) -> Float[np.ndarray, "s p"]:
-    """Distance at each record between runs that two ways begin, with the step size of the recipe."""
-    pairs = zip(_path(first, recipe, 1), _path(second, recipe, 1), strict=True)
-    return torch.stack([torch.linalg.vector_norm(one - other, dim=1) for one, other in pairs], dim=1).numpy()
-
-
-def _path(begin: Begin, recipe: Recipe, ratio: int) -> Iterator[Float[Tensor, "s k"]]:
+def path(begin: Begin, recipe: Recipe, ratio: int) -> Iterator[Float[Tensor, "s k"]]:
+    """The weights at each record of the runs whose step size is that of the recipe over `ratio`."""
     runs = begin(recipe.step_size / ratio)
     yield runs.weights()
     for _ in recipe.records[1:]:
@@ -91,11 +70,51 @@ def _path(begin: Begin, recipe: Recipe, ratio: int) -> Iterator[Float[Tensor, "s
         yield runs.weights()
 
 
+def compare(
+    begin: Begin,
+    value: Callable[[Tensor], Tensor],
+    recipe: Recipe,
+    coarse: Sequence[Float[Tensor, "s k"]] | None = None,
+    counted: int | None = None,
+) -> Comparison:
+    """The runs with the step sizes of a recipe; `value` is the loss of each row of weights.
+
+    `coarse` is the path of the coarsest runs where it is there already; distances are over the first `counted` weights, or all.
+    """
+    coarse = list(path(begin, recipe, 1)) if coarse is None else coarse
+    losses, drifts = [torch.stack([value(w) for w in coarse], dim=1)], []
+    for ratio in recipe.ratios:
+        loss, apart = [], []
+        for w, beside in zip(path(begin, recipe, ratio), coarse, strict=True):
+            loss.append(value(w))
+            apart.append(_distance(w, beside, counted))
+        losses.append(torch.stack(loss, dim=1))
+        drifts.append(torch.stack(apart, dim=1))
+    distance = torch.stack([_distance(w, coarse[0], counted) for w in coarse], dim=1)
+    return Comparison(
+        recipe.records, recipe.ratios, *(part.numpy(force=True) for part in (torch.stack(losses), distance, torch.stack(drifts)))
+    )
+
+
+def between(
+    first: Iterable[Float[Tensor, "s k"]], second: Iterable[Float[Tensor, "s k"]], counted: int | None = None
+) -> Float[np.ndarray, "s p"]:
+    """Distance at each record between the runs of two paths."""
+    pairs = zip(first, second, strict=True)
+    return torch.stack([_distance(one, other, counted) for one, other in pairs], dim=1).numpy(force=True)
+
+
+def _distance(one: Float[Tensor, "s k"], other: Float[Tensor, "s k"], counted: int | None) -> Float[Tensor, " s"]:
+    return torch.linalg.vector_norm(one[:, :counted] - other[:, :counted], dim=1)
+
+
 def table(found: Comparison, draws: list[int], rounding: Float[np.ndarray, " p"] | float) -> pd.DataFrame:
     """One row for each draw and r, with what the figures say of it.
 
     `rounding` is how far rounding moves the coarsest run; that of a run with r times as many steps is taken as r times as large.
-    A ratio of distances counts from the first record after the start on. Runs that diverge are read as long as they are finite.
+    A ratio of distances counts from the first record after the start on: where a run has not moved it is 0, or infinite if the
+    other has. Runs that diverge are marked, and read as long as they are finite; a run that is not finite at the first record
+    after the start has no ratio.
     """
     rows = []
     for position, draw in enumerate(draws):
@@ -106,13 +125,14 @@ def table(found: Comparison, draws: list[int], rounding: Float[np.ndarray, " p"]
             drift, distance, loss = drift[there], distance[there], loss[:, there]
             tenth = len(found.records) // 10 if there.all() else 0
             error = (1 + ratio) * np.broadcast_to(rounding, there.shape)[there] + READING
-            chosen = 1 + int(np.argmax(drift[1:] / distance[1:]))
+            share, share_error = _largest_share(drift[1:], distance[1:], error[1:])
             rows.append(
                 {
                     "draw": draw,
                     "ratio": ratio,
-                    "drift_ratio": float(drift[chosen] / distance[chosen]),
-                    "drift_ratio_error": float(np.max(error[1:] / distance[1:])),
+                    "diverged": int(not there.all()),
+                    "drift_ratio": share,
+                    "drift_ratio_error": share_error,
                     "drift_end": float(drift[-1]),
                     "drift_tenth": float(drift[tenth]),
                     "drift_error": float(np.max(error)),
@@ -126,3 +146,14 @@ def table(found: Comparison, draws: list[int], rounding: Float[np.ndarray, " p"]
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _largest_share(
+    drift: Float[np.ndarray, " p"], distance: Float[np.ndarray, " p"], error: Float[np.ndarray, " p"]
+) -> tuple[float, float]:
+    """The largest ratio of drift to distance, and its error; NaN of nothing."""
+    if not len(drift):
+        return math.nan, math.nan
+    moved = distance > 0
+    shares = np.where(moved, drift, np.where(drift > 0, math.inf, 0.0)) / np.where(moved, distance, 1.0)
+    return float(shares.max()), float(np.max(error[moved] / distance[moved], initial=READING))

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from flowcheck.data.mnist import Digits
-from flowcheck.papers.continuous_discrete import drift_readings, figure_1, mnist_networks
-from flowcheck.papers.continuous_discrete.step_comparison import Recipe, between, compare, table
+from flowcheck.papers.continuous_discrete import drift_readings, figure_1, mnist_networks, step_studies
+from flowcheck.papers.continuous_discrete.step_comparison import Recipe, between, compare, path, table
 
 
 class Decay:
@@ -76,7 +76,7 @@ def test_the_drift_of_a_smooth_loss_is_of_first_order():
 
 
 def test_the_same_runs_begun_twice_are_at_no_distance():
-    assert not between(Decay, Decay, RECIPE).any()
+    assert not between(path(Decay, RECIPE, 1), path(Decay, RECIPE, 1)).any()
 
 
 def few_digits():
@@ -111,5 +111,5 @@ def test_a_study_holds_its_curves_a_row_for_each_draw_and_broken_runs():
     assert rows[["draw", "ratio"]].to_numpy().tolist() == [[0, 2], [0, 4], [3, 2], [3, 4]]
     assert 0 < arrays["reordered"][-1] < 1e-9 < arrays["drift"].max() < 0.05
     assert (rows["drift_ratio_large_step"] > 0.1).all()
-    labelled = figure_1.labelled({"mine": study}, {"mine": arrays})
+    labelled = step_studies.labelled({"mine": study}, {"mine": arrays})
     np.testing.assert_allclose(labelled["mine_prediction"][1], 1.5 * arrays["drift"][0])
