@@ -73,7 +73,13 @@ def gather(p: Parameters, cells: Mapping[str, Evidence], context: Context) -> Ev
         shown = curves[f"{network}_float32"]
         in_double = largest(double["drift_ratio"].to_numpy(), double["drift_ratio_error"].to_numpy())
         share = drift.reordered_share(shown["reordered"], shown["drift"][0, 0])
-        found.append({f"{network}_max_drift_ratio_float64": in_double, f"{network}_reordered_share_float32": share})
+        found.append(
+            {
+                f"{network}_max_drift_ratio_float64": in_double,
+                f"{network}_late_growth_float64": drift.late_growth(double),
+                f"{network}_reordered_share_float32": share,
+            }
+        )
     return Evidence.of(found, table)
 
 

@@ -15,12 +15,13 @@ training_loss         its Hessian by formula              curvature_bounds    bo
 unbounded_below       where there is none                 proposition_26      regions with fixed slopes
 hessians              all of it over a table of networks
 
-published_curves      Figure 1 as its authors published it
+published_curves      Figures 1 and 3 as published        step_studies        a network, its draws and step sizes, broken runs
 flow_bounds           bounds along flows from near zero   curvature_flows     such flows, and the spectrum on their way
 balance_laws          what they conserve                  along_flows         Propositions 8, 12 and 24
 rough_convexity       rescaled and random points
 mnist_networks        networks of Figures 1 and 3         step_comparison     runs that differ in their step size
-figure_1              its runs, and broken ones           drift_readings      drift against distance
+figure_1              fully connected networks            drift_readings      drift against distance
+figure_3              convolutional networks
 
 worst_case            the objective of Appendix B         worst_case_paths    flow and descent on it, in closed form
 worst_case_runs       pairs of a flow and a descent       figure_2            its two functions
