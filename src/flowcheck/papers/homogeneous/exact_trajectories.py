@@ -45,15 +45,16 @@ def follow_exactly(family: Family, ends: Ends) -> Flows:
 
 
 def states_at(
-    family: Family, rows: Int[np.ndarray, " a"], times: Float[np.ndarray, "a p"], scale: float
+    family: Family, rows: Int[np.ndarray, " a"], times: Float[np.ndarray, "a p"], scale: Float[np.ndarray, " a"]
 ) -> tuple[Float[np.ndarray, "a p"], Float[np.ndarray, "a p k"]]:
     """ln|u| and direction of some rows at their times, of the flow from the start times `scale`, but for the scale."""
     slope, width = unit_of(family.network)
     found = []
-    for x, z, start, own in zip(family.x[rows], family.z[rows], family.starts[rows], times, strict=True):
-        paths = unit_paths(x.numpy(), z.numpy(), slope, scale * start.view(-1, width).numpy())
+    for x, z, start, own, c in zip(family.x[rows], family.z[rows], family.starts[rows], times, scale.tolist(), strict=True):
+        paths = unit_paths(x.numpy(), z.numpy(), slope, c * start.view(-1, width).numpy())
         found.append(_states(paths, Correlation(family.network, x, z), own))
-    return np.stack([each["log_norm"] - math.log(scale) for each in found]), np.stack([each["direction"] for each in found])
+    shifted = np.stack([each["log_norm"] - math.log(c) for each, c in zip(found, scale.tolist(), strict=True)])
+    return shifted, np.stack([each["direction"] for each in found])
 
 
 def unit_paths(

@@ -9,7 +9,7 @@ arc, and so on. One that still runs further then is open, like those that were g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,7 +131,8 @@ class FollowedOn(NamedTuple):
 
 
 Doubling = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Rows [A], their directions and arcs so far -> after as much arc again: directions, rise of ln|u|, length of the curve."""
+"""Rows [A] of both readings, one after the other, their directions and arcs so far -> after as much arc again: directions, rise
+of ln|u|, length of the curve."""
 
 
 def follow_on(flows: Flows, stopped: Bool[np.ndarray, " s"], *, rtol: float, coarser: float) -> FollowedOn:
@@ -139,27 +140,28 @@ def follow_on(flows: Flows, stopped: Bool[np.ndarray, " s"], *, rtol: float, coa
 
     Raises RuntimeError as `integrate` does.
     """
-    if flows.fine.family.system.exact:
-        both = ((flows.fine, _in_closed_form(flows.fine, 1.0)), (flows.coarse, _in_closed_form(flows.coarse, SCALE)))
-    else:
-        both = ((flows.fine, _integrated(flows.fine, rtol)), (flows.coarse, _integrated(flows.coarse, coarser * rtol)))
-    return FollowedOn(*(_follow(each, stopped, doubling) for each, doubling in both))
+    family, readings = flows.fine.family, (flows.fine, flows.coarse)
+    if family.system.exact:
+        return FollowedOn(*_follow(readings, stopped, _in_closed_form(family, np.array([1.0, SCALE]))))
+    return FollowedOn(*_follow(readings, stopped, _integrated(family, np.array([rtol, coarser * rtol]))))
 
 
-def _follow(followed: Followed, stopped: Bool[np.ndarray, " s"], doubling: Doubling) -> Later:
-    s = followed.samples
-    arc, direction = s.arc[:, -1].copy(), s.direction[:, -1].copy()
-    quarter, half = (_lengths_at(s, share) for share in (0.25, 0.5))
-    last, total = s.length[:, -1] - half, np.zeros(len(arc))
-    ratio, rise, rows = _ratio(last, half - quarter), np.zeros(len(arc)), np.flatnonzero(stopped)
+def _follow(readings: Sequence[Followed], stopped: Bool[np.ndarray, " s"], doubling: Doubling) -> list[Later]:
+    samples = [each.samples for each in readings]
+    arc, direction = (np.concatenate(parts) for parts in zip(*((s.arc[:, -1], s.direction[:, -1]) for s in samples), strict=True))
+    quarter, half, end = (np.concatenate([_lengths_at(s, share) for s in samples]) for share in (0.25, 0.5, 1.0))
+    bound = np.concatenate([each.bound for each in readings])
+    last, total = end - half, np.zeros(len(arc))
+    ratio, rise, rows = _ratio(last, half - quarter), np.zeros(len(arc)), np.flatnonzero(np.tile(stopped, len(readings)))
     for _ in range(DOUBLINGS):
         if not len(rows):
             break
         direction[rows], risen, length = doubling(rows, direction[rows], arc[rows])
         arc[rows], rise[rows], total[rows] = 2 * arc[rows], rise[rows] + risen, total[rows] + length
         ratio[rows], last[rows] = _ratio(length, last[rows]), length
-        rows = rows[(ratio[rows] >= 1) & (arc[rows] * followed.bound[rows] <= LONGEST)]
-    return Later(followed, direction, rise, total, ratio)
+        rows = rows[(ratio[rows] >= 1) & (arc[rows] * bound[rows] <= LONGEST)]
+    found = zip(*(np.split(part, len(readings)) for part in (direction, rise, total, ratio)), strict=True)
+    return [Later(each, *parts) for each, parts in zip(readings, found, strict=True)]
 
 
 def _lengths_at(s: Samples, share: float) -> Numbers:
@@ -172,23 +174,30 @@ def _ratio(length: Numbers, before: Numbers) -> Numbers:
         return np.where(length > STILL, length / before, 0.0)
 
 
-def _integrated(followed: Followed, rtol: float) -> Doubling:
-    family = followed.family
+def _integrated(family: Family, rtol: Float[np.ndarray, " r"]) -> Doubling:
+    """Readings with these tolerances, in one batch: the shorter steps of one are most of the time of both."""
+    count = len(family.starts)
 
     def doubling(rows: np.ndarray, direction: np.ndarray, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        problem = Correlation(family.network, family.x[rows], family.z[rows])
+        own = rows % count
+        problem = Correlation(family.network, family.x[own], family.z[own])
         start, length = (torch.from_numpy(part).to(family.starts) for part in (direction, arc))
-        path = gradient_flow(problem, start, rtol=rtol, length=length, save=Save(steps=True))
+        path = gradient_flow(problem, start, rtol=torch.from_numpy(rtol[rows // count]), length=length, save=Save(steps=True))
         assert path.every_step is not None
-        moved = path.every_step.direction.diff(dim=1).norm(dim=-1).nan_to_num(0.0).sum(dim=1)
+        steps = path.every_step.direction  # one flow after the other: the differences of all at once are as large as these
+        moved = torch.stack([flow.diff(dim=0).norm(dim=-1).nan_to_num(0.0).sum() for flow in steps])
         return path.direction.cpu().numpy(), path.log_growth.cpu().numpy(), moved.cpu().numpy()
 
     return doubling
 
 
-def _in_closed_form(followed: Followed, scale: float) -> Doubling:
+def _in_closed_form(family: Family, scale: Float[np.ndarray, " r"]) -> Doubling:
+    """Readings from starts on these scales."""
+    count = len(family.starts)
+
     def doubling(rows: np.ndarray, _: np.ndarray, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        log_norm, direction = states_at(followed.family, rows, np.linspace(1.0, 2.0, POINTS) * arc[:, None], scale)
+        times = np.linspace(1.0, 2.0, POINTS) * arc[:, None]
+        log_norm, direction = states_at(family, rows % count, times, scale[rows // count])
         moved = np.linalg.norm(np.diff(direction, axis=1), axis=-1).sum(axis=1)
         return direction[:, -1], log_norm[:, -1] - log_norm[:, 0], moved
 

@@ -96,7 +96,7 @@ def test_a_power_law_of_the_speed_decides_at_one(speed, ratio):
     def doubling(rows, direction, arc):
         return direction, np.zeros(1), np.array([run(arc[0], 2 * arc[0])])
 
-    later = _follow(replace(flows, samples=samples), np.ones(1, dtype=bool), doubling)
+    (later,) = _follow([replace(flows, samples=samples)], np.ones(1, dtype=bool), doubling)
     assert later.length_ratio[0] == pytest.approx(ratio, rel=1e-2)
     if ratio != 1.0:  # which rounding decides
         assert later.length[0] == pytest.approx(run(mesh[-1], mesh[-1] * 2 ** (DOUBLINGS if ratio > 1 else 1)), rel=1e-4)
