@@ -24,7 +24,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.quiver import Quiver
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 KINDS = {
@@ -110,13 +110,18 @@ def find_faults(figure: Figure) -> Iterator[Fault]:
     renderer: RendererBase = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     panels = _panels(figure)
     legends = [*figure.legends, *(legend for axis in _axes(figure) for legend in _legends(axis))]
-    handles = [handle for legend in legends for handle in legend.legend_handles if handle is not None]
+    handles = [
+        handle
+        for legend in legends
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True)
+        if handle is not None and text.get_text().strip()  # an entry without words names nothing
+    ]
     spans = {axis: _span(axis, list(_curves(axis, handles)), renderer) for axis in panels}
     for name in dict.fromkeys(panels.values()):
         axes = [axis for axis in panels if panels[axis] == name]
         curves = [curve for axis in axes for curve in _curves(axis, handles)]
         if all(axis.name == "rectilinear" for axis in axes) and not any(_mesh(axis) for axis in axes):
-            yield from _cut(name, curves)
+            yield from _cut(name, curves, axes)
             yield from _empty(name, axes, spans)
             yield from _crowded(name, curves)
         yield from _range(name, axes)
@@ -140,6 +145,8 @@ class _Curve:
     """Whether a line joins the points."""
     name: str
     """Its label, or that of the legend's entry of its colour."""
+    infinite: int = 0
+    """How many of its points are infinite."""
 
     @property
     def seen(self) -> np.ndarray:
@@ -186,7 +193,8 @@ def _curves(axis: Axes, handles: Iterable[Artist]) -> Iterator[_Curve]:
     def curve(drawn: Line2D | Collection, transform: Any, xy: Any, color: Any, marker: str = "", joined: bool = False) -> _Curve:
         rgb, label = to_rgb(color), str(drawn.get_label())
         name = labels.get(rgb, f"a curve of colour {to_hex(rgb)}") if label.startswith("_") else label
-        return _Curve(drawn, axis, _shares(axis, transform, xy), rgb, marker, joined, name)
+        infinite = int(np.isinf(np.asarray(xy, dtype=float).reshape(-1, 2)).any(axis=1).sum())
+        return _Curve(drawn, axis, _shares(axis, transform, xy), rgb, marker, joined, name, infinite)
 
     for line in axis.lines:
         if line.get_visible():
@@ -225,10 +233,18 @@ def _shares(axis: Axes, transform: Any, xy: Any) -> np.ndarray:
     return shares
 
 
-def _cut(panel: str, curves: Iterable[_Curve]) -> Iterator[Fault]:
-    """Data beyond the limits: by how many points, on which side."""
+def _cut(panel: str, curves: Iterable[_Curve], axes: Iterable[Axes]) -> Iterator[Fault]:
+    """Data beyond the limits, bars among them: by how many points, on which side; and data at infinity, which are not drawn."""
     found = []
+    for axis in axes:
+        bars = [patch for patch in axis.patches if patch.get_visible() and all(_is_data(axis, patch))]
+        corners = [axis.transAxes.inverted().transform(patch.get_window_extent().corners()) for patch in bars]
+        beyond = [points for points in corners if (points < -BEYOND).any() or (points > 1 + BEYOND).any()]
+        if beyond:
+            found.append(f"bars or patches ({len(beyond)} of {len(bars)})")
     for curve in curves:
+        if curve.infinite:
+            found.append(f"{curve.name} ({curve.infinite} of {len(curve.points)} points, at infinity)")
         with np.errstate(invalid="ignore"):
             sides = {
                 "left": curve.points[:, 0] < -BEYOND,
@@ -261,8 +277,12 @@ def _empty(panel: str, axes: list[Axes], spans: Mapping[Axes, np.ndarray]) -> It
         shared = [axis.get_shared_x_axes() if column == 0 else axis.get_shared_y_axes() for axis in axes]
         together = {other for axis, group in zip(axes, shared, strict=True) for other in group.get_siblings(axis)}
         ends = np.array([spans[axis][:, column] for axis in together if axis in spans])
-        share = float(np.fmax.reduce(ends[:, 1]) - np.fmin.reduce(ends[:, 0]))
-        if share < USED:
+        share = float(np.fmax.reduce(ends[:, 1]) - np.fmin.reduce(ends[:, 0])) if len(ends) else np.nan
+        if np.isnan(share):
+            if any(axis.axison for axis in axes):
+                yield Fault(panel, "empty", "there is nothing in it")
+                return
+        elif share < USED:
             yield Fault(panel, "empty", f"the data span {share:.0%} of its {name}, and {USED:.0%} is the least")
 
 
@@ -451,6 +471,27 @@ def _outside(figure: Figure, panels: Mapping[Axes, str], renderer: RendererBase)
         if beyond > slack:
             what = repr(drawn.get_text()) if isinstance(drawn, Text) else "the legend"
             yield Fault(name, "outside", f"{what} leaves the canvas by {beyond * 72 / figure.dpi:.1f} points")
+    for name, axis, text in _texts(figure, panels):
+        if axis is not None and text in axis.texts and (lost := _lost(axis, text, renderer)):
+            yield Fault(name, "outside", f"{text.get_text()!r} {lost}")
+
+
+def _lost(axis: Axes, text: Text, renderer: RendererBase) -> str:
+    """How a text in a panel is not drawn, or only in part; empty if it is drawn."""
+    if isinstance(text, Annotation) and text.get_annotation_clip() is not False and text.xycoords == "data":
+        place = axis.transData.transform(text.xy)
+        if not axis.bbox.contains(*place) and not _touches(axis.bbox, place):
+            return "is not drawn: what it points to lies beyond the limits"
+    if text.get_clip_on() and text.get_clip_box() is not None:
+        box, clip, slack = text.get_window_extent(renderer), text.get_clip_box(), renderer.points_to_pixels(SLACK)
+        if max(clip.x0 - box.x0, box.x1 - clip.x1, clip.y0 - box.y0, box.y1 - clip.y1) > slack:
+            return "is cut at the edge of its panel"
+    return ""
+
+
+def _touches(box: Bbox, place: np.ndarray) -> bool:
+    """Whether a point lies on the edge of a box, up to a thousandth of a pixel."""
+    return box.padded(1e-3).contains(*place.tolist())
 
 
 def _small(panels: Mapping[Axes, str], figure: Figure) -> Iterator[Fault]:

@@ -128,9 +128,57 @@ def unnamed(faulty):
     axis.plot(X, X**2, color=plotting.BLUE)
     plotting.legend_below(
         figure,
-        [plotting.sample({"color": "black"}, "a line"), plotting.sample({"color": plotting.BLUE}, "")][: 1 + (not faulty)],
+        [plotting.sample({"color": "black"}, "a line"), plotting.sample({"color": plotting.BLUE}, "another")][: 1 + (not faulty)],
         2,
     )
+    return figure
+
+
+def unnamed_by_an_entry_without_words(faulty):
+    figure, axis = one()
+    axis.plot(X, X**2, color=plotting.BLUE)
+    handles = [plotting.sample({"color": "black"}, "a line"), plotting.sample({"color": plotting.BLUE}, " " if faulty else "it")]
+    plotting.legend_below(figure, handles, 2)
+    return figure
+
+
+def nothing_in_it(faulty):
+    figure, (axis,) = plotting.figure()
+    axis.plot(X, np.full(50, np.nan) if faulty else X)
+    return figure
+
+
+def never_drawn(faulty):
+    figure, (axis,) = plotting.figure()
+    if not faulty:
+        axis.plot(X, X)
+    axis.set(xlabel="x", ylabel="y")
+    return figure
+
+
+def cut_at_infinity(faulty):
+    figure, (axis,) = plotting.figure()
+    axis.plot(X, np.where(X < 0.98, X, np.inf if faulty else X))
+    return figure
+
+
+def cut_bars(faulty):
+    figure, (axis,) = plotting.figure()
+    axis.bar([0, 1, 2], [1.0, 2.0, 3.0])
+    axis.set_ylim(0, 2.5 if faulty else 3.2)
+    return figure
+
+
+def a_label_that_is_not_drawn(faulty):
+    figure, axis = one()
+    axis.annotate("here", (1.5 if faulty else 0.5, 0.5), xytext=(0.2, 0.8), textcoords="axes fraction")
+    return figure
+
+
+def a_label_that_is_clipped(faulty):
+    figure, axis = one()
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    axis.text(0.9 if faulty else 0.1, 0.9, "a label that is long", clip_on=True)
     return figure
 
 
@@ -167,6 +215,13 @@ FAULTS = {
     unnamed: "panel 1 unnamed",
     unnamed_reference: "panel 1 unnamed",
     small: "panel 1 small",
+    unnamed_by_an_entry_without_words: "panel 1 unnamed",
+    nothing_in_it: "panel 1 empty",
+    never_drawn: "panel 1 empty",
+    cut_at_infinity: "panel 1 cut",
+    cut_bars: "panel 1 cut",
+    a_label_that_is_not_drawn: "panel 1 outside",
+    a_label_that_is_clipped: "panel 1 outside",
 }
 each = pytest.mark.parametrize(("draw", "key"), FAULTS.items(), ids=[draw.__name__ for draw in FAULTS])
 
