@@ -230,6 +230,24 @@ def test_corrected_bound_72_at_the_sufficient_delta_is_half_of_epsilon_squared()
     assert constants.log_delta == pytest.approx(math.log(by_hand / bracket / 0.05) - exponent, rel=1e-9)
 
 
+@pytest.mark.parametrize("degree", [2, 3])
+def test_the_constants_of_the_proof_by_hand(degree):
+    r"""$\tilde B$, $\tilde W$, $C_\epsilon$, $K^1$ and $K^2$ of Section C.1, from bounds that are asked for again."""
+    saddle, epsilon, time, largest = newton_saddle(degree), 0.2, 0.7, 1.5
+    found = near_saddles.reach(saddle, epsilon, time, largest)
+    parts = (saddle.fitted, saddle.idle)
+    alpha = max(near_saddles.jacobian_bound(part) for part in parts)
+    beta = max(near_saddles.output_bound(part) for part in parts)
+    norm_z, norm_n = 1.7, math.sqrt(sum(float(w) ** 2 for w in saddle.weights)) + 0.2
+    c = 1 + 2 * 0.2 * 0.7 * alpha * beta * norm_n ** (degree - 1) * norm_z**degree
+    assert found.norm_z == pytest.approx(norm_z)
+    assert found.norm_n == pytest.approx(norm_n)
+    assert found.c == pytest.approx(c, rel=1e-12)
+    assert found.c > 2, "far from 1, which no constant may be taken for"
+    assert found.k2 == pytest.approx(alpha * norm_n ** (degree - 1), rel=1e-12)
+    assert found.residual == pytest.approx(math.sqrt(sum(float(r) ** 2 for r in saddle.residual)))
+
+
 def test_largest_fall_is_what_the_best_length_of_the_idle_weights_takes_from_the_loss():
     units, rng = units_of("squared ReLU"), np.random.default_rng(7)
     residual, w = rng.standard_normal(7), rng.standard_normal(units.size)
