@@ -1,5 +1,6 @@
 """flowcheck: config, validation, includes, rule all; nothing else."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,10 +11,11 @@ min_version("9.0")
 try:
     from flowcheck.errors import ConfigError
     from flowcheck.pipeline.digest import check_package
-    from flowcheck.pipeline.surroundings import check_surroundings
+    from flowcheck.pipeline.surroundings import check_surroundings, settle
 except ImportError as error:
     sys.exit(f"flowcheck: the package is not in this environment, or a file of that name hides it ({error}); see: make env")
 
+settle(os.environ)
 try:
     check_surroundings(Path())
     check_package(Path())

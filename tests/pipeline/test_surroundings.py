@@ -1,6 +1,9 @@
 """The toy project where checkout, home, locale or environment are not what they usually are: real `snakemake` processes."""
 
+import json
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +73,32 @@ def test_a_locale_without_utf_8_changes_nothing(toy):
     toy.snakemake()
     assert words in toy.path("results/smoke/report/index.html").read_text(encoding="utf-8")
     assert words in toy.path("results/smoke/claims/toy/figure-1.json").read_text(encoding="utf-8")
+
+
+def test_what_the_machine_says_to_shells_interpreters_and_libraries_changes_no_number(finished, fresh, tmp_path_factory):
+    machine = tmp_path_factory.mktemp("machine")
+    (machine / "bash_env").write_text("echo from the machine; export PATH=/nowhere\n")
+    (machine / "startup.py").write_text("raise SystemExit('the start of every Python')\n")
+    (machine / "matplotlibrc").write_text("lines.linewidth: 9\nbackend: nothing\n")
+    fresh.environment |= {
+        **{"BASH_ENV": str(machine / "bash_env"), "ENV": str(machine / "bash_env"), "PATH": "/usr/bin:/bin"},
+        **{"PYTHONSTARTUP": str(machine / "startup.py"), "PYTHONWARNINGS": "error", "PYTHONIOENCODING": "ascii"},
+        **{"MPLBACKEND": "TkAgg", "MATPLOTLIBRC": str(machine), "CC": "no-such-compiler", "PYTHONOPTIMIZE": "2"},
+        **{"OMP_NUM_THREADS": "7", "OPENBLAS_NUM_THREADS": "7", "JUPYTER_PATH": str(machine), "JUPYTER_CONFIG_DIR": str(machine)},
+        **{"GIT_DIR": str(machine), "TZ": "Pacific/Auckland", "LC_ALL": "nonsense"},
+    }
+    done = fresh.run(str(Path(sys.executable).with_name("snakemake")), "--cores=2", "results/smoke/toy/decay/notebook.html")
+    assert done.returncode == 0, done.stdout
+    for name in ("metrics.json", "figures/error.svg"):
+        ours, theirs = (pipeline.path(f"results/smoke/toy/decay/{name}") for pipeline in (fresh, finished))
+        if name == "metrics.json":
+            ours, theirs = (json.loads(path.read_text()) for path in (ours, theirs))
+            for found in (ours, theirs):
+                found.pop("provenance")
+            assert {key: value for key, value in ours.items() if key in theirs} == theirs
+        else:
+            assert ours.read_text() == theirs.read_text()
+    assert "from the machine" not in fresh.path("logs/smoke/toy/decay/evidence.log").read_text()
 
 
 def test_the_profile_of_slurm_without_its_plugin_is_one_sentence(fresh):

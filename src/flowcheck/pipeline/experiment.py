@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 
-# One thread per process (DESIGN section 5); the numerical libraries read these when they are first imported.
-for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+# One thread per process, whatever the machine says: sums in another order are other numbers. The numerical libraries read these
+# when they are first imported.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ[_variable] = "1"
 
 import argparse
 import datetime

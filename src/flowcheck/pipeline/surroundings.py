@@ -6,15 +6,28 @@ Each is one sentence before any job, in place of a library's traceback from with
 from __future__ import annotations
 
 import importlib.machinery
+import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 from flowcheck.errors import ConfigError
 
+SETTINGS = ("BASH_ENV", "ENV", "MATPLOTLIBRC", "MPLBACKEND")
+"""What shells and libraries of every job would read or obey; bash reads the file BASH_ENV, which may change the PATH."""
+OF_PYTHON = ("PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONIOENCODING", "PYTHONHOME")
 WRITTEN = ("results", "logs", ".snakemake")
 """Folders of the checkout that every run writes into."""
+
+
+def settle(environment: MutableMapping[str, str]) -> None:
+    """Take out of the environment what would reach the jobs: they run this interpreter, in UTF-8, as nobody configured it."""
+    for name in (*SETTINGS, *OF_PYTHON):
+        environment.pop(name, None)
+    environment["PYTHONUTF8"] = "1"
+    own = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join([own, *filter(None, [environment.get("PATH")])])
 
 
 def check_surroundings(root: Path) -> None:

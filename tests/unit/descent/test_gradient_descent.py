@@ -277,14 +277,33 @@ def test_what_cannot_be_compiled_is_run_plainly_and_the_reason_is_stated(monkeyp
 
 
 @needs_compiler
-def test_a_compiler_may_have_a_launcher_and_options(monkeypatch):
+@pytest.mark.parametrize(
+    "command", ["env cc", "env LC_ALL=C cc -O1", "{launcher} cc", "'{launcher}' cc -Ofast -ffast-math", " cc "]
+)
+def test_a_compiler_may_have_a_launcher_and_options_which_change_no_number(command, monkeypatch, tmp_path):
+    launcher = tmp_path / "ccache"
+    launcher.write_text('#!/bin/sh\nexec "$@"\n')
+    launcher.chmod(0o755)
     network = zoo.power_net(2, 2, 4)
     x, y, start = problem(network, 2)
-    monkeypatch.setenv("CC", "env LC_ALL=C cc -O1")
-    path = gradient_descent.gradient_descent(
-        Objective(network, x, y, losses.HALF_SUM), start, step_size=5e-4, steps=20, compile=True
-    )
-    assert not path.mode.startswith("eager"), path.mode
+    objective, options = Objective(network, x, y, losses.HALF_SUM), {"step_size": 5e-4, "steps": 20, "compile": True}
+    plain = gradient_descent.gradient_descent(objective, start, **options)
+    monkeypatch.setenv("CC", command.format(launcher=launcher))
+    path = gradient_descent.gradient_descent(objective, start, **options)
+    assert path.mode == plain.mode == "compiled"
+    assert torch.equal(path.last, plain.last)
+
+
+@pytest.mark.parametrize("command", ["no-such-launcher cc", "cc --no-such-option", "cc 'never closed"])
+def test_a_compiler_that_fails_is_said_to_fail(command, monkeypatch):
+    network = zoo.power_net(2, 2, 4)
+    x, y, start = problem(network, 2)
+    monkeypatch.setenv("CC", command)
+    with pytest.warns(RuntimeWarning, match=r"^steps run without C: .*(no-such|CC=)"):
+        path = gradient_descent.gradient_descent(
+            Objective(network, x, y, losses.HALF_SUM), start, step_size=5e-4, steps=20, compile=True
+        )
+    assert path.mode.startswith("eager: ")
 
 
 @needs_compiler

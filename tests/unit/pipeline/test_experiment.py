@@ -573,6 +573,14 @@ while True:
 """
 
 
+def test_one_thread_for_each_process_whatever_the_machine_says():
+    asked = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "7")
+    program = "import os, flowcheck.pipeline.experiment, torch; print(torch.get_num_threads(), *(os.environ[n] for n in {}))"
+    command = [sys.executable, "-c", program.format(list(asked))]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"] * 4
+
+
 def test_a_run_that_never_ends_is_ended_with_its_traceback():
     done = subprocess.run([sys.executable, "-c", ENDLESS, "0.005"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

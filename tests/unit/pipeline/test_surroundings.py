@@ -1,12 +1,14 @@
 """What a run needs of the place it runs in is one sentence where it is missing."""
 
 import shutil
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 
 from flowcheck.errors import ConfigError
-from flowcheck.pipeline.surroundings import check_surroundings
+from flowcheck.pipeline.surroundings import check_surroundings, settle
 
 
 def sentence(root) -> str:
@@ -90,3 +92,13 @@ def test_modules_and_folders_that_hide_nothing_are_fine(checkout):
 def test_a_checkout_without_scripts_is_no_concern_of_this_check(checkout):
     shutil.rmtree(checkout.root / "scripts")
     check_surroundings(checkout.root)
+
+
+def test_what_a_machine_says_to_shells_and_interpreters_reaches_no_job():
+    machine = {"BASH_ENV": "x", "ENV": "x", "MPLBACKEND": "x", "MATPLOTLIBRC": "x", "PYTHONSTARTUP": "x", "PYTHONOPTIMIZE": "2"}
+    kept = {"HOME": "/home", "CC": "cc", "PYTHONPATH": "src", "MNIST_DIR": "data", "CUDA_VISIBLE_DEVICES": "1"}
+    own = str(Path(sys.executable).parent)
+    for path, expected in (({"PATH": "/bin"}, f"{own}:/bin"), ({}, own)):
+        environment = machine | kept | path
+        settle(environment)
+        assert environment == kept | {"PYTHONUTF8": "1", "PATH": expected}

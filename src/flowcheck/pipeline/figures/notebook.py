@@ -15,6 +15,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import contextlib
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -41,9 +42,14 @@ def run_notebook(source: Path, folder: Path, log: Path, figures: Callable[[], It
     of a cell that fails.
     """
     unmet = load_metrics(folder / "metrics.json")[1].get(UNMET)
-    notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures()) if unmet else _execute(source, folder, log)
+    with tempfile.TemporaryDirectory() as scratch, _own_jupyter(Path(scratch)):
+        if unmet:
+            notebook = _notebook_of_unmet_hypothesis(unmet, folder, figures())
+        else:
+            notebook = _execute(source, folder, log, Path(scratch) / "notebook.ipynb")
+        page = as_html(notebook)  # by the templates of this environment
     with atomic_file(folder / "notebook.html", "w") as stream:
-        stream.write(as_html(notebook))
+        stream.write(page)
     path = folder / "notebook.ipynb"
     rests_on = [*_shown(folder), *(folder / name for name in EVIDENCE_FILES)]
     place = "/".join(path.parts[-4:])
@@ -70,51 +76,67 @@ def as_html(notebook: nbformat.NotebookNode) -> str:
     return html
 
 
-def _execute(source: Path, folder: Path, log: Path) -> nbformat.NotebookNode:
+def _execute(source: Path, folder: Path, log: Path, executed: Path) -> nbformat.NotebookNode:
     failed = log.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, _no_home(Path(scratch)):
-        executed = Path(scratch) / "notebook.ipynb"
-        try:
-            papermill.execute_notebook(
-                source,
-                executed,
-                {"folder": str(folder)},
-                kernel_name="python3",
-                progress_bar=False,
-                log_output=False,
-                request_save_on_cell_execute=False,  # with every figure so far, twice a cell
-            )
-        except PapermillExecutionError as error:
-            failed.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(executed, failed)
-            print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)
-            raise SystemExit(str(error)) from None
-        return nbformat.read(executed, as_version=4)
+    try:
+        papermill.execute_notebook(
+            source,
+            executed,
+            {"folder": str(folder)},
+            kernel_name=KERNEL,
+            progress_bar=False,
+            log_output=False,
+            request_save_on_cell_execute=False,  # with every figure so far, twice a cell
+        )
+    except PapermillExecutionError as error:
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(executed, failed)
+        print(f"{source}: cell {error.exec_count} failed; the notebook as far as it got is in {failed}", file=sys.stderr)
+        raise SystemExit(str(error)) from None
+    return nbformat.read(executed, as_version=4)
+
+
+KERNEL = "python3"
+SETTINGS = (
+    "JUPYTER",
+    "IPYTHON",
+    "MPLBACKEND",
+    "MATPLOTLIBRC",
+    "PYTHONSTARTUP",
+    "PYTHONINSPECT",
+    "PYTHONWARNINGS",
+)
+"""What the names of variables begin with that choose kernels, configurations, templates, backends."""
+NOTHING_FIRST = [f"--InteractiveShellApp.{name}=[]" for name in ("exec_lines", "exec_files", "extensions")]
+"""What a site runs at the start of every session, whose configuration cannot be passed over otherwise."""
 
 
 @contextlib.contextmanager
-def _no_home(folder: Path) -> Iterator[None]:
-    """Kernels are those of this environment and keep their files under `folder`.
+def _own_jupyter(folder: Path) -> Iterator[None]:
+    """The kernel is this interpreter, templates are those of this environment, and their files are kept under `folder`.
 
     A home may be read-only, and what a user or a site has configured is no part of a result: a site's kernel `python3` would run
     the notebook in another Python.
     """
-    own = {
-        name: str(folder / name.lower())
-        for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
-    }
-    before = {name: os.environ.get(name) for name in (*own, "JUPYTER_PATH", "JUPYTER_PREFER_ENV_PATH", "PYTHONSTARTUP")}
+    kernel = folder / "jupyter_data_dir" / "kernels" / KERNEL
+    kernel.mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *NOTHING_FIRST]
+    encrypted = {"supported_encryption": ["curve"]}  # as ipykernel says of itself, which takes a second to import
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": command, "display_name": "Python 3", "language": "python", "metadata": encrypted})
+    )
+    own = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
+    before = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
     for name in before:
-        os.environ.pop(name, None)
-    os.environ.update(own, JUPYTER_PREFER_ENV_PATH="1")
+        del os.environ[name]
+    os.environ.update({name: str(folder / name.lower()) for name in own}, JUPYTER_PREFER_ENV_PATH="0")
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        for name in (*own, "JUPYTER_PREFER_ENV_PATH"):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _notebook_of_unmet_hypothesis(unmet: str, folder: Path, figures: Iterable[str]) -> nbformat.NotebookNode:

@@ -184,10 +184,19 @@ def test_a_notebook_runs_in_this_environment_whatever_the_machine_has_configured
     startup = tmp_path / "ipython" / "profile_default" / "startup" / "own.py"
     startup.parent.mkdir(parents=True)
     startup.write_text("raise SystemExit('what a user runs at the start of every session')")
+    template = tmp_path / "site" / "nbconvert" / "templates" / "classic" / "index.html.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text("the page of a site")
+    (template.parent / "conf.json").write_text("{}")
+    (tmp_path / "first.py").write_text("raise SystemExit('what a user runs at the start of every Python')")
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfigure.dpi: 10\nimage.cmap: hot\n")
-    machine = {"JUPYTER_PATH": "site", "IPYTHONDIR": "ipython", "MATPLOTLIBRC": "matplotlibrc"}
+    machine = {"JUPYTER_PATH": "site", "IPYTHONDIR": "ipython", "MATPLOTLIBRC": "matplotlibrc", "PYTHONSTARTUP": "first.py"}
+    machine |= {"JUPYTER_DATA_DIR": "site", "JUPYTER_CONFIG_PATH": "site", "JUPYTER_CONFIG_DIR": "site"}
     for name, value in machine.items():
         monkeypatch.setenv(name, str(tmp_path / value))
+    for name, text in {"MPLBACKEND": "no such backend", "PYTHONWARNINGS": "error", "JUPYTER_PREFER_ENV_PATH": "1"}.items():
+        monkeypatch.setenv(name, text)
+    asked = dict(os.environ)
     folder = tmp_path / "results" / "paper" / "one"
     Evidence({"gap": Measurement(2.0, 1e-9)}).save(folder)
     told = "import sys\nfrom flowcheck.pipeline.figures import plotting\nplotting.figure()\n"
@@ -206,7 +215,8 @@ def test_a_notebook_runs_in_this_environment_whatever_the_machine_has_configured
     assert Path(interpreter).samefile(sys.executable)
     assert float(width) < 2
     assert colours != "hot"
-    assert os.environ["JUPYTER_PATH"] == str(tmp_path / "site")  # as it was
+    assert "the page of a site" not in (folder / "notebook.html").read_text()
+    assert dict(os.environ) == asked  # as it was
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
