@@ -183,7 +183,7 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 
 def _expected(arguments: argparse.Namespace) -> int:
-    from flowcheck.pipeline.ledger import changes, fewer_runs, no_longer_so, read_ledger, record_expected
+    from flowcheck.pipeline.ledger import changes, fewer_runs, is_gone, no_longer_so, read_ledger, record_expected
     from flowcheck.pipeline.project import Project
     from flowcheck.pipeline.recorded import load_about, load_expected, load_runs
     from flowcheck.pipeline.results import lines_of
@@ -201,6 +201,9 @@ def _expected(arguments: argparse.Namespace) -> int:
         print("\n".join(changed))
         return 1
     if arguments.record:
+        print(
+            "".join(f"{name}: no claim any more, and no longer recorded\n" for name in recorded if is_gone(project, name)), end=""
+        )
         print(f"recorded in {record_expected(project, ledger, arguments.because)}")
         return 0
     if about := load_about(project, arguments.scale):

@@ -281,20 +281,28 @@ def _cell(text: str) -> str:
 
 
 def record_expected(project: Project, ledger: Mapping[str, Any], because: str = "") -> Path:
-    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff. What is stale or missing is left out.
+    """Record today's verdicts as the expected ones: a deliberate act, seen in the diff. What is stale or missing stays as it was;
+    claims that a paper no longer has leave the record.
 
     Raises ConfigError if some paper would have no recorded verdict and `because` does not say why.
     """
     path = project.root / "config" / "expected" / f"{ledger['scale']}.json"
     claims = [claim for claim in ledger["claims"] if claim["freshness"] in CURRENT]
-    known = load_expected(project, ledger["scale"])
+    known = {name: verdict for name, verdict in load_expected(project, ledger["scale"]).items() if not is_gone(project, name)}
     verdicts = dict(sorted((known | {c["id"]: c["verdict"] for c in claims}).items()))
     about = _about(project, ledger["scale"], claims, {name.split("/")[0] for name in verdicts}, because)
     save_json(path, verdicts)
     save_json(about_file(project, ledger["scale"]), about.model_dump())
     runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in claims}
+    runs = {name: behind for name, behind in runs.items() if not is_gone(project, name)}
     save_json(runs_file(project, ledger["scale"]), dict(sorted(runs.items())))
     return path
+
+
+def is_gone(project: Project, name: str) -> bool:
+    """Whether the claim ``paper/claim`` is one that its paper no longer has."""
+    paper, _, claim = name.partition("/")
+    return paper in project.claims and claim not in project.claims[paper]
 
 
 def _about(project: Project, scale: str, claims: list[Record], recorded: set[str], because: str) -> About:

@@ -128,6 +128,16 @@ def test_recording_keeps_the_verdicts_of_papers_that_were_not_run(project, ledge
     assert json.loads(path.read_text()) == VERDICTS | {"other/lemma-1": "supported"}
 
 
+def test_claims_that_a_paper_no_longer_has_leave_the_record(project, ledger):
+    record_expected(project, ledger)
+    known, runs = load_expected(project, "smoke"), load_runs(project, "smoke")
+    (project.root / "config/expected/smoke.json").write_text(json.dumps(known | {"toy/lemma-9": "supported"}))
+    (project.root / "config/expected/runs/smoke.json").write_text(json.dumps(runs | {"toy/lemma-9": {"x": 3}}))
+    assert "toy/lemma-9: recorded and not judged" in changes(ledger, load_expected(project, "smoke"))
+    record_expected(project, ledger)
+    assert (load_expected(project, "smoke"), load_runs(project, "smoke")) == (known, runs)
+
+
 def test_a_record_says_when_and_where_it_ran_and_what_it_is_without(project, ledger):
     assert load_about(project, "smoke") is None
     for claim in ledger["claims"]:
