@@ -193,7 +193,8 @@ def _curves(axis: Axes, handles: Iterable[Artist]) -> Iterator[_Curve]:
     def curve(drawn: Line2D | Collection, transform: Any, xy: Any, color: Any, marker: str = "", joined: bool = False) -> _Curve:
         rgb, label = to_rgb(color), str(drawn.get_label())
         name = labels.get(rgb, f"a curve of colour {to_hex(rgb)}") if label.startswith("_") else label
-        infinite = int(np.isinf(np.asarray(xy, dtype=float).reshape(-1, 2)).any(axis=1).sum())
+        steps = isinstance(drawn, Line2D) and drawn.get_drawstyle().startswith("steps")  # a distribution begins at -inf
+        infinite = 0 if steps else int(np.isinf(np.asarray(xy, dtype=float).reshape(-1, 2)).any(axis=1).sum())
         return _Curve(drawn, axis, _shares(axis, transform, xy), rgb, marker, joined, name, infinite)
 
     for line in axis.lines:
