@@ -239,7 +239,7 @@ def _cut(panel: str, curves: Iterable[_Curve], axes: Iterable[Axes]) -> Iterator
     found = []
     for axis in axes:
         bars = [patch for patch in axis.patches if patch.get_visible() and all(_is_data(axis, patch))]
-        corners = [axis.transAxes.inverted().transform(patch.get_window_extent().corners()) for patch in bars]
+        corners = [_corners(axis, patch) for patch in bars]
         beyond = [points for points in corners if (points < -BEYOND).any() or (points > 1 + BEYOND).any()]
         if beyond:
             found.append(f"bars or patches ({len(beyond)} of {len(bars)})")
@@ -260,6 +260,16 @@ def _cut(panel: str, curves: Iterable[_Curve], axes: Iterable[Axes]) -> Iterator
     if found:
         rest = f" and {len(found) - 3} more" if len(found) > 3 else ""
         yield Fault(panel, "cut", f"beyond the limits: {', '.join(found[:3])}{rest}")
+
+
+def _corners(axis: Axes, patch: Patch) -> np.ndarray:
+    """Corners of a bar as shares of its panel; NaN where it begins at 0 on a logarithmic axis, as bars do."""
+    corners = patch.get_patch_transform().transform(patch.get_path().vertices)
+    shares = _shares(axis, axis.transData, corners)
+    for column, scale in enumerate((axis.get_xscale(), axis.get_yscale())):
+        if scale == "log":
+            shares[corners[:, column] <= 0, column] = np.nan
+    return shares
 
 
 def _span(axis: Axes, curves: Iterable[_Curve], renderer: RendererBase) -> np.ndarray:

@@ -169,6 +169,13 @@ def cut_bars(faulty):
     return figure
 
 
+def cut_bars_on_a_logarithmic_axis(faulty):
+    figure, (axis,) = plotting.figure()
+    axis.bar([0, 1, 2], [1.0, 0.1, 10.0])
+    axis.set(yscale="log", ylim=(0.03, 5 if faulty else 12))
+    return figure
+
+
 def a_label_that_is_not_drawn(faulty):
     figure, axis = one()
     axis.annotate("here", (1.5 if faulty else 0.5, 0.5), xytext=(0.2, 0.8), textcoords="axes fraction")
@@ -220,6 +227,7 @@ FAULTS = {
     never_drawn: "panel 1 empty",
     cut_at_infinity: "panel 1 cut",
     cut_bars: "panel 1 cut",
+    cut_bars_on_a_logarithmic_axis: "panel 1 cut",
     a_label_that_is_not_drawn: "panel 1 outside",
     a_label_that_is_clipped: "panel 1 outside",
 }
