@@ -493,8 +493,9 @@ def _lost(axis: Axes, text: Text, renderer: RendererBase) -> str:
         place = axis.transData.transform(text.xy)
         if not axis.bbox.contains(*place) and not _touches(axis.bbox, place):
             return "is not drawn: what it points to lies beyond the limits"
-    if text.get_clip_on() and text.get_clip_box() is not None:
-        box, clip, slack = text.get_window_extent(renderer), text.get_clip_box(), renderer.points_to_pixels(SLACK)
+    clip = text.get_clip_box()
+    if text.get_clip_on() and clip is not None:
+        box, slack = text.get_window_extent(renderer), renderer.points_to_pixels(SLACK)
         if max(clip.x0 - box.x0, box.x1 - clip.x1, clip.y0 - box.y0, box.y1 - clip.y1) > slack:
             return "is cut at the edge of its panel"
     return ""
