@@ -240,9 +240,8 @@ def _cut(panel: str, curves: Iterable[_Curve], axes: Iterable[Axes]) -> Iterator
     for axis in axes:
         bars = [patch for patch in axis.patches if patch.get_visible() and all(_is_data(axis, patch))]
         corners = [_corners(axis, patch) for patch in bars]
-        beyond = [points for points in corners if (points < -BEYOND).any() or (points > 1 + BEYOND).any()]
-        if beyond:
-            found.append(f"bars or patches ({len(beyond)} of {len(bars)})")
+        if cut := sum(bool(((points < -BEYOND) | (points > 1 + BEYOND)).any()) for points in corners):
+            found.append(f"bars or patches ({cut} of {len(bars)})")
     for curve in curves:
         if curve.infinite:
             found.append(f"{curve.name} ({curve.infinite} of {len(curve.points)} points, at infinity)")
