@@ -123,9 +123,8 @@ def _own_jupyter(folder: Path) -> Iterator[None]:
     kernel.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *NOTHING_FIRST]
     encrypted = {"supported_encryption": ["curve"]}  # as ipykernel says of itself, which takes a second to import
-    (kernel / "kernel.json").write_text(
-        json.dumps({"argv": command, "display_name": "Python 3", "language": "python", "metadata": encrypted})
-    )
+    said = {"argv": command, "display_name": "Python 3", "language": "python", "metadata": encrypted}
+    (kernel / "kernel.json").write_text(json.dumps(said), encoding="utf-8")
     own = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
     before = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
     for name in before:
