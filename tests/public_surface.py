@@ -24,6 +24,7 @@ import torch
 from flowcheck import geometry, losses
 from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
+from flowcheck.curvature.certificate import certify, doubling
 from flowcheck.curvature.hessian_products import HessianProducts, require_twice_differentiable, second_derivative_defect
 from flowcheck.curvature.lanczos import spectrum_ends
 from flowcheck.curvature.module_loss import ModuleLoss
@@ -436,6 +437,19 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
     "curvature.module_loss.ModuleLoss": (
         lambda x, y: ModuleLoss(LINE, torch.nn.functional.mse_loss, x, y)(torch.ones(2, dtype=DOUBLE)),
         {"x": tensors_only([[1.0, 2.0], [0.5, -1.0], [2.0, 0.0]]), "y": tensors_only([[1.0], [2.5], [-1.0]])},
+    ),
+    "curvature.certificate.certify": (
+        of(certify, loss=cube, step_size=0.125, steps=4),
+        {
+            "start": array([1.0, 2.0, -0.5]),
+            "step_size": number(0.125, *AFTER_ZERO),
+            "steps": whole(4, 0, -1),
+            "corrections": whole(1, -1),
+        },
+    ),
+    "curvature.certificate.doubling": (
+        of(doubling, loss=cube, step_size=0.125, steps=4),
+        {"start": array([1.0, 2.0, -0.5]), "step_size": number(0.125, *AFTER_ZERO), "steps": whole(4, 1, 0, -1)},
     ),
     "curvature.lanczos.spectrum_ends": (
         of(spectrum_ends, multiply=lambda v: v * torch.arange(len(v)), start=[1.0, 0.5, -2.0]),

@@ -11,6 +11,9 @@ theorem_3             the step size of Eq. (7)            beside_the_flow     de
 enclosed_network      the same by interval arithmetic     corollary_4         steps from global constants
 lemma_19              flows that exist for all times
 
+certified_networks    bounds of third derivatives         certified_runs      tubes around flows, against flows
+calibrated_gap        ReLU networks: two runs of descent
+
 training_loss         its Hessian by formula              curvature_bounds    bounds of the smallest eigenvalue
 unbounded_below       where there is none                 proposition_26      regions with fixed slopes
 hessians              all of it over a table of networks
