@@ -37,7 +37,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     parts: list[Callable[[], Found]] = [
         partial(certified_runs.guaranteed, guaranteed, saddles, p.step_size),
         partial(certified_runs.sampled, [*one_layer, *layered], p.step_size),
-        partial(certified_runs.order, one_layer, p.orders),
+        partial(certified_runs.order, one_layer[:: p.draws], p.orders),
         partial(certified_runs.displayed, balanced[-1], p.step_size),
         partial(calibrated_gap.calibrated, context.rng("kinks"), p.calibrated, p.tried, p.step_size, p.until),
     ]

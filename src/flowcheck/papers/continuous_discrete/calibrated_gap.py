@@ -34,6 +34,8 @@ SHARE = 0.9
 """Of further runs of the first networks that the factor covers."""
 BEGIN = 0.1
 """Share of the time from which on the bound is asked for: a kink that both runs cross in the first steps is in neither's gap."""
+ORDER_TWO = 1 / 3
+"""What Richardson's extrapolation takes of the gap if the method is of order two."""
 LOOSE = 10.0
 """Within which factor of the deviation a bound is to be."""
 
@@ -141,7 +143,8 @@ def calibrated(rng: np.random.Generator, draws: int, tried: int, step_size: floa
     return {
         "kinks_factor": Measurement(factor, float(known.error[known.value == factor][0]), n=len(known.value)),
         "kinks_covered": readings.fraction(scores.value <= factor),
-        "kinks_covered_half": readings.fraction(scores.value <= factor / 2),
+        "kinks_covered_uncalibrated": readings.fraction(scores.value <= 1),
+        "kinks_covered_order_two": readings.fraction(scores.value <= ORDER_TWO),
         "kinks_loose_median": loose.median(),
         "kinks_within_ten": readings.fraction(loose.value <= LOOSE),
         "kinks_refused": readings.fraction(np.concatenate([one.refused for one in every])),
