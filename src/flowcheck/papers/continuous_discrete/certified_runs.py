@@ -206,8 +206,8 @@ def guaranteed(runs: Sequence[Run], saddles: Sequence[Run], step_size: float) ->
     upper = [joined([one.upper_ratio() for one in chosen]) for chosen in (once, twice)]
     return {
         "tube_ratio_max": joined([one.tube_ratio() for one in [*once, *twice]]).largest(),
-        "tube_ratio_no_curvature_min": joined([one.tube_ratio(growth=0.0) for one in spread]).smallest(),
-        "tube_ratio_wrong_sign_min": joined([one.tube_ratio(growth=-1.0) for one in spread]).smallest(),
+        "tube_ratio_no_curvature_median": joined([one.tube_ratio(growth=0.0) for one in spread]).median(),
+        "tube_ratio_wrong_sign_median": joined([one.tube_ratio(growth=-1.0) for one in spread]).median(),
         "tube_ratio_half_defect_min": joined([one.tube_ratio(defect=0.5) for one in spread]).smallest(),
         "open_tubes": readings.count(np.array([not np.isfinite(one.found.radius[-1]) for one in twice])),
         "open_tubes_once": readings.count(np.array([not np.isfinite(one.found.radius[-1]) for one in once])),
