@@ -20,6 +20,7 @@ WITH_EXAMPLES = (
     "descent.classifier",
     "descent.gradient_descent",
     "descent.input_span",
+    "descent.regression",
     "flows.events",
     "flows.flow",
     "geometry",
@@ -42,6 +43,8 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.figure_anatomy",
     "papers.deep_homogeneous.figure_recipes",
     "pipeline.claims",
+    "pursuit.grown",
+    "pursuit.pursue",
     "tensors",
 )
 

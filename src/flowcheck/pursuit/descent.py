@@ -1,0 +1,81 @@
+r"""Descent of a grown network (neuron_pursuit, Algorithm 1, lines 12-14 and 33-35), which never ends in NaN.
+
+The loss, the mean of the squared error over samples and outputs, is looked at now and then. Where it rose, the weights of the
+look before come back and the step is halved, as the paper does in Appendix C.2.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from flowcheck.descent.dense_code import Precision
+from flowcheck.descent.regression import RegressionDescent
+from flowcheck.pursuit.grown import Grown
+
+ROUNDING = 1e-12
+"""A loss has not risen where it changed by this share of that of the start."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the loss is minimised after a neuron is added.
+
+    Attributes:
+        step_size: of the first step.
+        steps: in an iteration of the pursuit, at most.
+        looks: at the loss on the way, equally spaced.
+        halvings: of the step, at most, in one iteration.
+        settled: the descent ends where the loss falls by less than this share between two looks; 0: never.
+        precision: in which weights are kept and gradients computed.
+        compile: in C, where that is possible.
+    """
+
+    step_size: float = 0.005
+    steps: int = 70_000
+    looks: int = 10
+    halvings: int = 4
+    settled: float = 0.0
+    precision: Precision = "float64"
+    compile: bool = True
+
+
+@dataclass(frozen=True)
+class Descended:
+    """Where a descent ended: `loss` is that of `grown`; `step_size` the last one, after so many `halvings`."""
+
+    grown: Grown
+    loss: float
+    steps: int
+    step_size: float
+    halvings: int
+
+
+def mean_square(grown: Grown, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"]) -> float:
+    """The mean of the squared error over samples and outputs; infinite where it is no number."""
+    loss = float((grown.predict(x) - y).square().mean())
+    return loss if math.isfinite(loss) else math.inf
+
+
+def descend(grown: Grown, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], plan: Descent) -> Descended:
+    """From `grown`, to the last look at which the loss had not risen."""
+    run = RegressionDescent(grown.layers, grown.activation, x, y, precision=plan.precision, compile=plan.compile)
+    loss, step_size, halvings, taken = mean_square(grown, x, y), plan.step_size, 0, 0
+    interval, rounding = -(-plan.steps // plan.looks), ROUNDING * loss
+    while taken < plan.steps:
+        count = min(interval, plan.steps - taken)
+        trial = Grown(grown.activation, tuple(run.advance(count, step_size)))
+        found, taken = mean_square(trial, x, y), taken + count
+        if found == math.inf or found > loss + rounding:
+            if halvings == plan.halvings:
+                break
+            step_size, halvings = 0.5 * step_size, halvings + 1
+            run.restore(grown.layers)
+            continue
+        fell, grown, loss = loss - found, trial, found
+        if fell < plan.settled * (loss + fell):
+            break
+    return Descended(grown, loss, taken, step_size, halvings)
