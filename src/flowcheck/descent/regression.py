@@ -9,55 +9,44 @@ without biases maps to zero, with label zero.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from flowcheck.arguments import POSITIVE, number, one_of, whole
-from flowcheck.descent.compiler import NotNativeError, compiler, shared_library
-from flowcheck.descent.dense_code import DTYPES, MOST_LAYERS, Precision
+from flowcheck.descent.compiler import NotNativeError, compiler
+from flowcheck.descent.dense_code import MOST_LAYERS
+from flowcheck.descent.vector_code import DTYPES, Precision, library
 from flowcheck.networks.activation import Activation
 from flowcheck.networks.zoo import deep_power
 
 SOURCE = r"""
-#include <stdlib.h>
-#include <string.h>
-#define INLINE static inline __attribute__((always_inline))
-typedef REAL vec __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
-typedef INTEGER ints __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
-#define LANES ((long)(64 / sizeof(REAL)))
-#define WIDE 4
-#define PANEL (WIDE * LANES)
-#define LOAD(p) (*(const vec *)(p))
-#define STORE(p, v) (*(vec *)(p) = (v))
+#define VECS 4
+#define PANEL (VECS * LANES)
 #define EACH(i, n) _Pragma("GCC unroll 4") for (int i = 0; i < (n); i++)
-INLINE vec select_lanes(ints m, vec yes, vec no) { return (vec)((m & (ints)yes) | (~m & (ints)no)); }
-#define SELECT(condition, yes, no) select_lanes((ints)(condition), yes, no)
-
 /* C[i][.] = sum_k A[i ra + k ca] B[k][.] for some i, a panel wide */
 INLINE void rows_of_product(REAL *C, const REAL *A, long ra, long ca, const REAL *B, long K, const int rows) {
-  vec sum[4][WIDE];
-  EACH(i, rows) EACH(v, WIDE) sum[i][v] = (vec){0};
+  vec sum[4][VECS];
+  EACH(i, rows) EACH(v, VECS) sum[i][v] = (vec){0};
   for (long k = 0; k < K; k++) {
-    vec b[WIDE];
-    EACH(v, WIDE) b[v] = LOAD(B + k * PANEL + v * LANES);
-    EACH(i, rows) { REAL a = A[i * ra + k * ca]; EACH(v, WIDE) sum[i][v] += a * b[v]; }
+    vec b[VECS];
+    EACH(v, VECS) b[v] = LOAD(B + k * PANEL + v * LANES);
+    EACH(i, rows) { REAL a = A[i * ra + k * ca]; EACH(v, VECS) sum[i][v] += a * b[v]; }
   }
-  EACH(i, rows) EACH(v, WIDE) STORE(C + i * PANEL + v * LANES, sum[i][v]);
+  EACH(i, rows) EACH(v, VECS) STORE(C + i * PANEL + v * LANES, sum[i][v]);
 }
 
 /* G[i][k] += D[i][.] A[k][.], lane by lane, for some i */
 INLINE void rows_of_gradient(vec *G, const REAL *D, const REAL *A, long K, const int rows) {
-  vec d[4][WIDE];
-  EACH(i, rows) EACH(v, WIDE) d[i][v] = LOAD(D + i * PANEL + v * LANES);
+  vec d[4][VECS];
+  EACH(i, rows) EACH(v, VECS) d[i][v] = LOAD(D + i * PANEL + v * LANES);
   for (long k = 0; k < K; k++) {
-    vec a[WIDE];
-    EACH(v, WIDE) a[v] = LOAD(A + k * PANEL + v * LANES);
-    EACH(i, rows) { vec g = G[i * K + k]; EACH(v, WIDE) g += d[i][v] * a[v]; G[i * K + k] = g; }
+    vec a[VECS];
+    EACH(v, VECS) a[v] = LOAD(A + k * PANEL + v * LANES);
+    EACH(i, rows) { vec g = G[i * K + k]; EACH(v, VECS) g += d[i][v] * a[v]; G[i * K + k] = g; }
   }
 }
 
@@ -87,8 +76,6 @@ INLINE void activate(REAL *A, REAL *Z, long size, REAL low, REAL high, long powe
   }
 }
 
-static void *room(long bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
-
 /* W[j]: [widths[j + 1]][widths[j]]; X: [panels][widths[0]][PANEL]; Y: [panels][widths[layers]][PANEL] */
 void descend(long layers, const long *widths, long panels, long count, REAL **W, const REAL *X, const REAL *Y,
              const REAL *numbers, long power) {
@@ -97,9 +84,9 @@ void descend(long layers, const long *widths, long panels, long count, REAL **W,
   REAL *A[16], *Z[16], *D[16];
   vec *G[16];
   for (long j = 0; j < layers; j++) {
-    long bytes = widths[j + 1] * PANEL * sizeof(REAL);
-    A[j + 1] = room(bytes), Z[j + 1] = room(bytes), D[j + 1] = room(bytes);
-    G[j] = room(widths[j + 1] * widths[j] * sizeof(vec));
+    long size = widths[j + 1] * PANEL;
+    A[j + 1] = room(size), Z[j + 1] = room(size), D[j + 1] = room(size);
+    G[j] = room(widths[j + 1] * widths[j] * LANES);
   }
   for (long step = 0; step < count; step++) {
     for (long j = 0; j < layers; j++) memset(G[j], 0, widths[j + 1] * widths[j] * sizeof(vec));
@@ -173,7 +160,7 @@ class RegressionDescent:
             try:
                 if x.device.type != "cpu":
                     raise NotNativeError(f"data are on {x.device}")
-                self.take = _library(precision, compiler(os.environ.get("CC", ""))).descend
+                self.take = _descend(precision)
                 self.panels = [_panels(part, 4 * 64 // self.dtype.itemsize) for part in (self.x, self.y)]
             except NotNativeError as reason:
                 self.mode = f"tensors: {reason}"
@@ -218,9 +205,8 @@ def _panels(part: Float[Tensor, "n d"], panel: int) -> Float[Tensor, "_ d _"]:
     return padded.view(-1, panel, part.shape[1]).mT.contiguous()
 
 
-@functools.cache
-def _library(precision: Precision, command: tuple[str, ...]) -> ctypes.CDLL:
-    real, integer = ("float", "int") if precision == "float32" else ("double", "long long")
-    library = shared_library(f"#define REAL {real}\n#define INTEGER {integer}\n{SOURCE}", command)
-    library.descend.restype = None
-    return library
+def _descend(precision: Precision) -> Callable[..., None]:
+    """Raises NotNativeError where nothing can be compiled."""
+    descend = library("#define BYTES 64\n", SOURCE, precision, compiler(os.environ.get("CC", ""))).descend
+    descend.restype = None
+    return descend

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcheck.descent.dense_code import Precision
 from flowcheck.descent.regression import RegressionDescent
+from flowcheck.descent.vector_code import Precision
 from flowcheck.pursuit.grown import Grown
 
 ROUNDING = 1e-12
