@@ -29,6 +29,7 @@ from flowcheck.curvature.hessian_products import HessianProducts, require_twice_
 from flowcheck.curvature.lanczos import spectrum_ends
 from flowcheck.curvature.module_loss import ModuleLoss
 from flowcheck.data import mnist, mnist_files, synthetic
+from flowcheck.descent.classifier import ClassifierDescent
 from flowcheck.descent.gradient_descent import every, gradient_descent, log_spaced
 from flowcheck.flows import events
 from flowcheck.flows.flow import Method, Save, blow_up_time, gradient_flow
@@ -38,6 +39,7 @@ from flowcheck.integration.chebyshev import integrate_stabilised
 from flowcheck.measures import statistics
 from flowcheck.networks import activation, hypotheses, linear, zoo
 from flowcheck.networks.problem import Objective
+from flowcheck.networks.tied import TiedNetwork
 
 DOUBLE = torch.float64
 NAN, INF = math.nan, math.inf
@@ -190,6 +192,16 @@ def descend(**given: Any) -> Any:
     return gradient_descent(arguments.pop("objective"), arguments.pop("start"), **arguments)
 
 
+def classify(**given: Any) -> Any:
+    """Two runs on two samples of two classes, a few iterations on."""
+    network = TiedNetwork.fully_connected([2, 1, 2])
+    fit = Objective(network, [[1.0, 0.5], [2.0, -1.0]], losses.one_hot([0, 1], 2), losses.cross_entropy(2, "mean"))
+    arguments = {"objective": fit, "start": CLASSIFIERS, "step_size": 0.125} | given
+    runs = ClassifierDescent(arguments.pop("objective"), arguments.pop("start"), **arguments)
+    runs.advance(3)
+    return runs.weights()
+
+
 def solve(solver: Callable[..., Any], **given: Any) -> Any:
     """Y' = -y."""
     arguments = {"rhs": lambda y, index: -y, "start": W, "length": 0.25} | given
@@ -217,6 +229,7 @@ ROWS = array(W)
 WEIGHTS = ROWS.allowing(*NOT_FINITE, "empty")  # what is evaluated at NaN is NaN
 VALUES = array([1.0, 2.5, 4.0])
 STARTS = ROWS.saying("start")
+CLASSIFIERS = [[1.0, 0.5, 0.25, -0.5], [0.5, -1.0, 1.0, 0.5]]
 NETWORK = one_of(NET, None, "power_net", zoo.power_net)
 LOSS = one_of(losses.HALF_SUM, None, "square", losses.Loss)
 RNG = Kind(FRESH, {}, {"a seed": 1, "nothing": None, "of torch": torch.Generator(), "old": np.random.RandomState(0)}, "rng")
@@ -423,6 +436,18 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
         of(descend, compile=True),
         {"start": STARTS, "step_size": for_each(0.125, *AFTER_ZERO)},
     ),
+    "descent.classifier.ClassifierDescent": (
+        classify,
+        {
+            "start": array(CLASSIFIERS).saying("start"),
+            "step_size": for_each(0.125, *AFTER_ZERO),
+            "precision": Kind("float64", {}, {"half": "float16", "nothing": None, "a type": torch.float32}),
+        },
+    ),
+    "networks.tied.TiedNetwork": (
+        TiedNetwork.fully_connected,
+        {"widths": wholes([3, 2]), "above": number(1.0, INF), "below": number(0.5, INF)},
+    ),
     "descent.gradient_descent.every": (every, {"steps": whole(10, 0, -1), "interval": whole(4, 0, -1)}),
     "descent.gradient_descent.log_spaced": (log_spaced, {"steps": whole(10, 0, -1), "points": whole(4, 1, 0, -1)}),
     "curvature.hessian_products.HessianProducts": (
@@ -494,6 +519,13 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
         f"losses.Loss.{name}": (getattr(losses.LOGISTIC, name), {"y": DATA_Y.of_any_precision().refusing(none=[])})
         for name in ("correlation_vector", "derivative_lipschitz")
     },
+    "losses.cross_entropy": (
+        losses.cross_entropy,
+        {
+            "classes": whole(3, 0, -1),
+            "normalisation": Kind("sum", {}, {"another": "half_sum", "nothing": None, "a number": 1.0}),
+        },
+    ),
     "losses.one_hot": (
         losses.one_hot,
         {"classes": array([0.0, 2.0, 1.0]).allowing("empty").refusing(half=[0.5], four=[4]), "count": whole(3, 0)},

@@ -156,8 +156,8 @@ def one_hot(classes: Numbers, count: int) -> Float[Tensor, " o"]:
 
 
 def cross_entropy(classes: int, normalisation: Normalisation = "sum") -> Loss:
-    """Softmax cross-entropy of networks with one output for each class."""
-    return Loss("cross_entropy", normalisation, outputs_per_sample=classes)
+    """Softmax cross-entropy of networks with one output for each class. Raises ValueError for less than two, as `Loss` does."""
+    return Loss("cross_entropy", normalisation, outputs_per_sample=whole("classes", classes, 2))
 
 
 HALF_SUM = Loss("square", "half_sum")

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from flowcheck.arguments import number, wholes
 from flowcheck.errors import ConfigError
 from flowcheck.networks.network import Network, Response
 
@@ -126,13 +127,17 @@ class TiedNetwork(Network):
 
     @classmethod
     def fully_connected(cls, widths: Sequence[int], above: float = 1.0, below: float = 0.0) -> TiedNetwork:
-        """With these numbers of units: inputs, hidden layers, outputs.
+        """With these numbers of units: inputs, hidden layers, outputs. Raises ValueError where an argument is none.
 
         >>> TiedNetwork.fully_connected([3, 2, 1]).size
         8
         """
-        pairs = itertools.pairwise(widths)
-        return cls("fully connected", tuple(TiedLayer.dense(rows, columns) for columns, rows in pairs), above, below)
+        units, slopes = wholes("widths", widths, 1), (number("above", above), number("below", below))
+        if len(units) < 2:
+            raise ValueError(f"widths are those of inputs, hidden layers and outputs, got {units}")
+        return cls(
+            "fully connected", tuple(TiedLayer.dense(rows, columns) for columns, rows in itertools.pairwise(units)), *slopes
+        )
 
     @functools.cached_property
     def inputs(self) -> int:  # type: ignore[override]
