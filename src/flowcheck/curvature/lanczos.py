@@ -24,8 +24,8 @@ from flowcheck.arguments import FINITE_NOT_NEGATIVE, SHARE, instance, number, on
 from flowcheck.tensors import Numbers, finite, tensors
 
 ENDS = ("smallest", "largest")
-CHECK = 3
-"""Products between two looks at the Ritz values; an end is there when two looks in a row say so."""
+LOOKS = 30
+"""Ritz values are looked at after every step in the beginning, and so many times while the Krylov space doubles later."""
 ROUNDING = 1e-13
 """Of the spread of the spectrum: eigenvalues are not known better than products are."""
 ASYMMETRY = 1e-6
@@ -39,8 +39,8 @@ class RitzPair:
     Attributes:
         value: of the quadratic form at `vector`, which is as long as one. The end itself is as far out or farther.
         residual: an eigenvalue lies within this distance of the value. This is certain.
-        estimate: of the distance to the end, from the residual r and the gap to the next Ritz value: the smaller of r and r²/gap.
-            It is certain only if the gap to the next eigenvalue is as large.
+        estimate: of the distance to the end: r²/gap, or the residual r where that is smaller. The gap is that to the next Ritz
+            value less its own residual, and the estimate is certain only if the gap to the next eigenvalue is as large.
     """
 
     value: float
@@ -129,24 +129,22 @@ def spectrum_ends(
         one_of("each of ends", end, ENDS)
     relative, absolute = number("rtol", rtol, FINITE_NOT_NEGATIVE), number("atol", atol, FINITE_NOT_NEGATIVE)
     least, most = whole("least_products", least_products, 1), whole("most_products", most_products, 1 + len(ends))
-    krylov, near = _Krylov(multiply, first), 0
+    krylov = _Krylov(multiply, first)
     while True:
         krylov.extend()
-        last = krylov.steps == most - len(ends)
-        if not (last or krylov.exhausted) and krylov.steps % CHECK:
+        last = krylov.exhausted or krylov.steps == most - len(ends)
+        if not last and (krylov.steps < least or krylov.steps % (1 + krylov.steps // LOOKS)):
             continue
-        ritz = {end: krylov.ritz(end) for end in ENDS}
-        floor = max(absolute, ROUNDING * (ritz["largest"].value - ritz["smallest"].value))
-        off = [end for end in ends if ritz[end].estimate > max(floor, relative * abs(ritz[end].value))]
-        near = 0 if off else near + 1
-        if krylov.exhausted or (near >= 2 and krylov.steps >= least) or (last and not off):
+        settled = max(absolute, ROUNDING * krylov.scale)
+        off = [one for one in map(krylov.ritz, ends) if one.estimate > max(settled, relative * abs(one.value))]
+        if krylov.exhausted or not off:
             break
         if last:
-            worst = ritz[off[0]]
             raise RuntimeError(
-                f"after {krylov.steps} products the {off[0]} eigenvalue is not settled: "
-                f"{worst.value:.6g}, known to {worst.estimate:.1e} (residual {worst.residual:.1e})"
+                f"after {krylov.steps} products the {off[0].end} eigenvalue is not settled: "
+                f"{off[0].value:.6g}, known to {off[0].estimate:.1e} (residual {off[0].residual:.1e})"
             )
+    ritz = {end: krylov.ritz(end) for end in ENDS}
     pairs = {end: krylov.pair(ritz[end]) if end in ends else None for end in ENDS}
     low, high = (
         pick(ritz[end].value, pair.value if pair else ritz[end].value)
@@ -160,6 +158,7 @@ def spectrum_ends(
 class _Ritz:
     """An extreme Ritz value, what the recurrence says of its residual and error, and its vector in the basis."""
 
+    end: str
     value: float
     residual: float
     estimate: float
@@ -176,6 +175,7 @@ class _Krylov:
         self.rows[0] = start / torch.linalg.vector_norm(start)
         self.diagonal: list[float] = []
         self.beside: list[float] = []
+        self.scale = 0.0
 
     def product(self, v: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
         """One product, checked."""
@@ -204,8 +204,8 @@ class _Krylov:
             now = torch.addmv(now, basis.mT, basis @ now, alpha=-1)
             left = float(torch.linalg.vector_norm(now))
         self.steps += 1
-        scale = max(np.abs(self.diagonal).max(), max(self.beside, default=0.0), left)
-        if left <= ROUNDING * scale or self.steps == self.size:
+        self.scale = max(self.scale, abs(self.diagonal[-1]), left)
+        if left <= ROUNDING * self.scale or self.steps == self.size:
             self.exhausted, left = True, 0.0
         self.beside.append(left)
         if not self.exhausted:
@@ -218,9 +218,10 @@ class _Krylov:
         j, sign = self.steps, 1.0 if end == "smallest" else -1.0
         diagonal, beside = sign * np.array(self.diagonal), sign * np.array(self.beside[:-1])
         values, vectors = scipy.linalg.eigh_tridiagonal(diagonal, beside, select="i", select_range=(0, min(1, j - 1)))
-        residual = self.beside[-1] * abs(float(vectors[-1, 0]))
-        gap = float(values[1] - values[0]) if j > 1 else 0.0
-        return _Ritz(sign * float(values[0]), residual, _estimate(residual, gap), gap, vectors[:, 0])
+        residuals = self.beside[-1] * np.abs(vectors[-1])
+        gap = float(values[1] - residuals[1] - values[0]) if j > 1 else 0.0
+        estimate = _estimate(float(residuals[0]), gap)
+        return _Ritz(end, sign * float(values[0]), float(residuals[0]), estimate, gap, vectors[:, 0])
 
     def pair(self, ritz: _Ritz) -> RitzPair:
         """The end with the residual of its vector, by a product of its own."""

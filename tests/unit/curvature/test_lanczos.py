@@ -53,10 +53,18 @@ def test_the_error_is_what_was_asked_for_and_products_are_fewer_for_less():
     counts = []
     for rtol in (1e-3, 1e-6, 1e-9):
         found = spectrum_ends(diagonal(values), gaussian(500), ends=("smallest",), rtol=rtol)
-        assert abs(found.smallest.value + 1.0) <= rtol
+        assert abs(found.smallest.value + 1.0) <= found.smallest.estimate <= 2 * rtol
         assert found.largest is None
         counts.append(found.products)
     assert counts[0] < counts[1] < counts[2] < 150
+
+
+def test_an_estimate_is_deceived_by_a_cluster_and_what_is_certain_and_probable_is_not():
+    values = np.concatenate([[-1.0], np.linspace(-0.9995, -0.999, 4), np.linspace(-0.5, 10, 495)])
+    found = spectrum_ends(diagonal(values), gaussian(500), ends=("smallest",), rtol=1e-4)
+    assert found.smallest.value + 1.0 > found.smallest.estimate
+    assert np.abs(values - found.smallest.value).min() <= found.smallest.residual
+    assert found.probable()[0] <= -1.0 <= found.smallest.value
 
 
 def test_more_products_make_what_is_probable_narrower():
@@ -79,6 +87,12 @@ def test_an_eigenvalue_that_stands_many_times_is_found():
     assert found.steps == 3
     assert (found.smallest.value, found.largest.value) == (pytest.approx(-2.0, rel=1e-13), pytest.approx(4.0, rel=1e-13))
     assert found.probable() == (found.low, found.high)
+
+
+def test_the_basis_stays_orthogonal_where_one_end_is_found_long_before_the_other():
+    found = spectrum_ends(diagonal(1.5 ** np.arange(40)), gaussian(40), rtol=0.0)
+    assert found.smallest.value == pytest.approx(1.0, rel=1e-7)
+    assert found.largest.value == pytest.approx(1.5**39, rel=1e-13)
 
 
 def test_one_dimension():
