@@ -87,31 +87,46 @@ def along(flow: ReparameterisedFlow, accuracies: Sequence[float]) -> dict[str, F
     integral = flow.gradient_integral()
     found["lemma65_gradient"] = np.log((1.2 * (t_a + t_c) + 3) / integral[:, -1])
     for accuracy in accuracies:
-        t_e = bounds.accuracy_time(n, np.full_like(n, accuracy))
-        away, s = flow.at(np.minimum(t_a + t_c + t_e, flow.end))
-        loss = flow.distance(away, s) ** 2 / 2
-        clock = np.array([np.interp(x, t, row) for x, row in zip(t_a + t_c + t_e, flow.clock, strict=True)])
-        bound = bounds.log_time(n, flow.nu0, flow.norm0, np.full_like(n, accuracy))
-        hit = (gap**2 / 2 <= accuracy).argmax(axis=1)
-        # later than the horizon the loss is smaller still
-        stop = np.array([np.interp(np.exp(b), row, t) for b, row in zip(bound, flow.clock, strict=True)])
-        final = flow.distance(*flow.at(stop)) ** 2 / 2
-        reached = np.take_along_axis(flow.clock, hit[:, None], axis=1)[:, 0]
-        found |= {
-            f"lemma56_{accuracy:g}": np.log(accuracy / loss),
-            f"proposition14_loss_{accuracy:g}": np.log(accuracy / final.clip(1e-30)),
-            f"lemma58_{accuracy:g}": bound - np.log(clock),
-            # a start may be accurate enough already
-            f"proposition14_time_{accuracy:g}": np.where(hit > 0, bound - np.log(reached.clip(1e-300)), np.nan),
-        }
+        found |= _accurate(flow, accuracy, t_a + t_c)
     for share in RADII:
-        epsilon = share / (2 * n)
-        m = flow.m_integral(epsilon)[:, 1:]
-        bound_m = bounds.m_integral_bound(n[:, None], flow.nu0[:, None], flow.norm0[:, None], flow.clock[:, 1:], epsilon[:, None])
-        middle = (n - 1)[:, None] * integral[:, 1:] + 12 * (n**3 * epsilon / u_min)[:, None] * flow.clock[:, 1:]
-        found[f"equation22_{share:g}"] = np.log(bound_m / m).min(axis=1)
-        found[f"equation72_{share:g}"] = np.log(middle / m).min(axis=1)
+        found |= _integrals(flow, share, integral, u_min)
     return found
+
+
+def _accurate(flow: ReparameterisedFlow, accuracy: float, grown: Column) -> dict[str, Float[np.ndarray, " f"]]:
+    """Lemmas 56 and 58 and Proposition 14 for one accuracy; `grown` is the time by which the flow is aligned and has grown."""
+    n, t = flow.depth, flow.times
+    t_e = bounds.accuracy_time(n, np.full_like(n, accuracy))
+    away, s = flow.at(np.minimum(grown + t_e, flow.end))
+    loss = flow.distance(away, s) ** 2 / 2
+    clock = np.array([np.interp(x, t, row) for x, row in zip(grown + t_e, flow.clock, strict=True)])
+    bound = bounds.log_time(n, flow.nu0, flow.norm0, np.full_like(n, accuracy))
+    hit = (flow.gradient**2 / 2 <= accuracy).argmax(axis=1)
+    # later than the horizon the loss is smaller still
+    stop = np.array([np.interp(np.exp(b), row, t) for b, row in zip(bound, flow.clock, strict=True)])
+    final = flow.distance(*flow.at(stop)) ** 2 / 2
+    reached = np.take_along_axis(flow.clock, hit[:, None], axis=1)[:, 0]
+    return {
+        f"lemma56_{accuracy:g}": np.log(accuracy / loss),
+        f"proposition14_loss_{accuracy:g}": np.log(accuracy / final.clip(1e-30)),
+        f"lemma58_{accuracy:g}": bound - np.log(clock),
+        # a start may be accurate enough already
+        f"proposition14_time_{accuracy:g}": np.where(hit > 0, bound - np.log(reached.clip(1e-300)), np.nan),
+    }
+
+
+def _integrals(
+    flow: ReparameterisedFlow, share: float, integral: Float[np.ndarray, "f p"], u_min: Column
+) -> dict[str, Float[np.ndarray, " f"]]:
+    """Eq. (22) and (72) for a radius that is this share of the largest."""
+    n, epsilon = flow.depth, share / (2 * flow.depth)
+    m = flow.m_integral(epsilon)[:, 1:]
+    bound_m = bounds.m_integral_bound(n[:, None], flow.nu0[:, None], flow.norm0[:, None], flow.clock[:, 1:], epsilon[:, None])
+    middle = (n - 1)[:, None] * integral[:, 1:] + 12 * (n**3 * epsilon / u_min)[:, None] * flow.clock[:, 1:]
+    return {
+        f"equation22_{share:g}": np.log(bound_m / m).min(axis=1),
+        f"equation72_{share:g}": np.log(middle / m).min(axis=1),
+    }
 
 
 def appendix_i12(
