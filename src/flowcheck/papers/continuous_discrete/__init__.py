@@ -21,7 +21,7 @@ hessians              all of it over a table of networks
 published_curves      Figures 1 and 3 as published        step_studies        a network, its draws and step sizes, broken runs
 flow_bounds           bounds along flows from near zero   curvature_flows     such flows, and the spectrum on their way
 balance_laws          what they conserve                  along_flows         Propositions 8, 12 and 24
-rough_convexity       rescaled and random points
+rough_convexity       rescaled and random points          curvature_on_digits the spectrum along descent on digits
 mnist_networks        networks of Figures 1 and 3         step_comparison     runs that differ in their step size
 figure_1              fully connected networks            drift_readings      drift against distance
 figure_3              convolutional networks
