@@ -28,6 +28,12 @@ def hessian(loss: Callable[[Tensor], Tensor], w: Float[Tensor, "s k"]) -> Float[
     return found
 
 
+def smallest_eigenvalue_at(loss: Callable[[Tensor], Tensor], w: Float[Tensor, " k"]) -> Tensor:
+    """The smallest eigenvalue of the Hessian at one point."""
+    smallest: Tensor = torch.linalg.eigvalsh(hessian_at(loss, w))[0]
+    return smallest
+
+
 def smallest_eigenvalue(loss: Callable[[Tensor], Tensor], w: Float[Tensor, "s k"]) -> Float[Tensor, " s"]:
     """The smallest eigenvalue of the Hessian at each point.
 

@@ -7,7 +7,7 @@ one that is near, are the controls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -41,11 +41,14 @@ class Seen:
     flow: Followed
     ends: tuple[Float[np.ndarray, "2 p"], Float[np.ndarray, "2 p"]]
     kinks: np.ndarray
+    _known: dict[tuple[Bound, float], Refined] = field(default_factory=dict, init=False, repr=False)
 
     def ratio(self, bound: Bound, epsilon: float | None = None) -> Refined:
-        """Minus the smallest eigenvalue over the bound, at the points that lie on no kink."""
+        """Minus the smallest eigenvalue over the bound, at the points that lie on no kink; kept, as tables ask for it again."""
         flow, size = self.flow, self.flow.epsilon if epsilon is None else epsilon
-        return ratios(flow, lambda w: bound(flow.problem, w, size), self.ends)[~self.kinks]
+        if (bound, size) not in self._known:
+            self._known[bound, size] = ratios(flow, lambda w: bound(flow.problem, w, size), self.ends)[~self.kinks]
+        return self._known[bound, size]
 
 
 def fitted(rng: np.random.Generator, problem: TrainingLoss) -> TrainingLoss:

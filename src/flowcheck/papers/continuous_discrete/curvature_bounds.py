@@ -25,11 +25,6 @@ ASCENT_STEPS, ASCENT_RATE = 40, 0.1
 """Of the search, its step relative to the length of the point."""
 
 
-def smallest(problem: TrainingLoss, w: Float[Tensor, " k"]) -> Tensor:
-    """The smallest eigenvalue of the Hessian at one point."""
-    return torch.linalg.eigvalsh(hessian_at(problem.at, w))[0]
-
-
 def _products(norms: list[Tensor], count: int) -> Tensor:
     """The largest product of `count` of them."""
     return torch.topk(torch.stack(norms), count).values.prod() if count else torch.ones((), dtype=norms[0].dtype)

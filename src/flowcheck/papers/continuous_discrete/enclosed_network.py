@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from mpmath import iv
 
-from flowcheck.curvature.dense import hessian
+from flowcheck.curvature.dense import smallest_eigenvalue
 from flowcheck.measures import readings
 from flowcheck.papers.continuous_discrete.beside_the_flow import ADMITTED, Instance
 from flowcheck.papers.continuous_discrete.theorem_2 import POINTS, VALUES, smooth_network
@@ -122,7 +122,7 @@ def _sampled_excess(rng: np.random.Generator, one: Instance, growth: Float[np.nd
     path = one.flow(one.times)[:-1]
     direction = rng.standard_normal((draws, len(path), path.shape[1]))
     points = path + one.radius * direction / np.linalg.norm(direction, axis=2, keepdims=True)
-    values = torch.linalg.eigvalsh(hessian(smooth_network, torch.as_tensor(points.reshape(-1, path.shape[1]))))[:, 0]
+    values = smallest_eigenvalue(smooth_network, torch.as_tensor(points.reshape(-1, path.shape[1])))
     return float((-values.numpy().reshape(draws, -1) - growth).max())
 
 

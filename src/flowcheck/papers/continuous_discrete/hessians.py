@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from flowcheck.curvature.dense import hessian_at
+from flowcheck.curvature.dense import hessian_at, smallest_eigenvalue_at
 from flowcheck.losses import HALF_SUM, LOGISTIC, Loss, cross_entropy, one_hot
 from flowcheck.measures import readings
 from flowcheck.networks.tied import TiedLayer, TiedNetwork
@@ -108,7 +108,7 @@ def proposition_6(rng: np.random.Generator, chosen: Sequence[TrainingLoss], size
         for c in sizes:
             point, along = unbounded_below.proposition_6(rng, problem, c)
             quotients.append(abs(unbounded_below.quotient(problem, point, along) / -c - 1))
-            eigenvalues.append(float(curvature_bounds.smallest(problem, point)) / -c)
+            eigenvalues.append(float(smallest_eigenvalue_at(problem.at, point)) / -c)
     return {
         "proposition6_quotient_gap_max": readings.largest(np.array(quotients), 1e-12),
         "proposition6_eigenvalue_over_c_min": readings.smallest(np.array(eigenvalues), ROUNDING),
@@ -211,5 +211,5 @@ def origin(depths: Sequence[int]) -> dict[int, float]:
         network = TiedNetwork.fully_connected([2] * depth + [1], 1.0, 1.0)
         x, y = torch.eye(2, dtype=torch.float64), torch.tensor([1.0, -1.0], dtype=torch.float64)
         problem = TrainingLoss(network, x, y, HALF_SUM)
-        found[depth] = float(curvature_bounds.smallest(problem, torch.zeros(network.size, dtype=x.dtype)))
+        found[depth] = float(smallest_eigenvalue_at(problem.at, torch.zeros(network.size, dtype=x.dtype)))
     return found

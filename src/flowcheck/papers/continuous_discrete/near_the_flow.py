@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flowcheck.curvature.dense import hessian_at
+from flowcheck.curvature.dense import hessian_at, smallest_eigenvalue_at
 from flowcheck.measures import readings
 from flowcheck.networks.linear import balanced_weights, partial_products
 from flowcheck.papers.continuous_discrete.end_to_end_flow import start_at
@@ -118,7 +118,7 @@ def lemma_64(network: DeepLinear, w: Tensor, flow: Tensor, radius: float) -> Ten
     n = network.depth
     length = torch.linalg.norm(network.end_to_end(flow)) + 2 * n * radius
     bound = (n - 1) * (_gradient(network, flow) + 2 * n * radius) * length ** (1 - 2 / n)
-    return -torch.linalg.eigvalsh(hessian_at(network.loss, w))[0] / bound
+    return -smallest_eigenvalue_at(network.loss, w) / bound
 
 
 def _with_radius(ratio: Ratio, share: float) -> Ratio:
