@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat
 from flowcheck.data.synthetic import unit_vectors
 from flowcheck.measures.readings import fraction, smallest_of
 from flowcheck.measures.table import Table
-from flowcheck.papers.deep_homogeneous import equation_66, lemma_5_4, saddle_rates, theorem_5_3
+from flowcheck.papers.deep_homogeneous import equation_66, equation_72, lemma_5_4, saddle_rates, theorem_5_3
 from flowcheck.papers.deep_homogeneous.broken_hypotheses import chain_ratios, strict_saddle_ratios
 from flowcheck.papers.deep_homogeneous.power_saddles import (
     RADII,
@@ -23,7 +23,7 @@ from flowcheck.papers.deep_homogeneous.power_saddles import (
     stable_saddle,
     strict_saddle,
 )
-from flowcheck.papers.homogeneous.near_saddles import presupposed
+from flowcheck.papers.homogeneous.near_saddles import presupposed, velocity_gaps, velocity_readings
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, ParametersModel, main
 from flowcheck.pipeline.names import INCREASING
@@ -35,6 +35,7 @@ DEGREES = (3, 4)
 
 class Parameters(ParametersModel):
     draws: Annotated[int, Field(ge=1)]
+    starts: Annotated[int, Field(ge=1)]
     epsilons: list[PositiveFloat] = Field(min_length=1)
     scales: list[PositiveFloat] = Field(min_length=2)
     fitted_scales: Annotated[tuple[PositiveFloat, PositiveFloat], INCREASING]
@@ -69,29 +70,33 @@ def draw(degree: int, rng: np.random.Generator, *, directions: int, above: float
 
 def cell(p: Parameters, context: Context) -> Evidence:
     scales, escape = (np.array(sorted(some, reverse=True)) for some in (p.scales, p.escape_scales))
-    problems = [(degree, number) for degree in DEGREES for number in range(p.draws)] + [(0, 0)]
+    problems = [(degree, number) for degree in (*DEGREES, 0) for number in range(p.draws)]
     drawn = [
         draw(degree, context.rng(degree, number), directions=p.directions, above=max(p.epsilons), displacement=p.displacement)
         for degree, number in problems
     ]
-    evidence, rows, left_out = Evidence.of([presupposed([found.saddle for found in drawn], p.scales)]), [], 0
+    evidence, rows, points, left_out = Evidence.of([presupposed([found.saddle for found in drawn], p.scales)]), [], [], 0
     for (degree, _), (saddle, gamma, rates, rng) in context.progress(list(zip(problems, drawn, strict=True)), what="saddles"):
-        found = draw_starts(saddle, 1, np.array(p.epsilons), p.largest_growth, rng)
-        (start,), left_out = found.starts, left_out + found.left_out
-        row, paths = theorem_5_3.run(saddle, start, gamma=gamma, epsilons=p.epsilons, delta=scales)
-        row |= lemma_5_4.ball(saddle, gamma, rates, unit_vectors(rng, p.directions, saddle.fitted.size).numpy())
-        row |= equation_66.distances(saddle, rng.standard_normal(saddle.network.size))
-        if degree:
-            row |= saddle_rates.still(saddle, start, scales, paths["tau"], p.fitted_scales)
-            row |= saddle_rates.escapes(saddle, start, escape, p.escape_share)
-            shown = paths | {"inward": rates}  # those of the last draw
-            evidence.arrays |= {f"L{degree}_{name}": values for name, values in shown.items()}
-        rows.append(row)
-    runs = Table.of(rows)
+        found = draw_starts(saddle, p.starts, np.array(p.epsilons), p.largest_growth, rng)
+        left_out += found.left_out
+        point = lemma_5_4.ball(saddle, gamma, rates, unit_vectors(rng, p.directions, saddle.fitted.size).numpy())
+        point |= equation_66.distances(saddle, rng.standard_normal(saddle.network.size))
+        points.append(point | velocity_gaps(saddle, rng))
+        for start in found.starts:
+            row, paths = theorem_5_3.run(saddle, start, gamma=gamma, epsilons=p.epsilons, delta=scales)
+            if degree:
+                row |= saddle_rates.still(saddle, start, scales, paths["tau"], p.fitted_scales)
+                row |= saddle_rates.escapes(saddle, start, escape, p.escape_share)
+                shown = paths | {"inward": rates}  # those of the last start from the last draw
+                evidence.arrays |= {f"L{degree}_{name}": values for name, values in shown.items()}
+            rows.append(row)
+    runs, saddles = Table.of(rows), Table.of(points)
     evidence.record("left_out_share", fraction(np.arange(len(runs) + left_out) >= len(runs)))
     evidence.add(theorem_5_3.readings_of(runs))
-    evidence.add(lemma_5_4.readings_of(runs))
+    for readings_of in (lemma_5_4.readings_of, equation_66.readings_of, velocity_readings):
+        evidence.add(readings_of(saddles))
     evidence.add(saddle_rates.slopes(runs.where(~runs["collapses"]), scales, p.fitted_scales, escape))
+    evidence.add(equation_72.nearly_sharp())
     # controls, without (15) and without separability
     epsilon, unstable = p.epsilons[0], p.unstable_scales
     ratios = [strict_saddle_ratios(degree, epsilon, unstable, p.largest_growth, context.rng("unstable")) for degree in DEGREES]

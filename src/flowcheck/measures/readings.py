@@ -42,6 +42,16 @@ def smallest(
     return _chosen(values, errors, where, lambda kept: int(kept.argmin()))
 
 
+def smallest_setting(values: Float[np.ndarray, " s"]) -> Measurement:
+    """The smallest of those that are finite, as it is: settings, chosen from a grid, have no error.
+
+    >>> smallest_setting(np.array([np.nan, -np.inf, -2.0, 3.0]))
+    Measurement(value=-2.0, error=0.0, interval=None, n=2)
+    """
+    found = values[np.isfinite(values)]
+    return Measurement.exact(float(found.min()), n=found.size) if found.size else NOTHING
+
+
 def largest_of_all(values: Shaped[np.ndarray, "*s"], errors: Float[np.ndarray, "*#s"] | float) -> Measurement:
     """The largest of runs that all must speak of the matter: NaN where one of them is NaN, which no claim passes.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from flowcheck.measures.table import Table
 from flowcheck.papers.homogeneous.near_saddles import gradient_rounding, labels, loss_gradient
-from flowcheck.pipeline.evidence import Measurement
+from flowcheck.pipeline.evidence import Found, Measurement
 from flowcheck.saddles.saddle import Saddle
 
 
@@ -23,3 +24,11 @@ def distances(saddle: Saddle, w: Float[np.ndarray, " k"]) -> dict[str, Measureme
         field = np.concatenate([saddle.fitted.pull(w_n, rest), saddle.idle.pull(w_z, rest)])
         found[name] = Measurement(float(np.linalg.norm(field - flow)) / size, rounding)
     return found
+
+
+def readings_of(saddles: Table) -> Found:
+    """What the claims ask of all saddles."""
+    return {
+        "field_error_max": saddles.largest("eq66"),
+        "field_error_printed_min": saddles.smallest("eq66_printed"),
+    }

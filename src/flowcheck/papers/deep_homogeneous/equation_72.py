@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from flowcheck.measures.refinement import change
+from flowcheck.networks.zoo import power_net
 from flowcheck.papers.homogeneous.near_saddles import rounding_of_sums
-from flowcheck.pipeline.evidence import Measurement
-from flowcheck.saddles.constants import Reach
+from flowcheck.pipeline.evidence import Found, Measurement
+from flowcheck.saddles import departure
+from flowcheck.saddles.constants import Reach, reach
 from flowcheck.saddles.departure import Departure, Start
 from flowcheck.saddles.saddle import Saddle
+from flowcheck.saddles.units import Units
 
 
 def log_ratio(path: Departure, rows: Bool[np.ndarray, " s"], last: int, c: Reach) -> float:
@@ -38,3 +41,33 @@ def increments(saddle: Saddle, start: Start, delta: float, c: Reach, coarse: Rea
         moved = float(change(np.array(fine), np.array(other)))
         found[name] = Measurement(fine, moved + rounding_of_sums(saddle.fitted) * fine)
     return found
+
+
+SHARP_EPSILON, SHARP_WEIGHT, SHARP_DECAYS, SHARP_LABEL, SHARP_POINTS = 0.01, 0.75, 1.5, 1e-3, 60
+"""Of the nearly sharp case: epsilon; w_n^2 over epsilon; its length over the time in which w_n decays; the residual; times."""
+
+
+def nearly_sharp() -> Found:
+    r"""(72) where it is nearly sharp, with `reach` and the flow as they are used elsewhere.
+
+    $\mathcal H_n=(w^3,0)$ and $\mathcal H_z=(v_1^3,v_2^3)$ on the inputs $e_1,e_2$, with $\bar y=(0,r)$ and small r: u stays at
+    $(1,0)$, and all of $\mathcal J_z$ lies along the change of $\mathcal H_n$. A small w_n falls slowly, so that $v_1$ moves by
+    nearly epsilon. What is left is that the proof takes epsilon for the deviation, a factor of two, and $\|w_n\|+\epsilon$ for w_n.
+    """
+    epsilon, inputs = SHARP_EPSILON, np.eye(2)
+    fitted, idle = Units.of(power_net(1, 1, 3), inputs[:, :1]), Units.of(power_net(1, 2, 3), inputs)
+    saddle = Saddle(fitted, idle, np.array([math.sqrt(SHARP_WEIGHT * epsilon)]), np.array([0.0, SHARP_LABEL]))
+    delta, u = np.array([0.99 * epsilon]), np.array([1.0, 0.0])
+    last = SHARP_DECAYS * epsilon / float(fitted.jacobian(saddle.weights)[0, 0]) ** 2
+    tau = np.concatenate([[0.0], np.geomspace(1e-4 * last, last, SHARP_POINTS)])
+    constants = reach(saddle, epsilon, last, 1.0)
+
+    def found(coarser: float) -> tuple[float, float]:
+        path = departure.depart(saddle, delta, np.ones(1), u, tau, lambda _: u, coarser=coarser)
+        return log_ratio(path, np.array([True]), SHARP_POINTS, constants), float(path.deviation.max()) / epsilon
+
+    (ratio, within), (coarse_ratio, coarse_within) = found(1.0), found(departure.COARSER)
+    return {
+        "equation_72_sharp_log_ratio": Measurement(ratio, float(change(np.array(ratio), np.array(coarse_ratio)))),
+        "equation_72_sharp_deviation": Measurement(within, float(change(np.array(within), np.array(coarse_within)))),
+    }

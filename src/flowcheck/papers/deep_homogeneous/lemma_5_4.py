@@ -91,6 +91,7 @@ def ball(
     gradient = float(np.linalg.norm(fitted.pull(saddle.weights, residual)) / np.linalg.norm(residual))
     quotient = float(rates[0]) / eigenvalue
     return {
+        "gamma": Measurement.exact(gamma),  # a radius of the grid, chosen
         "restricted_gradient": Measurement(gradient, rounding_at_rest(saddle)),
         "excess": Measurement(excesses.min(), rounding + sampling),
         "inward": smallest_rate(saddle, float(RADII[inside.argmin()]), float(inside.min()), directions),
@@ -103,6 +104,7 @@ def readings_of(runs: Table) -> Found:
     """What the claim asks of all minima."""
     quotient, error = runs["inward_over_eigenvalue"], runs.errors["inward_over_eigenvalue"].to_numpy()
     return {
+        "gamma_min": runs.smallest("gamma"),
         "restricted_gradient_max": runs.largest("restricted_gradient"),
         "loss_excess_min": runs.smallest("excess"),
         "inward_min": runs.smallest("inward"),

@@ -1,7 +1,8 @@
 r"""Theorem 5.3 of deep_homogeneous: for a time of order $\delta^{-(L-2)}$ w_n stays near a saddle, and w_z aligns or shrinks.
 
-With the constants of the proof. Judged is every delta that keeps $w_z/\delta$ within epsilon of u, and w_n within epsilon of the
-saddle; that the smallest delta does is a predicate of its own.
+With the constants of the proof. Every delta is judged: the bounds (16) and the two alternatives at the two smallest ones,
+whatever happens there, and delta-bar is the largest from which on all of that holds. Eq. (72) is asked of those that keep
+$w_z/\delta$ within epsilon of u, and w_n within epsilon of the saddle, which is what it presupposes.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from flowcheck.measures.readings import fraction, smallest_setting
 from flowcheck.measures.refinement import change
 from flowcheck.measures.table import Row, Table, at_two_tolerances
-from flowcheck.papers.deep_homogeneous import equation_65, equation_72, saddle_rates
+from flowcheck.papers.deep_homogeneous import bounds, equation_65, equation_72, saddle_rates
 from flowcheck.papers.homogeneous.near_saddles import coarser_flow, kkt_point, limit_for_labels
+from flowcheck.papers.homogeneous.theorem_5_1 import from_here_on
 from flowcheck.pipeline.evidence import Found, Measurement
 from flowcheck.saddles import departure
 from flowcheck.saddles.constants import Reach, reach
@@ -47,33 +50,52 @@ def recorded_times(u: ResidualFlow) -> Float[np.ndarray, " p"]:
     return np.unique(np.concatenate([[0.0], np.geomspace(1e-14 * last, last, 120), np.linspace(0, last, 80), u.times]))
 
 
+LAST = slice(-2, None)
+"""The two smallest deltas: nothing has chosen them."""
+
+
 def judge(path: Departure, u: ResidualFlow, constants: Constants) -> dict[str, float]:
-    """The flows from one start: smallest margins and largest ratios over all epsilons; NaN where nothing is judged."""
-    low: dict[str, list[float]] = {key: [] for key in ("cosine", "norm", "bound", "sufficient")}
+    """The flows from one start, deltas decreasing: smallest margins and largest ratios over all epsilons.
+
+    NaN where no epsilon is asked. Epsilons for which the bound on the cosine says nothing are left out. `bar` and `close_bar` are
+    logarithms to base 10 of the delta from which on the theorem holds, and from which on w_z / delta stays within epsilon of u.
+    """
+    low: dict[str, list[float]] = {key: [] for key in ("margin", "cosine", "norm", "bar", "close_bar", "sufficient")}
     high: dict[str, list[float]] = {
-        key: [] for key in ("within", "again", "stay", "size", "collapse", "collapse_printed", "eq72")
+        key: [] for key in ("within", "missing", "stay", "size", "collapse", "collapse_printed", "eq72")
     }
     eta, distance, a_norm, b_norm = constants.eta, path.deviation, path.a_norm, path.b_norm
+    apart = np.full_like(b_norm, 2.0) if u.target is None else 1 - path.cosine(u.target)
     for c, time in zip(constants.proof, u.times, strict=True):
         at, epsilon = int(np.searchsorted(path.tau, time)), c.epsilon
-        deviation, a, b = (part[:, : at + 1].max(axis=1) for part in (distance, a_norm, b_norm))
-        close = (deviation <= epsilon) & (path.delta * a <= epsilon)
-        high["within"].append(deviation[-1] / epsilon)
-        high["again"].append(np.sum(~close[np.argmax(close) :]))
-        low["bound"].append(1 - (1 + 3 / eta) * epsilon)
-        if not close.any():  # within > 1 then contradicts the claim
+        if bounds.cosine_bound(eta, epsilon) <= 0:
             continue
-        high["stay"].append(a[close].max() / math.sqrt(c.c))
-        high["size"].append(b[close].max() / c.norm_z)
-        high["collapse"].append(b_norm[close, at].max() / (2 * epsilon))
-        high["collapse_printed"].append(b[close].max() / (2 * epsilon))
-        low["norm"].append(b_norm[close, at].min() - eta / 2)
-        low["sufficient"].append(np.log(path.delta[close].max()) - c.log_delta)
-        high["eq72"].append(equation_72.log_ratio(path, close, at, c))
-        if u.target is not None:
-            low["cosine"].append(path.cosine(u.target)[close, at].min() - low["bound"][-1])
+        deviation, a, b = (part[:, : at + 1].max(axis=1) for part in (distance, a_norm, b_norm))
+        margin = np.asarray(bounds.dichotomy_margin(b_norm[:, at], apart[:, at], eta, epsilon))
+        holds = (margin >= 0) & (a <= math.sqrt(c.c)) & (b <= c.norm_z)
+        close = (deviation <= epsilon) & (path.delta * a <= epsilon)
+        held, stays = (from_here_on(each[None])[0] for each in (holds, close))
+        low["margin"].append(margin[LAST].min())
+        low["cosine"].append((1 - apart[LAST, at] - bounds.cosine_bound(eta, epsilon)).min())
+        low["norm"].append(b_norm[LAST, at].min() - eta / 2)
+        low["bar"].append(_log10_largest(path.delta, held))
+        low["close_bar"].append(_log10_largest(path.delta, stays))
+        high["missing"].append(float(not held.any()))
+        high["within"].append(deviation[LAST].max() / epsilon)
+        high["stay"].append(a[LAST].max() / math.sqrt(c.c))
+        high["size"].append(b[LAST].max() / c.norm_z)
+        high["collapse"].append(b_norm[LAST, at].max() / (2 * epsilon))
+        high["collapse_printed"].append(b[LAST].max() / (2 * epsilon))
+        if close.any():
+            low["sufficient"].append(low["close_bar"][-1] * math.log(10) - c.log_delta)
+            high["eq72"].append(equation_72.log_ratio(path, close, at, c))
     found = {key: float(np.min(values)) if values else math.nan for key, values in low.items()}
-    return found | {key: float(np.max(values)) if values else math.nan for key, values in high.items()}
+    found |= {key: float(np.max(values)) if values else math.nan for key, values in high.items()}
+    return found | {"asked": float(len(high["within"]))}
+
+
+def _log10_largest(delta: Float[np.ndarray, " s"], chosen: Bool[np.ndarray, " s"]) -> float:
+    return float(np.log10(delta[chosen].max())) if chosen.any() else -math.inf
 
 
 def run(
@@ -89,7 +111,6 @@ def run(
     sufficient = [c.proof[0].log_delta / math.log(10) for c in (constants, coarser)]
     row: Row = {
         "degree": saddle.degree,
-        "gamma": Measurement.exact(gamma),  # a radius of the grid, chosen
         "eta": Measurement(constants.eta, float(change(constants.eta, coarser.eta))),
         "collapses": u.target is None,
         "log10_sufficient": Measurement(sufficient[0], float(change(*map(np.array, sufficient)))),
@@ -127,17 +148,20 @@ def readings_of(runs: Table) -> Found:
     """What the claims on Theorem 5.3 and its equations ask of all starts."""
     aligned, collapsed = runs.where(~runs["collapses"]), runs.where(runs["collapses"])
     return {
-        "gamma_min": runs.smallest("gamma"),
+        "runs": Measurement.count(len(runs)),
+        "dichotomy_margin_min": runs.smallest("margin"),
+        "starts_without_delta_bar": Measurement.count(int(np.nansum(runs["missing"])), len(runs)),
+        "unasked_share": fraction(runs["asked"] == 0),
+        "delta_bar_log10_min": smallest_setting(runs["bar"]),
+        "close_delta_log10_min": smallest_setting(runs["close_bar"]),
         "cosine_margin_min": aligned.smallest("cosine"),
         "cosine_margin_wrong_residual": aligned.smallest("decoy"),
         "norm_margin_min": aligned.smallest("norm"),
-        "cosine_bound_min": aligned.smallest("bound"),
         "stay_bound_ratio_max": runs.largest("stay"),
         "size_bound_ratio_max": runs.largest("size"),
         "collapse_ratio_max": collapsed.largest("collapse"),
         "collapse_norm_ratio_printed": collapsed.largest("collapse_printed"),
         "deviation_over_epsilon_max": runs.largest("within"),
-        "reappearing_deviations": Measurement.count(int(runs["again"].sum()), len(runs)),
         "kkt_residual_max": aligned.largest("kkt_residual"),
         "kkt_value_min": aligned.smallest("kkt_value"),
         "eq65_log_excess_max": runs.largest("eq65"),
@@ -148,6 +172,4 @@ def readings_of(runs: Table) -> Found:
         "equation_72_log_ratio_max": runs.largest("eq72"),
         "increment_ratio_max": runs.largest("eq72_step"),
         "increment_ratio_printed_max": runs.largest("eq72_step_printed"),
-        "field_error_max": runs.largest("eq66"),
-        "field_error_printed_min": runs.smallest("eq66_printed"),
     }

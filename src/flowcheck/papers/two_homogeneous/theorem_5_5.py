@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flowcheck.integration.initial_value import solve
-from flowcheck.measures.readings import NOTHING, count, fraction, largest, log_rate
+from flowcheck.measures.readings import NOTHING, count, fraction, largest, log_rate, smallest_setting
 from flowcheck.measures.refinement import change
 from flowcheck.measures.table import Row, Table, at_two_tolerances
 from flowcheck.papers.homogeneous.near_saddles import coarser_flow, kkt_point, labels, limit_for_labels
@@ -174,18 +174,12 @@ def readings_of(runs: Table) -> Found:
         "growth_rate_ratio_max": runs.largest("rate_ratio"),
         "starts_without_delta_bar": Measurement.count(int(np.nansum(runs["missing"])), len(runs)),
         "unasked_share": fraction(runs["asked"] == 0),
-        "delta_bar_log10_min": known(runs["bar"]),
-        "close_delta_log10_min": known(runs["close_bar"]),
+        "delta_bar_log10_min": smallest_setting(runs["bar"]),
+        "close_delta_log10_min": smallest_setting(runs["close_bar"]),
         "kkt_residual_max": aligned.largest("kkt_residual"),
         "kkt_value_min": aligned.smallest("kkt_value"),
         "literal_log10_delta_max": largest(np.log10(literal), error / literal / math.log(10)),
     }
-
-
-def known(logarithms: Float[np.ndarray, " s"]) -> Measurement:
-    """The smallest of those that there are; deltas are settings."""
-    found = logarithms[np.isfinite(logarithms)]
-    return Measurement.exact(float(found.min()), n=found.size) if found.size else NOTHING
 
 
 def slopes(runs: Table, scales: Float[np.ndarray, " d"], between: tuple[float, float]) -> Found:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from flowcheck.papers.deep_homogeneous import equation_72
 from flowcheck.papers.deep_homogeneous.power_saddles import fewer_units
@@ -45,3 +46,28 @@ def test_the_increment_is_the_difference_of_outputs_over_either_bound(saddle):
     # C - 1 is proportional to T
     relative = 0.5 * (c.c - 1) / c.c * 1e-6 / 0.2
     assert found["eq72_step"].error == pytest.approx(found["eq72_step"].value * relative, rel=1e-3)
+
+
+def test_where_the_bound_is_nearly_sharp_flow_and_bound_are_those_of_plain_coordinates_and_of_a_formula_by_hand():
+    found, epsilon, r = equation_72.nearly_sharp(), 0.01, 1e-3
+    delta, w = 0.99 * epsilon, math.sqrt(0.75 * epsilon)
+    last = 1.5 * epsilon / (3 * w**2) ** 2
+
+    def rates(_, state):
+        a, v1, v2 = state
+        first, second = w**3 - a**3 - v1**3, r - v2**3
+        return [3 * a**2 * first, 3 * v1**2 * first, 3 * v2**2 * second]
+
+    times = np.concatenate([[0.0], np.geomspace(1e-4 * last, last, 60)]) / delta
+    flow = solve_ivp(rates, (0.0, times[-1]), [w + delta, delta, 0.0], "DOP853", times, rtol=1e-11, atol=1e-16).y[1] / delta
+    deviation = np.abs(flow - 1)
+    assert found["equation_72_sharp_deviation"].value == pytest.approx(deviation.max() / epsilon, rel=1e-5)
+    # alpha = 3, beta = 1: both parts are cubes of single weights; K1 is the Lipschitz constant of 3 v^2 in a ball of radius 1 + epsilon
+    norm_z, norm_n = 1 + epsilon, w + epsilon
+    k1, k2 = 6 * norm_z, 3 * norm_n**2
+    c = 1 + 2 * epsilon * 3 * norm_n**2 * norm_z**3 * last
+    bound = 2 * 3 * epsilon * norm_z**2 * (k2 * math.sqrt(c) * delta + norm_z**3 * delta**3) * times * delta
+    bound *= np.exp(2 * times * delta * k1 * r)
+    by_hand = np.log(deviation[1:] ** 2 / bound[1:]).max()
+    assert found["equation_72_sharp_log_ratio"].value == pytest.approx(by_hand, abs=0.05)
+    assert -math.log(10) < found["equation_72_sharp_log_ratio"].value < 0

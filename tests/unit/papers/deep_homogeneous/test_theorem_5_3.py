@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flowcheck.measures.table import Table
-from flowcheck.papers.deep_homogeneous import equation_66, theorem_5_3
+from flowcheck.papers.deep_homogeneous import theorem_5_3
 from flowcheck.papers.deep_homogeneous.power_saddles import collapsing_saddle, fewer_units
 from flowcheck.papers.deep_homogeneous.theorem_5_3 import Constants
 from flowcheck.saddles.constants import reach
@@ -39,27 +39,45 @@ def test_margins_of_a_made_up_path(saddle):
     assert [c.epsilon for c in constants.proof] == EPSILONS
     found = theorem_5_3.judge(made_up(np.array([0.05, 0.01])), U, constants)
     bounds = [1 - 6 * epsilon for epsilon in EPSILONS]
-    # the first epsilon keeps both deltas and is judged where u = 2, the second keeps the smaller one and is judged where u = 3
-    cosines = [2 / math.hypot(2, 0.05), 3 / math.hypot(3, 0.01)]
+    # both deltas are judged, with the first epsilon where u = 2 and with the second where u = 3
+    cosines = [2 / math.hypot(2, 0.05), 3 / math.hypot(3, 0.05)]
     assert found["cosine"] == pytest.approx(min(c - b for c, b in zip(cosines, bounds, strict=True)))
-    assert found["bound"] == pytest.approx(0.4)
+    assert found["margin"] == pytest.approx(found["cosine"])
     assert found["norm"] == pytest.approx(math.hypot(2, 0.01) - 0.3)
-    assert found["within"] == pytest.approx(0.01 / 0.03)
-    assert found["again"] == 0
-    assert found["stay"] == pytest.approx(max(0.2 / math.sqrt(c.c) for c in constants.proof))
-    assert found["size"] == pytest.approx(max(math.hypot(2, 0.05) / 2.1, math.hypot(3, 0.01) / 3.03))
-
-
-def test_a_deviation_that_returns_at_a_smaller_delta_is_counted(saddle):
-    found = theorem_5_3.judge(made_up(np.array([0.01, 0.05])), U, Constants.of(saddle, U, 0.3, EPSILONS))
-    assert found["again"] == 1
     assert found["within"] == pytest.approx(0.05 / 0.03)
+    assert (found["bar"], found["close_bar"], found["missing"], found["asked"]) == (-1.0, -2.0, 0.0, 2.0)
+    assert found["stay"] == pytest.approx(max(0.2 / math.sqrt(c.c) for c in constants.proof))
+    assert found["size"] == pytest.approx(max(math.hypot(2, 0.05) / 2.1, math.hypot(3, 0.05) / 3.03))
 
 
-def test_where_no_delta_is_small_enough_nothing_is_judged_but_that(saddle):
-    found = theorem_5_3.judge(made_up(np.array([0.5, 0.4])), U, Constants.of(saddle, U, 0.3, EPSILONS))
+def test_a_deviation_that_returns_at_a_smaller_delta_leaves_no_delta_from_which_on_flows_are_close(saddle):
+    found = theorem_5_3.judge(made_up(np.array([0.01, 0.05])), U, Constants.of(saddle, U, 0.3, EPSILONS))
+    assert found["close_bar"] == -math.inf
+    assert found["bar"] == -1.0, "the alternatives hold all the same"
+
+
+def test_a_path_for_which_neither_alternative_holds_is_judged_though_nothing_is_close(saddle):
+    found = theorem_5_3.judge(made_up(np.array([9.0, 8.0])), U, Constants.of(saddle, U, 0.3, EPSILONS))
     assert found["within"] > 1
-    assert all(math.isnan(found[name]) for name in ("cosine", "norm", "stay", "size", "eq72", "sufficient"))
+    assert found["margin"] < 0
+    assert found["cosine"] < 0
+    assert found["size"] > 1
+    assert (found["missing"], found["bar"]) == (1.0, -math.inf)
+    assert all(math.isnan(found[name]) for name in ("eq72", "sufficient"))
+
+
+def test_large_weights_that_leave_the_saddle_break_the_bound_and_leave_no_delta_bar(saddle):
+    constants, path = Constants.of(saddle, U, 0.3, EPSILONS), made_up(np.array([0.01, 0.01]))
+    far = dataclasses.replace(path, a=1e9 * path.a)
+    found = theorem_5_3.judge(far, U, constants)
+    assert found["stay"] > 1
+    assert found["margin"] > 0
+    assert found["missing"] == 1.0
+
+
+def test_an_epsilon_for_which_the_bound_on_the_cosine_says_nothing_is_not_asked(saddle):
+    found = theorem_5_3.judge(made_up(np.array([0.01, 0.01])), U, Constants.of(saddle, U, 0.15, EPSILONS))
+    assert found["asked"] == 1.0, "1 - 11 * 0.1 is below 0, 1 - 11 * 0.03 is not"
 
 
 def test_eta_is_two_where_u_goes_to_zero(saddle):
@@ -77,8 +95,10 @@ def test_flows_from_two_saddles_keep_the_bounds_and_controls_do_not():
         (start,) = draw_starts(saddle, 1, np.array(EPSILONS[:1]), 100.0, rng).starts
         row, shown = theorem_5_3.run(saddle, start, gamma=1.0, epsilons=EPSILONS[:1], delta=np.array([0.1, 1e-2]))
         assert ("cosine" in shown) != saddle.collapses
-        rows.append(row | equation_66.distances(saddle, rng.standard_normal(saddle.network.size)))
+        rows.append(row)
     found = theorem_5_3.readings_of(Table.of(rows))
+    assert found["dichotomy_margin_min"].value > 0
+    assert (found["starts_without_delta_bar"].value, found["unasked_share"].value, found["runs"].value) == (0, 0, 2)
     for name in ("stay_bound_ratio_max", "size_bound_ratio_max", "deviation_over_epsilon_max", "collapse_ratio_max"):
         assert found[name].value < 1
     assert found["equation_72_log_ratio_max"].value < 0
