@@ -52,7 +52,8 @@ def nearly_sharp() -> Found:
 
     $\mathcal H_n=(w^3,0)$ and $\mathcal H_z=(v_1^3,v_2^3)$ on the inputs $e_1,e_2$, with $\bar y=(0,r)$ and small r: u stays at
     $(1,0)$, and all of $\mathcal J_z$ lies along the change of $\mathcal H_n$. A small w_n falls slowly, so that $v_1$ moves by
-    nearly epsilon. What is left is that the proof takes epsilon for the deviation, a factor of two, and $\|w_n\|+\epsilon$ for w_n.
+    nearly epsilon. What is left is that the proof takes epsilon for the deviation, a factor of two, and $\|w_n\|+\epsilon$ for
+    w_n.
     """
     epsilon, inputs = SHARP_EPSILON, np.eye(2)
     fitted, idle = Units.of(power_net(1, 1, 3), inputs[:, :1]), Units.of(power_net(1, 2, 3), inputs)

@@ -62,7 +62,7 @@ def test_where_the_bound_is_nearly_sharp_flow_and_bound_are_those_of_plain_coord
     flow = solve_ivp(rates, (0.0, times[-1]), [w + delta, delta, 0.0], "DOP853", times, rtol=1e-11, atol=1e-16).y[1] / delta
     deviation = np.abs(flow - 1)
     assert found["equation_72_sharp_deviation"].value == pytest.approx(deviation.max() / epsilon, rel=1e-5)
-    # alpha = 3, beta = 1: both parts are cubes of single weights; K1 is the Lipschitz constant of 3 v^2 in a ball of radius 1 + epsilon
+    # alpha = 3, beta = 1: both parts are cubes of single weights; K1 is the Lipschitz constant of 3 v^2 up to 1 + epsilon
     norm_z, norm_n = 1 + epsilon, w + epsilon
     k1, k2 = 6 * norm_z, 3 * norm_n**2
     c = 1 + 2 * epsilon * 3 * norm_n**2 * norm_z**3 * last
