@@ -16,7 +16,7 @@ def solve(
     rates: Callable[[float, np.ndarray], np.ndarray],
     end: float,
     start: Float[np.ndarray, " k"],
-    method: Literal["DOP853", "LSODA", "RK45"],
+    method: Literal["DOP853", "LSODA", "Radau", "RK45"],
     times: Float[np.ndarray, " p"] | None = None,
     *,
     what: str = "the flow",

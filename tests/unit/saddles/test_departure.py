@@ -10,6 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from flowcheck.errors import HypothesisError
+from flowcheck.integration import initial_value
 from flowcheck.networks.zoo import deep_linear, power_net, two_layer
 from flowcheck.saddles import constants as near_saddles
 from flowcheck.saddles import departure
@@ -276,3 +277,27 @@ def test_the_loss_has_fallen_to_a_ratio_where_its_margin_is_zero(degree):
     ratio = float(rest @ rest) / float(saddle.residual @ saddle.residual)
     assert departure.loss_below(saddle, delta, ratio)(a, b) == pytest.approx(0.0, abs=1e-12)
     assert departure.loss_below(saddle, delta, ratio + 0.25)(a, b) == pytest.approx(0.25, abs=1e-12)
+
+
+def test_where_one_stiff_solver_gives_up_another_follows_the_same_flow(monkeypatch):
+    saddle, rng = newton_saddle(3), np.random.default_rng(3)
+    start_n, start_z = (on_sphere(rng, 1, part.size)[0] for part in (saddle.fitted, saddle.idle))
+    tau, delta = np.linspace(0.0, 0.05, 7), np.array([1e-2, 1e-5])
+    path = solve_ivp(
+        lambda _, v: saddle.idle.pull(v, saddle.residual), (0, 0.05), start_z, "DOP853", rtol=1e-12, dense_output=True
+    )
+    curve = path.sol
+    plain = departure.depart(saddle, delta, start_n, start_z, tau, curve)
+    asked = []
+
+    def gives_up(rates, end, start, method, *rest, **options):
+        asked.append(method)
+        if method == "LSODA":
+            raise RuntimeError("the flow near the saddle: gives up")
+        return initial_value.solve(rates, end, start, method, *rest, **options)
+
+    monkeypatch.setattr(departure, "solve", gives_up)
+    other = departure.depart(saddle, delta, start_n, start_z, tau, curve)
+    assert asked == ["LSODA", "Radau"] * 2
+    assert np.abs(other.a - plain.a).max() < 1e-5
+    assert np.abs(other.deviation - plain.deviation).max() < 1e-5
