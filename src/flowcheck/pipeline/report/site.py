@@ -76,6 +76,8 @@ KINDS = {
     "erratum": "A printed statement that is wrong, with a proof or a counterexample.",
     "extraction": "Damage of the text we read, not of the paper: its own proof uses the right form.",
 }
+APART = 30.0
+"""Times the smaller side of a counterexample from which on the axis of its figure is logarithmic."""
 MOST_DECADES = 6
 """Of the axis of looseness: what is beyond is drawn at its end."""
 SCALES = {
@@ -161,6 +163,21 @@ class Site:
     def decade(self, factor: float, decades: int) -> float:
         """Where a factor lies on such an axis, from 0 to 1."""
         return min(math.log10(factor) / decades, 1.0)
+
+    def bars(self, example: Mapping[str, Any]) -> tuple[list[tuple[float, float]], str]:
+        """Where the bars of both sides of a counterexample begin and end, from 0 to 1, and what the axis is.
+
+        Logarithmic where both are positive and a linear one would not show the smaller.
+        """
+        values = [float(example[side]["value"]) for side in ("left", "right")]
+        least, most = min(values), max(values)
+        if least > 0 and most > APART * least:
+            low, high = math.floor(math.log10(least)) - 1, math.ceil(math.log10(most))
+            return [(0.0, (math.log10(value) - low) / (high - low)) for value in values], f"logarithmic from 1e{low} to 1e{high}"
+        low, high = min(0.0, least), max(0.0, most)
+        width = (high - low) or 1.0
+        ends = [sorted(((0.0 - low) / width, (value - low) / width)) for value in values]
+        return [(begin, end) for begin, end in ends], f"linear from {low:.3g} to {high:.3g}"
 
     def label_of(self, paper: str, result: str) -> str:
         """What the paper calls one of its results."""

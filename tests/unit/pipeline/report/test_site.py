@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -215,7 +216,28 @@ def test_a_printed_claim_shows_its_counterexample_and_how_to_recompute_it(report
     assert "law circle seed 7 start 0.001" in page.text
     assert "0.25 the printed bound 0.125" in page.text
     assert "python -m flowcheck counterexample alpha/theorem-1-printed" in page.text
+    source = (report / "claims" / "alpha" / "theorem-1-printed.html").read_text()
+    drawn = re.findall(r'<rect class="(\w+)" x="([\d.]+)" y="\d+" width="([\d.]+)"', source)
+    assert drawn == [("left", "90.0", "430.0"), ("right", "90.0", "215.0")]
+    assert "Asked for is first ≤ second; the axis is linear from 0 to 0.25." in page.text
     assert "Counterexample" not in Page(report / "claims" / "alpha" / "theorem-1.html").text
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "bars", "axis"),
+    [
+        (2.0, 1.0, [(0.0, 1.0), (0.0, 0.5)], "linear from 0 to 2"),
+        (-1.0, 1.0, [(0.0, 0.5), (0.5, 1.0)], "linear from -1 to 1"),
+        (-3.0, -1.5, [(0.0, 1.0), (0.5, 1.0)], "linear from -3 to 0"),
+        (0.0, 0.0, [(0.0, 0.0), (0.0, 0.0)], "linear from 0 to 0"),
+        (1e-8, 1e-4, [(0.0, 0.2), (0.0, 1.0)], "logarithmic from 1e-9 to 1e-4"),
+        (1e-8, 0.0, [(0.0, 1.0), (0.0, 0.0)], "linear from 0 to 1e-08"),
+    ],
+)
+def test_both_sides_of_a_counterexample_are_bars_that_can_be_seen(left, right, bars, axis) -> None:
+    found, said = Site.bars(Site.__new__(Site), {"left": {"value": left}, "right": {"value": right}})
+    assert [pytest.approx(bar) for bar in bars] == found
+    assert said == axis
 
 
 def test_bounds_are_drawn_and_listed_by_how_loose_they_are(report: Path) -> None:
