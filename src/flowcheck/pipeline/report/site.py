@@ -174,10 +174,10 @@ class Site:
         if least > 0 and most > APART * least:
             low, high = math.floor(math.log10(least)) - 1, math.ceil(math.log10(most))
             return [(0.0, (math.log10(value) - low) / (high - low)) for value in values], f"logarithmic from 1e{low} to 1e{high}"
-        low, high = min(0.0, least), max(0.0, most)
-        width = (high - low) or 1.0
-        ends = [sorted(((0.0 - low) / width, (value - low) / width)) for value in values]
-        return [(begin, end) for begin, end in ends], f"linear from {low:.3g} to {high:.3g}"
+        bottom, top = min(0.0, least), max(0.0, most)
+        width = (top - bottom) or 1.0
+        ends = [sorted(((0.0 - bottom) / width, (value - bottom) / width)) for value in values]
+        return [(begin, end) for begin, end in ends], f"linear from {bottom:.3g} to {top:.3g}"
 
     def label_of(self, paper: str, result: str) -> str:
         """What the paper calls one of its results."""
