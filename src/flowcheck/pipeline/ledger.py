@@ -290,7 +290,7 @@ def record_expected(project: Project, ledger: Mapping[str, Any], because: str = 
     claims = [claim for claim in ledger["claims"] if claim["freshness"] in CURRENT]
     known = {name: verdict for name, verdict in load_expected(project, ledger["scale"]).items() if not is_gone(project, name)}
     verdicts = dict(sorted((known | {c["id"]: c["verdict"] for c in claims}).items()))
-    about = _about(project, ledger["scale"], claims, {name.split("/")[0] for name in verdicts}, because)
+    about = _about(project, ledger["scale"], claims, set(verdicts), because)
     save_json(path, verdicts)
     save_json(about_file(project, ledger["scale"]), about.model_dump())
     runs = load_runs(project, ledger["scale"]) | {claim["id"]: runs_behind(claim) for claim in claims}
@@ -306,18 +306,30 @@ def is_gone(project: Project, name: str) -> bool:
 
 
 def _about(project: Project, scale: str, claims: list[Record], recorded: set[str], because: str) -> About:
-    missing = [paper for paper in project.papers if paper not in recorded]
+    papers = {name.split("/")[0] for name in recorded}
+    missing = [paper for paper in project.papers if paper not in papers]
     before = load_about(project, scale)
     reasons = {paper: because or (before.without.get(paper, "") if before else "") for paper in missing}
     if unexplained := [paper for paper, reason in reasons.items() if not reason]:
         raise ConfigError(f"no verdict on {', '.join(unexplained)} would be recorded at {scale} scale; say why with --because")
     said = [claim["provenance"] for claim in claims]
-    return About(
+    about = About(
         finished=max((p["finished"] for p in said if "finished" in p), default="unknown"),
         machines=sorted({p.get("machine", "unknown") for p in said}),
         wall_time_s=round(sum(_experiment_times(claims).values()), 1),
         without=reasons,
         data=sorted({claim["data"] for claim in claims if claim["data"]}),
+    )
+    if before is None or recorded <= {claim["id"] for claim in claims}:
+        return about
+    # of some of the verdicts: what is said of the run behind the others stays true of them
+    return about.model_copy(
+        update={
+            "finished": max(before.finished, about.finished) if claims else before.finished,
+            "machines": sorted({*before.machines, *about.machines}),
+            "wall_time_s": max(before.wall_time_s, about.wall_time_s),
+            "data": sorted({*before.data, *about.data}),
+        }
     )
 
 

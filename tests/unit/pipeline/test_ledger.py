@@ -149,6 +149,23 @@ def test_a_record_says_when_and_where_it_ran_and_what_it_is_without(project, led
     assert str(about).endswith("on Linux x86_64, 2 cores, 0 minutes of computing")
 
 
+def test_a_record_of_some_verdicts_keeps_what_is_said_of_the_run_behind_the_others(project, ledger):
+    for claim in ledger["claims"]:
+        claim["provenance"] |= {"finished": "2026-11-29T12:00:00+00:00", "machine": "Linux x86_64, 2 cores"}
+    record_expected(project, ledger)
+    some = ledger | {"claims": [claim for claim in ledger["claims"] if claim["experiment"] == "spread"]}
+    assert 0 < len(some["claims"]) < len(ledger["claims"])
+    for claim in some["claims"]:
+        claim["provenance"] |= {"finished": "2026-11-30T12:00:00+00:00", "machine": "Linux aarch64, 8 cores"}
+    record_expected(project, some)
+    about = load_about(project, "smoke")
+    assert about.finished == "2026-11-30T12:00:00+00:00"
+    assert about.machines == ["Linux aarch64, 8 cores", "Linux x86_64, 2 cores"]
+    assert about.wall_time_s == 4.5, "not that of the one experiment alone"
+    record_expected(project, ledger)
+    assert load_about(project, "smoke").machines == ["Linux aarch64, 8 cores", "Linux x86_64, 2 cores"], "each as it ran"
+
+
 def test_a_partial_record_needs_its_reason_and_keeps_it(project, ledger):
     project.papers["other"] = project.papers["toy"]
     with pytest.raises(ConfigError, match="no verdict on other would be recorded at smoke scale; say why with --because"):
