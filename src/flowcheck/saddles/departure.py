@@ -335,7 +335,7 @@ def _stiff_solution(
     # a falls from 1 to about delta^(L-1), which it is slaved to; q is of order delta where start_n = 0
     floors = np.concatenate([np.full(split, delta ** (saddle.degree - 1)), np.full(len(first), delta if m else 1.0)])
     start = np.concatenate([start_n, first])
-    tolerances = {"rtol": rtol, "atol": rtol * floors, "jac": jacobian}
+    tolerances: dict[str, Any] = {"rtol": rtol, "atol": rtol * floors, "jac": jacobian}
     try:
         return solve(rates, end, start, "LSODA", what=NEAR, **tolerances, **options)
     except RuntimeError:  # at loose tolerances its test of the error may fail for ever; the other is slower, and of one step
