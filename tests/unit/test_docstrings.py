@@ -43,6 +43,7 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.figure_anatomy",
     "papers.deep_homogeneous.figure_recipes",
     "pipeline.claims",
+    "pursuit.estimator",
     "pursuit.grown",
     "pursuit.pursue",
     "tensors",

@@ -29,7 +29,6 @@ class Descent:
         steps: in an iteration of the pursuit, at most.
         looks: at the loss on the way, equally spaced.
         halvings: of the step, at most, in one iteration.
-        settled: the descent ends where the loss falls by less than this share between two looks; 0: never.
         precision: in which weights are kept and gradients computed.
         compile: in C, where that is possible.
     """
@@ -38,7 +37,6 @@ class Descent:
     steps: int = 70_000
     looks: int = 10
     halvings: int = 4
-    settled: float = 0.0
     precision: Precision = "float64"
     compile: bool = True
 
@@ -75,7 +73,5 @@ def descend(grown: Grown, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], plan
             step_size, halvings = 0.5 * step_size, halvings + 1
             run.restore(grown.layers)
             continue
-        fell, grown, loss = loss - found, trial, found
-        if fell < plan.settled * (loss + fell):
-            break
+        grown, loss = trial, found
     return Descended(grown, loss, taken, step_size, halvings)
