@@ -46,17 +46,18 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
     def __init__(
         self,
         *,
-        depth: int = 3,
-        slope: float = 0.5,
-        power: int = 1,
-        max_neurons: int = 20,
-        tolerance: float = 1e-3,
-        step_size: float = 0.05,
-        steps: int = 10_000,
-        starts: int = 10,
-        fit_intercept: bool = True,
+        depth: Any = 3,
+        slope: Any = 0.5,
+        power: Any = 1,
+        max_neurons: Any = 20,
+        tolerance: Any = 1e-3,
+        step_size: Any = 0.05,
+        steps: Any = 10_000,
+        starts: Any = 10,
+        fit_intercept: Any = True,
         random_state: Any = None,
     ) -> None:
+        # kept as given, and checked by `fit`: what scikit-learn asks of every estimator
         self.depth = depth
         self.slope = slope
         self.power = power
