@@ -13,6 +13,7 @@ def hessian_at(loss: Callable[[Tensor], Tensor], w: Float[Tensor, " k"]) -> Floa
     """Second derivatives of `loss`, which takes one point [k] to a scalar, at one point; symmetric to the last digit.
 
     Forward over reverse differentiation: one pull and k pushes. It may be differentiated itself, and mapped over points.
+    Of layer normalisation torch 2.13 has a wrong forward derivative of the gradient: `HessianProducts` goes backwards twice.
     """
     found: Tensor = torch.func.hessian(loss)(w)
     return (found + found.mT) / 2
