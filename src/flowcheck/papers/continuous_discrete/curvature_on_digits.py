@@ -163,7 +163,7 @@ def _off_the_run(
     lowest = inside.below(away, rng)
     found = {"other_start": inside.below(torch.linalg.norm(w) / torch.linalg.norm(other) * other, rng)}
     found["rescaled_proposition12"] = -lowest / float(flow_bounds.proposition_12(problem, away, row["epsilon"]))
-    return found | {f"rescaled_{name}": -lowest / row[name] for name in ("lemma11", NEAR_ZERO) if name in run.bounds}
+    return found | {f"rescaled_{name}": -lowest / row[name] for name in run.bounds if name != "proposition12"}
 
 
 def readings_of(table: pd.DataFrame) -> Found:

@@ -73,6 +73,10 @@ def test_the_bounds_hold_on_a_short_run_and_not_beside_it(narrow, network, norm)
         assert found[f"{network}_{name}_ratio_max"].value <= found[f"{network}_{name}_probable_ratio_max"].value
         assert found[f"{network}_{name}_ratio_max"].value < 1
     assert found[f"{network}_lemma11_rescaled_ratio_max"].value > (1.1 if network == "linear" else 0)
+    for name in names:  # a smaller bound is missed by more
+        if name not in ("lemma11", "proposition12"):
+            share = found[f"{network}_{name}_rescaled_ratio_max"].value / found[f"{network}_lemma11_rescaled_ratio_max"].value
+            assert share == pytest.approx(table["lemma11"].iloc[-1] / table[name].iloc[-1])
     assert found[f"{network}_kinks"].value == 0
     assert found[f"{network}_residual_max"].value < 0.1
     if norm is None:
