@@ -32,6 +32,7 @@ WITH_EXAMPLES = (
     "measures.statistics",
     "measures.table",
     "networks.activation",
+    "networks.leading_term",
     "networks.linear",
     "networks.problem",
     "networks.tied",

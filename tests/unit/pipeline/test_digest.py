@@ -206,7 +206,7 @@ WINGS = {
     *("integration/adaptive", "flows/events", "flows/sliding", "alignment/reference", "saddles/departure", "losses", "geometry"),
     *("measures/statistics", "measures/enclosure", "papers/homogeneous/families", "papers/two_homogeneous/bounds", "errors"),
     *("papers/deep_homogeneous/bounds", "papers/spherical_data/bounds", "pipeline/evidence", "pipeline/experiment", "__init__"),
-    *("papers/continuous_discrete/deep_linear_bounds", "curvature/dense"),
+    *("papers/continuous_discrete/deep_linear_bounds", "curvature/dense", "papers/neuron_pursuit/lemma_9", "pursuit/pursue"),
     *("pipeline/judge", "pipeline/report/site", "pipeline/figures/plotting", "networks/__init__", "papers/homogeneous/__init__"),
 }
 """One module or more of every wing and room."""

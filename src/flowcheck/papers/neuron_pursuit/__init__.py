@@ -1,0 +1,7 @@
+"""Kumar and Haupt, Learning Neural Networks by Neuron Pursuit.
+
+kkt_table      networks, data and the KKT points that ascents find  lemma_3   in- and outgoing norms at KKT points
+lemma_9        the same for added neurons, separability             lemma_6   flows from scaled starts
+lemma_8        what added neurons change, to which order            lemma_14  gradients of homogeneous functions (15 too)
+decomposition  the same as polynomials, exactly
+"""
