@@ -396,7 +396,7 @@ def test_labels_that_are_no_whole_samples_are_refused():
         cross_entropy(3).value(torch.zeros(1, 7), torch.zeros(7))
     with pytest.raises(ValueError, match="classes are numbered 0 to 2, found 3"):
         one_hot(torch.tensor([0, 3]), 3)
-    with pytest.raises(ValueError, match="outputs_per_sample must be a whole number of at least 2, got 1"):
+    with pytest.raises(ValueError, match="classes must be a whole number of at least 2, got 1"):
         cross_entropy(1)
     with pytest.raises(ValueError, match="'half_sum' is not one of sum, mean"):
         cross_entropy(3, "half_sum")
