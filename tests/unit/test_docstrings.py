@@ -38,6 +38,7 @@ WITH_EXAMPLES = (
     "networks.tied",
     "networks.zoo",
     "papers.continuous_discrete.calibrated_gap",
+    "papers.continuous_discrete.certified_step",
     "papers.continuous_discrete.procedure_13",
     "papers.continuous_discrete.unbalanced",
     "papers.deep_homogeneous.displayed_run",

@@ -12,7 +12,7 @@ enclosed_network      the same by interval arithmetic     corollary_4         st
 lemma_19              flows that exist for all times
 
 certified_networks    bounds of third derivatives         certified_runs      tubes around flows, against flows
-calibrated_gap        ReLU networks: two runs of descent
+calibrated_gap        ReLU networks: two runs of descent  certified_step      Eq. (7) along runs on digits
 
 training_loss         its Hessian by formula              curvature_bounds    bounds of the smallest eigenvalue
 unbounded_below       where there is none                 proposition_26      regions with fixed slopes
