@@ -1,8 +1,8 @@
 r"""The step that Theorem 3 certifies on digits, with constants measured along the run, against the step that works as well.
 
 With $E(t)=\int_0^te^{\int_{t'}^tm}dt'$, Eq. (7) certifies $\epsilon/(\beta\gamma\max E)$. Here $\epsilon$ is the deviation that
-the step size of Figure 1 really has, so that this step size works. $\beta$, $\gamma$ and m are the largest that are met at points
-of the run, where the theorem asks for bounds in a neighbourhood of the whole flow: the certified step is taken too large.
+the step size of Figure 1 really has, so that this step size works. $\beta$, $\gamma$ and m are what is met at points of the
+run, m the smaller of two neighbours, where the theorem asks for bounds in a neighbourhood of the whole flow: the certified step is taken too large.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Measured:
 
     @property
     def growth(self) -> Float[np.ndarray, " i"]:
-        """On the intervals: the larger of both ends."""
-        return np.maximum(-self.lowest[:-1], -self.lowest[1:])
+        """On the intervals: the smaller of both ends, as the theorem may take a rate that varies between them."""
+        return np.minimum(-self.lowest[:-1], -self.lowest[1:])
 
     @property
     def log_bound(self) -> Float[np.ndarray, " q"]:

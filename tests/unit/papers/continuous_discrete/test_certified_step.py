@@ -28,7 +28,7 @@ def test_orders_compare_the_step_with_that_of_equation_7():
     far = Refined(np.array([0.0, 0.01, 0.03, 0.02]), np.zeros(4))
     lowest = np.array([-2.0, -1.0, 0.5, 3.0])
     one = certified_step.Measured(0.05, TIMES, far, lowest, np.array([4.0, 5.0, 3.0, 3.5]), np.array([1.0, 0.8, 1.5, 0.1]))
-    assert one.growth.tolist() == [2.0, 1.0, -0.5]
+    assert one.growth.tolist() == [1.0, -0.5, -3.0]
     certified = largest_step(TIMES, one.growth, smoothness=5.0, slope=1.5, radius=0.03)
     assert float(one.orders().value) == pytest.approx(np.log10(0.05 / certified))
 
