@@ -1,8 +1,9 @@
 r"""The step that Theorem 3 certifies on digits, with constants measured along the run, against the step that works as well.
 
 With $E(t)=\int_0^te^{\int_{t'}^tm}dt'$, Eq. (7) certifies $\epsilon/(\beta\gamma\max E)$. Here $\epsilon$ is the deviation that
-the step size of Figure 1 really has, so that this step size works. $\beta$, $\gamma$ and m are what is met at points of the
-run, m the smaller of two neighbours, where the theorem asks for bounds in a neighbourhood of the whole flow: the certified step is taken too large.
+the step size of Figure 1 really has, so that this step size works. $\beta$, $\gamma$ and m are what is met at points of the run,
+m the smaller of two neighbours, where the theorem asks for bounds in a neighbourhood of the whole flow: the certified step is
+taken too large.
 """
 
 from __future__ import annotations
