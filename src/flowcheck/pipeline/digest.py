@@ -8,10 +8,13 @@ over the syntax tree.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from flowcheck.errors import ConfigError
@@ -51,7 +54,7 @@ def code_digest(*entry_points: Path) -> str:
 
 def own_digest(path: Path) -> str:
     """Digest (16 hex digits) of one file, whatever it imports."""
-    return hashlib.sha256(_read(path.resolve())[0].encode()).hexdigest()[:16]
+    return _read(path.resolve())[0][:16]
 
 
 def dependencies(*entry_points: Path) -> set[Path]:
@@ -71,28 +74,76 @@ def dependencies(*entry_points: Path) -> set[Path]:
     return reached
 
 
+@dataclass(frozen=True)
+class Syntax:
+    """What counts of a Python source.
+
+    Attributes:
+        digest: of its syntax tree without docstrings, 64 hex digits.
+        imports: dotted names that it imports, wherever in the file.
+    """
+
+    digest: str
+    imports: tuple[str, ...]
+
+
+_KNOWN: dict[str, Syntax] = {}
+"""By digests of sources: to parse the package takes a second, and all that is parsed follows from the text."""
+_USED: set[str] = set()
+"""Keys of what this process read: what nobody asks for any more is forgotten."""
+
+
+def recall_syntax(path: Path) -> None:
+    """Take from a file what was parsed before; nothing, if there is no such file or it is not what was written."""
+    try:
+        seal, text = path.read_text(encoding="utf-8").split("\n", 1)
+    except (OSError, ValueError):
+        return
+    if seal == hashlib.sha256(text.encode()).hexdigest():
+        _KNOWN.update({key: Syntax(digest, tuple(imports)) for key, (digest, imports) in json.loads(text).items()})
+
+
+def remember_syntax(path: Path) -> None:
+    """Write to a file the syntax of what this process read; where nothing can be written it is parsed again next time."""
+    used = {key: _KNOWN[key] for key in sorted(_USED)}
+    text = json.dumps({key: [one.digest, one.imports] for key, one in used.items()})
+    sealed = f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+    with contextlib.suppress(OSError):
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != sealed:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(sealed, encoding="utf-8")
+
+
 @functools.cache
 def _read(path: Path) -> tuple[str, frozenset[Path]]:
-    """The syntax tree of a module or a notebook without docstrings, as text, and the files it imports."""
-    tree, found = ast.parse(_source(path), filename=str(path)), set[Path]()
+    """The digest of the syntax tree of a module or a notebook without docstrings, and the files it imports."""
+    source = _source(path)
+    key = hashlib.sha256(f"{sys.version_info[:2]}\n{source}".encode()).hexdigest()  # a tree is one of a version of Python
+    if key not in _KNOWN:
+        _KNOWN[key] = _parse(source, path)
+    _USED.add(key)
+    syntax = _KNOWN[key]
+    return syntax.digest, frozenset(file for name in syntax.imports for file in _files(name, path))
+
+
+def _parse(source: str, path: Path) -> Syntax:
+    tree, found = ast.parse(source, filename=str(path)), set[str]()
     for node in _statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name == "importlib":
                     raise ImportError(f"{path}: {BY_NAME}")
-                found.update(_files(alias.name, path))
+                found.add(alias.name)
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ImportError(f"{path}: relative imports are not used in this project")
             module = node.module or ""
             if module == "importlib" and any(alias.name == "import_module" for alias in node.names):
                 raise ImportError(f"{path}: {BY_NAME}")
-            found.update(_files(module, path))
-            for alias in node.names:
-                found.update(_files(f"{module}.{alias.name}", path))
+            found.update({module, *(f"{module}.{alias.name}" for alias in node.names)})
         elif isinstance(node, WITH_DOCSTRING) and node.body and _is_docstring(node.body[0]):
             node.body = node.body[1:]
-    return ast.dump(tree), frozenset(found)
+    return Syntax(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(found)))
 
 
 def _source(path: Path) -> str:

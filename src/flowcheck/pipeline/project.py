@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline import parameters
 from flowcheck.pipeline.claims import Claim, ClaimEntry, ClaimsFile, Deviation, Hypothesis, stand_on
-from flowcheck.pipeline.digest import code_digest
+from flowcheck.pipeline.digest import code_digest, recall_syntax, remember_syntax
 from flowcheck.pipeline.memory import recall, remember
 from flowcheck.pipeline.names import PAPER_FILE, check_experiment, check_paper
 from flowcheck.pipeline.schema import Experiment, Overrides, Paper, RunConfig, run_config_for
@@ -151,6 +151,7 @@ class Project:
         """
         memory = self.root / ".cache" / "parameters-valid"
         remembered = recall(memory)
+        recall_syntax(memory.with_name("syntax"))
         seen: set[str] = set()
         questions = []
         for paper, experiment in self:
@@ -170,6 +171,7 @@ class Project:
         parameters.check(questions)
         if seen != remembered:
             remember(memory, seen)
+        remember_syntax(memory.with_name("syntax"))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """All (paper, experiment) pairs."""

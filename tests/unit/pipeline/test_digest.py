@@ -11,7 +11,7 @@ import pytest
 
 from flowcheck.errors import ConfigError
 from flowcheck.pipeline import digest
-from flowcheck.pipeline.digest import check_package, code_digest, dependencies, own_digest
+from flowcheck.pipeline.digest import check_package, code_digest, dependencies, own_digest, recall_syntax, remember_syntax
 
 SCRIPT = '''"""Docstring."""
 import numpy as np
@@ -316,3 +316,66 @@ def test_a_package_of_another_checkout_is_one_sentence(code):
     own.mkdir(parents=True)
     with pytest.raises(ConfigError, match=rf"^{own}: this environment runs the code of another checkout, .*; use .*: make env$"):
         check_package(code.root / "other")
+
+
+class TestMemory:
+    """What was parsed is remembered by the text, so that a memory can save time and change nothing."""
+
+    @pytest.fixture
+    def fresh(self, monkeypatch):
+        """Forget what this process parsed, as often as asked."""
+
+        def forget():
+            monkeypatch.setattr(digest, "_KNOWN", {})
+            monkeypatch.setattr(digest, "_USED", set())
+
+        forget()
+        return forget
+
+    def test_nothing_is_parsed_twice_and_the_digest_is_the_same(self, code, fresh, tmp_path, monkeypatch):
+        before = code.digest()
+        remember_syntax(tmp_path / "memory" / "syntax")
+        fresh()
+        recall_syntax(tmp_path / "memory" / "syntax")
+        monkeypatch.setattr(digest.ast, "parse", lambda *_, **__: pytest.fail("parsed again"))
+        assert code.digest() == before
+
+    def test_a_change_is_seen_whatever_is_remembered(self, code, fresh, tmp_path):
+        before = code.digest()
+        remember_syntax(tmp_path / "syntax")
+        fresh()
+        recall_syntax(tmp_path / "syntax")
+        code.change("src/flowcheck/further.py", "offset = 1", "offset = 2")
+        assert code.digest() != before
+
+    def test_what_nobody_reads_any_more_is_forgotten(self, code, fresh, tmp_path):
+        code.digest()
+        remember_syntax(tmp_path / "syntax")
+        size = (tmp_path / "syntax").stat().st_size
+        fresh()
+        recall_syntax(tmp_path / "syntax")
+        code.digest("scripts/toy/other.py")
+        remember_syntax(tmp_path / "syntax")
+        assert (tmp_path / "syntax").stat().st_size < size
+
+    def test_a_memory_that_is_not_what_was_written_is_not_believed(self, code, fresh, tmp_path):
+        before, memory = code.digest(), tmp_path / "syntax"
+        remember_syntax(memory)
+        whole = memory.read_bytes()
+        for place in range(0, len(whole), 97):
+            fresh()
+            memory.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            recall_syntax(memory)
+            assert digest._KNOWN == {}
+        for text in (b"", b"no line", b"\xff\n{}", whole[:-5]):
+            memory.write_bytes(text)
+            recall_syntax(memory)
+            assert digest._KNOWN == {}
+        assert code.digest() == before
+
+    def test_another_version_of_python_parses_for_itself(self, code, fresh, tmp_path, monkeypatch):
+        code.digest()
+        known = set(digest._KNOWN)
+        monkeypatch.setattr(digest.sys, "version_info", (9, 9, 0))
+        code.digest()
+        assert set(digest._KNOWN) > known
