@@ -4,4 +4,6 @@ kkt_table      networks, data and the KKT points that ascents find  lemma_3   in
 lemma_9        the same for added neurons, separability             lemma_6   flows from scaled starts
 lemma_8        what added neurons change, to which order            lemma_14  gradients of homogeneous functions (15 too)
 decomposition  the same as polynomials, exactly
+summands       functions with flows of their own                    lemma_10  which grow first, degree two
+lemma_11       which blow up first, and when
 """
