@@ -6,8 +6,8 @@ direction, vanished, or come to rest; flows that start at KKT points; flows of d
 
 from pydantic import Field
 
-from flowcheck.papers.deep_homogeneous import euler_identities, gronwall, lemma_5_2, lemma_d_1
-from flowcheck.papers.homogeneous import kkt_search, ncf_experiment
+from flowcheck.papers.deep_homogeneous import euler_identities, lemma_5_2, lemma_d_1
+from flowcheck.papers.homogeneous import gronwall, kkt_search, ncf_experiment
 from flowcheck.papers.homogeneous.ncf_experiment import FamilySettings, broken_hypotheses, common_metrics, study
 from flowcheck.pipeline.evidence import Evidence
 from flowcheck.pipeline.experiment import Context, main

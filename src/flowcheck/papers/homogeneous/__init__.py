@@ -8,4 +8,5 @@ early_alignment, theorem_5_1                  w/delta beside the NCF flow; both 
 deviation_rate, escapes                       how far w/delta is from it, and until when
 hypotheses                                    what every statement presupposes
 near_saddles                                  the same for saddles, and the KKT point that w_z turns to
+gronwall                                      Gronwall's inequality, on random cases
 """

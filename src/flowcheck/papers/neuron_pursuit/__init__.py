@@ -5,5 +5,6 @@ lemma_9        the same for added neurons, separability             lemma_6   fl
 lemma_8        what added neurons change, to which order            lemma_14  gradients of homogeneous functions (15 too)
 decomposition  the same as polynomials, exactly
 summands       functions with flows of their own                    lemma_10  which grow first, degree two
-lemma_11       which blow up first, and when
+lemma_11       which blow up first, and when                       lemma_17  gradients near minima, from above
+lemma_18       integrals of Taylor's formula                       counterexamples  to printed statements
 """

@@ -144,17 +144,24 @@ def _log_norm(values: Objects) -> float:
 
 def sizes(instance: Instance, rng: np.random.Generator, deltas: Sequence[Any]) -> dict[str, list[float]]:
     """Norms of the change, of the remainder, and of the remainder's derivatives along random directions of w_z and of w_n."""
+    found = norms(instance, instance.remainder, rng, deltas)
+    return {"change": [_log_norm(instance.change(instance.scaled(delta))) for delta in deltas]} | found
+
+
+def norms(
+    instance: Instance, quantity: Callable[[Sequence[Objects]], Objects], rng: np.random.Generator, deltas: Sequence[Any]
+) -> dict[str, list[float]]:
+    """Logarithms of the norms of a quantity that depends on the weights, and of its derivatives along random directions."""
     along = {"z": _directions(instance, rng, False), "n": _directions(instance, rng, True)}
-    found: dict[str, list[float]] = {"change": [], "value": [], "z": [], "n": []}
+    found: dict[str, list[float]] = {"value": [], "z": [], "n": []}
     step = mpf(10) ** -STEP
     for delta in deltas:
         weights = instance.scaled(delta)
-        found["change"].append(_log_norm(instance.change(weights)))
-        found["value"].append(_log_norm(instance.remainder(weights)))
+        found["value"].append(_log_norm(quantity(weights)))
         for name, directions in along.items():
             parts = [
-                instance.remainder([w + step * v for w, v in zip(weights, some, strict=True)])
-                - instance.remainder([w - step * v for w, v in zip(weights, some, strict=True)])
+                quantity([w + step * v for w, v in zip(weights, some, strict=True)])
+                - quantity([w - step * v for w, v in zip(weights, some, strict=True)])
                 for some in directions
             ]
             found[name].append(_log_norm(np.concatenate(parts) / (2 * step)))
@@ -180,16 +187,17 @@ def orders(instances: Sequence[Instance], rng: np.random.Generator, deltas: Sequ
     with mp.workdps(DIGITS):
         exact = [mpf(delta) for delta in deltas]
         logs = [sizes(instance, rng, exact) for instance in instances]
-    x = np.log(np.array(deltas))[None]
     found: dict[str, Any] = {"logs": logs}
     for name, order in ORDERS.items():
-        rows = []
-        for instance, sized in zip(instances, logs, strict=True):
-            y = np.array(sized[name])[None]
-            slope = readings.rate(x, y, np.abs(y) * ROUNDING, y > FLOOR)
-            rows.append(Measurement(slope.value - order(instance.power), slope.error or math.nan, n=slope.n))
-        found[name] = rows
+        found[name] = [excess(sized[name], deltas, order(some.power)) for some, sized in zip(instances, logs, strict=True)]
     return found
+
+
+def excess(logs: Sequence[float], deltas: Sequence[float], order: int) -> Measurement:
+    """Slope of logarithms of norms on ln delta, less an order."""
+    y = np.array(logs)[None]
+    slope = readings.rate(np.log(np.array(deltas))[None], y, np.abs(y) * ROUNDING, y > FLOOR)
+    return Measurement(slope.value - order, slope.error or math.nan, n=slope.n)
 
 
 ORDERS: dict[str, Callable[[int], int]] = {

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from flowcheck.papers.deep_homogeneous import gronwall
+from flowcheck.papers.homogeneous import gronwall
 
 
 def constant(value):

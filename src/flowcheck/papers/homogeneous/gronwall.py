@@ -1,4 +1,5 @@
-r"""Gronwall's inequality on random cases whose solutions are integrated, not taken from the inequality (deep_homogeneous, A.3).
+r"""Gronwall's inequality on random cases whose solutions are integrated, not taken from the inequality (deep_homogeneous, A.3;
+neuron_pursuit, Lemma 16).
 
 On [a, b]: $u(t)\le\alpha(t)+\int_a^t\beta u\,ds$ with $\beta\ge0$ implies
 $u(t)\le\alpha(t)+\int_a^t\alpha(s)\beta(s)e^{\int_s^t\beta}ds$, and $u(t)\le\alpha(t)e^{\int_a^t\beta}$ if alpha does not
