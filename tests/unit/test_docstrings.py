@@ -44,6 +44,7 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.displayed_run",
     "papers.deep_homogeneous.figure_anatomy",
     "papers.deep_homogeneous.figure_recipes",
+    "papers.neuron_pursuit.diagonal",
     "pipeline.claims",
     "pursuit.estimator",
     "pursuit.grown",

@@ -7,4 +7,5 @@ decomposition  the same as polynomials, exactly
 summands       functions with flows of their own                    lemma_10  which grow first, degree two
 lemma_11       which blow up first, and when                       lemma_17  gradients near minima, from above
 lemma_18       integrals of Taylor's formula                       counterexamples  to printed statements
+diagonal       diagonal networks, orthogonal matching pursuit      lemma_21  descent of one diagonal neuron
 """
