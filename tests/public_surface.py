@@ -40,6 +40,9 @@ from flowcheck.measures import statistics
 from flowcheck.networks import activation, hypotheses, linear, zoo
 from flowcheck.networks.problem import Objective
 from flowcheck.networks.tied import TiedNetwork
+from flowcheck.pursuit.candidates import Ascent
+from flowcheck.pursuit.descent import Descent
+from flowcheck.pursuit.pursue import Plan, pursue
 
 DOUBLE = torch.float64
 NAN, INF = math.nan, math.inf
@@ -206,6 +209,22 @@ def solve(solver: Callable[..., Any], **given: Any) -> Any:
     """Y' = -y."""
     arguments = {"rhs": lambda y, index: -y, "start": W, "length": 0.25} | given
     return solver(arguments.pop("rhs"), arguments.pop("start"), arguments.pop("length"), **arguments)
+
+
+def chase(**given: Any) -> Any:
+    """Two iterations of a short pursuit, with leaky units."""
+    plan = Plan(
+        **{name: given.pop(name) for name in ("first_delta", "later_delta") if name in given},
+        ascent=Ascent(**{"starts": 2, "iterations": 20} | given.pop("ascent", {})),
+        descent=Descent(**{"step_size": 0.0625, "steps": 4, "looks": 1} | given.pop("descent", {})),
+    )
+    arguments = {"x": X, "y": Y, "depth": 2, "iterations": 2, "activation": activation.Activation(0.5, 1)} | given
+    return pursue(arguments.pop("x"), arguments.pop("y"), plan=plan, **arguments)
+
+
+def planned(part: str, name: str) -> Callable[..., Any]:
+    """The same with another setting of a part of the plan."""
+    return lambda **given: chase(**{part: {name: given[name]}})
 
 
 def layer_flow(**given: Any) -> Any:
@@ -487,6 +506,38 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
             "most_products": whole(1000, 0, -1, 1),
         },
     ),
+    "pursuit.pursue.pursue": (
+        chase,
+        {
+            "x": array(X).allowing("too wide").refusing(rows=[[1.0, 2.0]]).saying("x"),
+            "y": array(Y).allowing("too wide").refusing(zero=[0.0] * 3, fewer=[1.0, 2.0]).saying("y"),
+            "depth": whole(2, 1, 0, -1),
+            "activation": one_of(activation.Activation(0.5, 1), None, "relu", 0.5),
+            "iterations": whole(2, 0, -1),
+            "tolerance": number(0.125, -1.0, INF),
+            "seed": whole(3, -1),
+        },
+    ),
+    "pursuit.pursue.Plan": (chase, {"first_delta": number(0.25, *AFTER_ZERO), "later_delta": number(0.25, *AFTER_ZERO)}),
+    **{
+        f"pursuit.candidates.Ascent, {name}": (planned("ascent", name), {name: kind})
+        for name, kind in {
+            "starts": whole(2, 0, -1),
+            "redraws": whole(2, -1),
+            "tolerance": number(0.125, -1.0, INF),
+            "iterations": whole(20, 0, -1),
+        }.items()
+    },
+    **{
+        f"pursuit.descent.Descent, {name}": (planned("descent", name), {name: kind})
+        for name, kind in {
+            "step_size": number(0.0625, *AFTER_ZERO),
+            "steps": whole(4, 0, -1),
+            "looks": whole(1, 0, -1),
+            "halvings": whole(2, -1),
+            "precision": Kind("float64", {}, {"half": "float16", "nothing": None, "a type": torch.float32}),
+        }.items()
+    },
     "measures.statistics.clopper_pearson": (
         statistics.clopper_pearson,
         {

@@ -1,6 +1,9 @@
 """The documents say what is: the tree is complete, tables are in step with the code, and what they show is valid and runs."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,15 @@ def test_every_wing_and_room_is_named_in_the_architecture():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_pursuit_runs_as_the_readme_shows_it(tmp_path):
+    (block,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    env = os.environ | {"MPLBACKEND": "agg"}
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0.9
+    assert (tmp_path / "error-against-neurons.png").is_file()
 
 
 def test_targets_that_the_documents_ask_for_exist():

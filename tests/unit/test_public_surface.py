@@ -19,6 +19,8 @@ CONSTANTS = {
 }
 BY_SUBCLASS = {"networks.network.Network"}
 """A contract: what is checked of it is checked by `Objective` and `Correlation`."""
+BY_ITS_LIBRARY = {"pursuit.estimator.NeuronPursuitRegressor"}
+"""scikit-learn's `check_estimator` gives it what users give, in its own test."""
 
 
 @pytest.fixture(scope="module")
@@ -43,4 +45,4 @@ def test_every_function_of_the_library_is_in_the_table(walk):
     rows = re.findall(r"^\| `([\w.]+)` \| (`.*?) \|", (ROOT / "docs" / "library.md").read_text(), re.MULTILINE)
     offered = {f"{module}.{name}" for module, names in rows for name in re.findall(r"`(\w+)`", names)}
     assert len(offered) > 30
-    assert offered - CONSTANTS - BY_SUBCLASS <= set(walk["names"])
+    assert offered - CONSTANTS - BY_SUBCLASS - BY_ITS_LIBRARY <= set(walk["names"])

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import FINITE_NOT_NEGATIVE, number, whole
 from flowcheck.correlation.ascent import ascend
 from flowcheck.correlation.ncf import Correlation
 from flowcheck.data.synthetic import unit_vectors
@@ -40,6 +41,11 @@ class Ascent:
     redraws: int = 10
     tolerance: float = 1e-8
     iterations: int = 2500
+
+    def __post_init__(self) -> None:
+        for name, least in {"starts": 1, "redraws": 0, "iterations": 1}.items():
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        object.__setattr__(self, "tolerance", number("tolerance", self.tolerance, FINITE_NOT_NEGATIVE))
 
 
 @dataclass(frozen=True)

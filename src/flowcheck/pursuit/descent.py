@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
+from flowcheck.arguments import POSITIVE, number, one_of, whole
 from flowcheck.descent.regression import RegressionDescent
 from flowcheck.descent.vector_code import Precision
 from flowcheck.pursuit.grown import Grown
@@ -39,6 +41,12 @@ class Descent:
     halvings: int = 4
     precision: Precision = "float64"
     compile: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step_size", number("step_size", self.step_size, POSITIVE))
+        for name, least in {"steps": 1, "looks": 1, "halvings": 0}.items():
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        one_of("precision", self.precision, get_args(Precision))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Plan:
         later_delta: norm of the weights of an added neuron, as a share of the norm of all weights.
         ascent, descent: how the NCF is maximised and the loss minimised.
         balance: make incoming and outgoing weights of every neuron balanced after each iteration (Appendix C.2.2).
+
+    Raises ValueError for what is no such number or setting, as `Ascent` and `Descent` do.
     """
 
     first_delta: float = 0.25
@@ -48,6 +50,12 @@ class Plan:
     ascent: Ascent = field(default_factory=Ascent)
     descent: Descent = field(default_factory=Descent)
     balance: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("first_delta", "later_delta"):
+            object.__setattr__(self, name, number(name, getattr(self, name), POSITIVE))
+        instance("ascent", self.ascent, Ascent)
+        instance("descent", self.descent, Descent)
 
 
 @dataclass(frozen=True)
@@ -175,14 +183,6 @@ def _checked(
     instance("activation", activation, Activation)
     instance("plan", plan, Plan)
     whole("the power of the activation", activation.power, 1)
-    for name in ("first_delta", "later_delta"):
-        number(name, getattr(plan, name), POSITIVE)
-    number("step_size", plan.descent.step_size, POSITIVE)
-    for name in ("steps", "looks"):
-        whole(name, getattr(plan.descent, name), 1)
-    whole("halvings", plan.descent.halvings, 0)
-    whole("starts", plan.ascent.starts, 1)
-    whole("redraws", plan.ascent.redraws, 0)
     return (
         whole("depth", depth, 2),
         whole("iterations", iterations, 1),

@@ -348,16 +348,28 @@ GOOD = {"x": gaussian(10, 2), "y": gaussian(10)}
         ({"iterations": 0}, "iterations must be"),
         ({"tolerance": -1.0}, "tolerance must be"),
         ({"seed": -1}, "seed must be"),
-        ({"plan": Plan(first_delta=0.0)}, "first_delta must be positive"),
-        ({"plan": Plan(descent=Descent(step_size=-1.0))}, "step_size must be positive"),
-        ({"plan": Plan(descent=Descent(looks=0))}, "looks must be"),
-        ({"plan": Plan(ascent=Ascent(starts=0))}, "starts must be"),
     ],
     ids=str,
 )
 def test_what_can_not_be_pursued_is_refused_in_one_sentence(change, said):
     with pytest.raises(ValueError, match=said) as refused:
         pursue(**GOOD | {"iterations": 1, "plan": Plan(descent=Descent(steps=1))} | change)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Plan(first_delta=0.0), "first_delta must be positive"),
+        (lambda: Descent(step_size=-1.0), "step_size must be positive"),
+        (lambda: Descent(looks=0), "looks must be"),
+        (lambda: Ascent(starts=0), "starts must be"),
+    ],
+    ids=["delta", "step size", "looks", "starts"],
+)
+def test_no_plan_is_made_of_what_is_none(make, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        make()
     assert "\n" not in str(refused.value)
 
 
