@@ -92,7 +92,9 @@ class TestSmoke:
 
     def test_every_claim_was_run_and_every_check_has_teeth(self, ledger):
         for claim in ledger["claims"]:
-            assert claim["verdict"] in ("supported", "contradicted"), (claim["id"], claim["reason"])
+            # that a bound of a paper says nothing on real digits is an answer to a question of ours
+            resolved = ("supported", "contradicted", *(["vacuous"] if claim["origin"] == "flowcheck" else []))
+            assert claim["verdict"] in resolved, (claim["id"], claim["reason"])
             assert claim["controls"] or claim["no_control"]
 
     def test_only_printed_statements_are_contradicted(self, ledger):
