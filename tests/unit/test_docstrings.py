@@ -45,6 +45,7 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.figure_anatomy",
     "papers.deep_homogeneous.figure_recipes",
     "papers.neuron_pursuit.diagonal",
+    "papers.neuron_pursuit.figure_5",
     "pipeline.claims",
     "pursuit.estimator",
     "pursuit.grown",

@@ -8,4 +8,5 @@ summands       functions with flows of their own                    lemma_10  wh
 lemma_11       which blow up first, and when                       lemma_17  gradients near minima, from above
 lemma_18       integrals of Taylor's formula                       counterexamples  to printed statements
 diagonal       diagonal networks, orthogonal matching pursuit      lemma_21  descent of one diagonal neuron
+figure_5       pursuit on the cube, stage by stage
 """
