@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,7 +91,13 @@ def main(argv: list[str] | None = None) -> int:
         check_package(Path())
         if "scale" in arguments:
             known("--scale", "scale", arguments.scale, SCALES)
-        return _COMMANDS[arguments.command](arguments)
+        status = _COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has; what is left goes nowhere
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ConfigError, EvidenceError) as error:
         print(f"flowcheck: {error}", file=sys.stderr)
         return 2

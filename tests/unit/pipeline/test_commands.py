@@ -1,8 +1,14 @@
 """The pipeline's own commands: a name that does not exist is one sentence, status 2, and nothing is written."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from flowcheck.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[3]
 
 JUDGE = ("judge", "--paper", "toy", "--experiment", "decay", "--metrics", "metrics.json", "--scale")
 UNKNOWN = {
@@ -48,3 +54,14 @@ def test_a_name_that_does_not_exist_is_one_sentence_and_writes_nothing(checkout,
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"flowcheck: {expected}")
     assert sorted(checkout.root.rglob("*")) == before
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    """`python -m flowcheck results --scale laptop | head -1`."""
+    command = [sys.executable, "-u", "-m", "flowcheck", "results", "--scale", "laptop"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        said = run.stderr.read()
+    assert said == ""
+    assert run.returncode == 141
