@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classifier, convolutional, curvature, descent, escape, horizon, report, saddles
+from benchmarks import classifier, convolutional, curvature, descent, escape, horizon, pursuit, report, saddles
 
 WORK = {
     "B1-B3": descent.rows,
@@ -26,6 +26,7 @@ WORK = {
     "B5": saddles.rows,
     "B6": curvature.rows,
     "B7": lambda rounds: classifier.rows(rounds) + convolutional.rows(rounds),
+    "B8-B10": pursuit.rows,
     "GF": horizon.rows,
 }
 

@@ -216,7 +216,7 @@ def chase(**given: Any) -> Any:
     plan = Plan(
         **{name: given.pop(name) for name in ("first_delta", "later_delta") if name in given},
         ascent=Ascent(**{"starts": 2, "iterations": 20} | given.pop("ascent", {})),
-        descent=Descent(**{"step_size": 0.0625, "steps": 4, "looks": 1} | given.pop("descent", {})),
+        inner=Descent(**{"step_size": 0.0625, "steps": 4, "looks": 1} | given.pop("descent", {})),
     )
     arguments = {"x": X, "y": Y, "depth": 2, "iterations": 2, "activation": activation.Activation(0.5, 1)} | given
     return pursue(arguments.pop("x"), arguments.pop("y"), plan=plan, **arguments)

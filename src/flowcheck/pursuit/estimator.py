@@ -11,9 +11,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from flowcheck.arguments import one_of, whole
 from flowcheck.networks.activation import Activation
 from flowcheck.pursuit.candidates import Ascent
 from flowcheck.pursuit.descent import Descent
+from flowcheck.pursuit.levenberg_marquardt import LevenbergMarquardt
 from flowcheck.pursuit.pursue import Plan, pursue
 
 
@@ -28,7 +30,9 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
         slope, power: of the activation max(x, slope x)^power; leaky, so that no start is dead.
         max_neurons: added at most, after the first network with one in each layer.
         tolerance: the training error, relative to the size of y, at which no more are added.
-        step_size, steps: of the descent after each neuron; a step with which the loss rises is halved.
+        inner: the solver after each neuron, "descent" or "levenberg-marquardt", which is made for a power of 2 or more.
+        step_size, steps: of that descent; a step with which the loss rises is halved. Levenberg-Marquardt has no step size, and
+            takes 500 steps at most where `steps` are more.
         starts: of the search for each neuron, in each layer.
         fit_intercept: whether the network has a constant as a further input, and the mean of y is taken away before.
         random_state: of the starts.
@@ -51,6 +55,7 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
         power: Any = 1,
         max_neurons: Any = 20,
         tolerance: Any = 1e-3,
+        inner: Any = "descent",
         step_size: Any = 0.05,
         steps: Any = 10_000,
         starts: Any = 10,
@@ -63,6 +68,7 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
         self.power = power
         self.max_neurons = max_neurons
         self.tolerance = tolerance
+        self.inner = inner
         self.step_size = step_size
         self.steps = steps
         self.starts = starts
@@ -88,7 +94,7 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
             tolerance=self.tolerance,
             plan=Plan(
                 ascent=Ascent(starts=self.starts, tolerance=1e-6, iterations=500),
-                descent=Descent(self.step_size, self.steps, looks=20, halvings=20),
+                inner=self._solver(),
             ),
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )
@@ -102,6 +108,12 @@ class NeuronPursuitRegressor(RegressorMixin, BaseEstimator):  # type: ignore[mis
         x = validate_data(self, X, dtype=np.float64, reset=False)
         outputs = self._mean + self._size * self.pursuit_.grown.predict(self._inputs(x)).numpy()
         return outputs[:, 0] if self._one_output else outputs
+
+    def _solver(self) -> Descent | LevenbergMarquardt:
+        one_of("inner", self.inner, ("descent", "levenberg-marquardt"))
+        if self.inner == "descent":
+            return Descent(self.step_size, self.steps, looks=20, halvings=20)
+        return LevenbergMarquardt(min(whole("steps", self.steps, 1), LevenbergMarquardt.steps))
 
     def _inputs(self, x: np.ndarray) -> Float[torch.Tensor, "n d"]:
         rows = x / self._input_size

@@ -74,6 +74,27 @@ class Grown:
             back.insert(0, self.activation.pull(z, back[0] @ layer))
         return list(zip(reaching[:-1], back, strict=True))
 
+    def jacobian(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "nc k"]:
+        """Of all outputs, sample by sample, with respect to the `weights`."""
+        rows = []
+        for output in range(len(self.layers[-1])):
+            back = x.new_zeros(len(x), len(self.layers[-1]))
+            back[:, output] = 1.0
+            signals = self.signals(x, back)
+            entering = [reached @ layer.mT for (reached, _), layer in zip(signals, self.layers[:-1], strict=True)]
+            first = self.activation.pull(entering[0], signals[0][1] @ self.layers[1])
+            leaving = [first, *(pulled for _, pulled in signals)]
+            reaching = [*(reached for reached, _ in signals), self.activation(entering[-1])]
+            rows.append(
+                torch.cat([(a[:, :, None] * g[:, None, :]).flatten(1) for a, g in zip(leaving, reaching, strict=True)], 1)
+            )
+        return torch.stack(rows, dim=1).flatten(0, 1)
+
+    def moved(self, step: Float[Tensor, " k"]) -> Grown:
+        """With this added to the `weights`."""
+        parts = torch.split(step, [layer.numel() for layer in self.layers])
+        return Grown(self.activation, tuple(a + b.view_as(a) for a, b in zip(self.layers, parts, strict=True)))
+
     def with_neuron(self, layer: int, incoming: Float[Tensor, " _"], outgoing: Float[Tensor, " _"]) -> Grown:
         """One neuron more in hidden layer 1 ... L - 1 (Algorithm 1, lines 29-31)."""
         layers = list(self.layers)

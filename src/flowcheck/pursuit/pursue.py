@@ -22,6 +22,7 @@ from flowcheck.pursuit import checkpoint as kept
 from flowcheck.pursuit.candidates import Ascent, KktPoint, first_neurons, next_neuron
 from flowcheck.pursuit.descent import Descent, descend, mean_square
 from flowcheck.pursuit.grown import Grown
+from flowcheck.pursuit.levenberg_marquardt import LevenbergMarquardt, solve
 from flowcheck.tensors import Numbers, tensors
 
 SHRINK, FIRST_RETRIES, LATER_RETRIES = 0.8, 4, 10
@@ -39,23 +40,24 @@ class Plan:
     Attributes:
         first_delta: norm of the weights that the first descent starts from.
         later_delta: norm of the weights of an added neuron, as a share of the norm of all weights.
-        ascent, descent: how the NCF is maximised and the loss minimised.
+        ascent: how the NCF is maximised.
+        inner: how the loss is minimised, by the paper's `Descent` or by `LevenbergMarquardt` from the same start.
         balance: make incoming and outgoing weights of every neuron balanced after each iteration (Appendix C.2.2).
 
-    Raises ValueError for what is no such number or setting, as `Ascent` and `Descent` do.
+    Raises ValueError for what is no such number or setting, as `Ascent`, `Descent` and `LevenbergMarquardt` do.
     """
 
     first_delta: float = 0.25
     later_delta: float = 0.01
     ascent: Ascent = field(default_factory=Ascent)
-    descent: Descent = field(default_factory=Descent)
+    inner: Descent | LevenbergMarquardt = field(default_factory=Descent)
     balance: bool = False
 
     def __post_init__(self) -> None:
         for name in ("first_delta", "later_delta"):
             object.__setattr__(self, name, number(name, getattr(self, name), POSITIVE))
         instance("ascent", self.ascent, Ascent)
-        instance("descent", self.descent, Descent)
+        instance("inner", self.inner, Descent, LevenbergMarquardt)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def pursue(
     |x| takes two ReLU neurons, and the second is where the first is not:
 
     >>> x = torch.linspace(-1, 1, 21, dtype=torch.float64)[:, None]
-    >>> found = pursue(x, x.abs(), depth=2, plan=Plan(descent=Descent(step_size=0.1, steps=2000)))
+    >>> found = pursue(x, x.abs(), depth=2, plan=Plan(inner=Descent(step_size=0.1, steps=2000)))
     >>> found.stopped, found.grown.widths, [round(step.error, 3) for step in found.history]
     ('error', [2], [0.707, 0.0])
     """
@@ -219,7 +221,8 @@ class _Run:
         while (begun := mean_square(begin, x, y)) > before and retries < most:
             delta, retries = SHRINK * delta, retries + 1
             begin = self._added(grown, point, delta)
-        end = descend(begin, x, y, plan.descent)
+        inner = plan.inner
+        end = descend(begin, x, y, inner) if isinstance(inner, Descent) else solve(begin, x, y, inner)
         if end.loss == math.inf:
             raise ValueError(f"the loss overflows in iteration {position}: divide x and y by their sizes first")
         after = end.grown.balanced() if plan.balance else end.grown

@@ -44,7 +44,7 @@ def hypercube(n=300, d=8, seed=0):
 
 
 QUICK = Ascent(starts=4, iterations=200)
-SHORT = Plan(descent=Descent(steps=20_000), ascent=Ascent(starts=5, iterations=400))
+SHORT = Plan(inner=Descent(steps=20_000), ascent=Ascent(starts=5, iterations=400))
 
 
 # descent
@@ -171,7 +171,7 @@ def test_the_training_loss_falls_with_every_neuron(activation, depth):
     network, x = grown(activation, 5, *[3] * (depth - 1), 2), gaussian(100, 5)
     y = network.predict(x)
     y = y / y.std()
-    plan = Plan(ascent=QUICK, descent=Descent(step_size=0.01, steps=500, looks=50, halvings=40))
+    plan = Plan(ascent=QUICK, inner=Descent(step_size=0.01, steps=500, looks=50, halvings=40))
     found = pursue(x, y, depth=depth, activation=activation, iterations=3, plan=plan)
     losses = [float((y**2).mean()), *(step.loss for step in found.history)]
     assert losses == sorted(losses, reverse=True)
@@ -184,7 +184,7 @@ def test_the_training_loss_falls_with_every_neuron(activation, depth):
 def test_an_added_neuron_is_a_kkt_point_and_balanced():
     """Lemma 19: p |out|^2 = |in|^2."""
     x, y = gaussian(60, 4), gaussian(60, 1)
-    plan = Plan(descent=Descent(step_size=0.02, steps=500), ascent=Ascent(starts=3))
+    plan = Plan(inner=Descent(step_size=0.02, steps=500), ascent=Ascent(starts=3))
     found = pursue(x, y, depth=3, activation=Activation(0.5, 2.0), iterations=3, plan=plan)
     for step in found.history[1:]:
         incoming, outgoing = step.point.parts
@@ -194,7 +194,7 @@ def test_an_added_neuron_is_a_kkt_point_and_balanced():
 
 def test_delta_shrinks_until_the_loss_falls():
     x, y = gaussian(50, 3), gaussian(50, 1)
-    far = Plan(first_delta=2.0, descent=Descent(steps=100), ascent=QUICK)
+    far = Plan(first_delta=2.0, inner=Descent(steps=100), ascent=QUICK)
     (step,) = pursue(10 * x, 0.001 * y, depth=3, iterations=1, plan=far).history
     assert step.retries == 4
     assert step.delta == pytest.approx(2.0 * 0.8**4)
@@ -226,7 +226,7 @@ def test_modular_addition_with_classification_error_as_the_end():
     a, b = np.divmod(np.arange(p * p), p)
     one = np.eye(p)
     x = np.concatenate([one[a], one[b], np.ones((p * p, 1))], axis=1)
-    plan = Plan(later_delta=0.05, descent=Descent(step_size=0.5, steps=3000, halvings=10), ascent=QUICK)
+    plan = Plan(later_delta=0.05, inner=Descent(step_size=0.5, steps=3000, halvings=10), ascent=QUICK)
     found = pursue(
         x, one[(a + b) % p], depth=2, activation=Activation(1.0, 2.0), plan=plan, error=classification_error, tolerance=0.0
     )
@@ -273,7 +273,7 @@ def same(one: Pursuit, other: Pursuit) -> bool:
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_run_that_was_killed_goes_on_to_the_same_last_bit(tmp_path, precision, killed_after):
     x, y = hypercube()
-    plan = Plan(descent=Descent(steps=300, precision=precision), ascent=QUICK)
+    plan = Plan(inner=Descent(steps=300, precision=precision), ascent=QUICK)
     settings = {"plan": plan, "iterations": 4, "tolerance": 0.0}
     whole = pursue(x, y, **settings)
     with pytest.raises(KilledError):
@@ -286,7 +286,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_last_bit(tmp_path, precision,
 
 def test_a_run_that_is_killed_while_it_writes_leaves_the_iteration_before(tmp_path, monkeypatch):
     x, y = hypercube()
-    settings = {"plan": dataclasses.replace(SHORT, descent=Descent(steps=200)), "iterations": 3, "tolerance": 0.0}
+    settings = {"plan": dataclasses.replace(SHORT, inner=Descent(steps=200)), "iterations": 3, "tolerance": 0.0}
     whole, replace, calls = pursue(x, y, **settings), os.replace, []
 
     def fails(source, target):
@@ -305,13 +305,13 @@ def test_a_run_that_is_killed_while_it_writes_leaves_the_iteration_before(tmp_pa
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
     x, y = hypercube()
-    settings = {"plan": Plan(descent=Descent(steps=50), ascent=QUICK), "iterations": 2}
+    settings = {"plan": Plan(inner=Descent(steps=50), ascent=QUICK), "iterations": 2}
     pursue(x, y, **settings, checkpoint=tmp_path)
     for change in (
         {"seed": 1},
         {"depth": 2},
         {"activation": Activation(0.5)},
-        {"plan": Plan(descent=Descent(steps=51), ascent=QUICK)},
+        {"plan": Plan(inner=Descent(steps=51), ascent=QUICK)},
     ):
         with pytest.raises(ValueError, match="other data or settings"):
             pursue(x, y, **settings | change, checkpoint=tmp_path)
@@ -353,7 +353,7 @@ GOOD = {"x": gaussian(10, 2), "y": gaussian(10)}
 )
 def test_what_can_not_be_pursued_is_refused_in_one_sentence(change, said):
     with pytest.raises(ValueError, match=said) as refused:
-        pursue(**GOOD | {"iterations": 1, "plan": Plan(descent=Descent(steps=1))} | change)
+        pursue(**GOOD | {"iterations": 1, "plan": Plan(inner=Descent(steps=1))} | change)
     assert "\n" not in str(refused.value)
 
 
@@ -376,7 +376,7 @@ def test_no_plan_is_made_of_what_is_none(make, said):
 @pytest.mark.parametrize("scale", [1e-200, 1e-12, 1e12, 1e140])
 def test_numbers_of_any_size_give_no_network_of_nans(scale):
     x, y = hypercube(50)
-    plan = Plan(descent=Descent(steps=100), ascent=QUICK)
+    plan = Plan(inner=Descent(steps=100), ascent=QUICK)
     for inputs, labels in ((x, scale * y), (scale * x, y)):
         found = pursue(inputs, labels, iterations=2, plan=plan)
         assert bool(found.grown.weights.isfinite().all())
@@ -384,7 +384,7 @@ def test_numbers_of_any_size_give_no_network_of_nans(scale):
 
 def test_numbers_that_overflow_are_refused():
     x, y = hypercube(50)
-    plan = Plan(descent=Descent(steps=100), ascent=QUICK)
+    plan = Plan(inner=Descent(steps=100), ascent=QUICK)
     with pytest.raises(ValueError, match="squares of x overflow"):
         pursue(1e300 * x, y, plan=plan)
     with pytest.raises(ValueError, match="squares of y overflow"):
@@ -398,7 +398,7 @@ def test_numbers_that_overflow_are_refused():
 
 def pursuits(*errors_and_lengths):
     x, y = hypercube(50)
-    (step,) = pursue(x, y, iterations=1, plan=Plan(descent=Descent(steps=10))).history
+    (step,) = pursue(x, y, iterations=1, plan=Plan(inner=Descent(steps=10))).history
     return [
         Pursuit(step.grown, (step,) * (count - 1) + (dataclasses.replace(step, error=error),), "iterations")
         for error, count in errors_and_lengths

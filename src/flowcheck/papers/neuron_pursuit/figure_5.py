@@ -43,7 +43,7 @@ def run(rng: np.random.Generator, seed: int, iterations: int, steps: int, step_s
     """One pursuit on random vertices; with labels in random order, which have nothing to do with their inputs."""
     x = rng.choice([-1.0, 1.0], (SAMPLES, SIZE))
     y = rng.permutation(target(x)) if shuffled else target(x)
-    plan = Plan(ascent=Ascent(starts=STARTS), descent=Descent(step_size=step_size, steps=steps))
+    plan = Plan(ascent=Ascent(starts=STARTS), inner=Descent(step_size=step_size, steps=steps))
     return pursue(x, y, depth=3, iterations=iterations, tolerance=1e-4, seed=seed, plan=plan)
 
 
