@@ -9,4 +9,5 @@ lemma_11       which blow up first, and when                       lemma_17  gra
 lemma_18       integrals of Taylor's formula                       counterexamples  to printed statements
 diagonal       diagonal networks, orthogonal matching pursuit      lemma_21  descent of one diagonal neuron
 figure_5       pursuit on the cube, stage by stage
+lemma_4        the path on which flows leave the origin (5 too)
 """
