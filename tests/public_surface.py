@@ -533,7 +533,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Kind]]] = {
         for name, kind in {
             "step_size": number(0.0625, *AFTER_ZERO),
             "steps": whole(4, 0, -1),
-            "looks": whole(1, 0, -1),
+            "looks": whole(1, -1),
             "halvings": whole(2, -1),
             "precision": Kind("float64", {}, {"half": "float16", "nothing": None, "a type": torch.float32}),
         }.items()

@@ -46,6 +46,7 @@ WITH_EXAMPLES = (
     "papers.deep_homogeneous.figure_recipes",
     "papers.neuron_pursuit.diagonal",
     "papers.neuron_pursuit.figure_5",
+    "papers.neuron_pursuit.modular_addition",
     "pipeline.claims",
     "pursuit.estimator",
     "pursuit.grown",

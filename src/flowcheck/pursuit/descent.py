@@ -29,7 +29,8 @@ class Descent:
     Attributes:
         step_size: of the first step.
         steps: in an iteration of the pursuit, at most.
-        looks: at the loss on the way, equally spaced.
+        looks: at the loss on the way, equally spaced; with 0 the step stays as it is, as in Appendix C.2.1, and only an end
+            that overflows is dropped: a step at the edge of stability lowers the loss in the long run.
         halvings: of the step, at most, in one iteration.
         precision: in which weights are kept and gradients computed.
         compile: in C, where that is possible.
@@ -44,7 +45,7 @@ class Descent:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "step_size", number("step_size", self.step_size, POSITIVE))
-        for name, least in {"steps": 1, "looks": 1, "halvings": 0}.items():
+        for name, least in {"steps": 1, "looks": 0, "halvings": 0}.items():
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         one_of("precision", self.precision, get_args(Precision))
 
@@ -70,7 +71,7 @@ def descend(grown: Grown, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"], plan
     """From `grown`, to the last look at which the loss had not risen."""
     run = RegressionDescent(grown.layers, grown.activation, x, y, precision=plan.precision, compile=plan.compile)
     loss, step_size, halvings, taken = mean_square(grown, x, y), plan.step_size, 0, 0
-    interval, rounding = -(-plan.steps // plan.looks), ROUNDING * loss
+    interval, rounding = -(-plan.steps // max(plan.looks, 1)), ROUNDING * loss if plan.looks else math.inf
     while taken < plan.steps:
         count = min(interval, plan.steps - taken)
         trial = Grown(grown.activation, tuple(run.advance(count, step_size)))

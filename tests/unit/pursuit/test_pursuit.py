@@ -98,6 +98,26 @@ def test_a_step_that_is_far_too_long_is_halved_and_never_ends_in_nan(precision):
     assert torch.equal(hopeless.grown.weights, begin.weights)
 
 
+def test_without_looks_the_step_stays_as_it_is():
+    begin, (x, y) = grown(Activation(0.5), 8, 3, 2, 1), hypercube()
+    end = descend(begin, x, y[:, None], Descent(step_size=0.01, steps=7, looks=0))
+    layers = [layer.clone().requires_grad_() for layer in begin.layers]
+    for _ in range(7):
+        hidden = x
+        for layer in layers[:-1]:
+            z = hidden @ layer.T
+            hidden = torch.where(z > 0, z, 0.5 * z)
+        loss = (hidden @ layers[-1].T - y[:, None]).square().mean()
+        for layer, slope in zip(layers, torch.autograd.grad(loss, layers), strict=True):
+            layer.data -= 0.01 * slope
+    assert end.halvings == 0
+    for mine, other in zip(end.grown.layers, layers, strict=True):
+        assert torch.allclose(mine, other.detach(), rtol=1e-10, atol=1e-12)
+    wild = descend(begin, x, y[:, None], Descent(step_size=1e9, steps=50, looks=0))
+    assert torch.equal(wild.grown.weights, begin.weights)
+    assert wild.loss == mean_square(begin, x, y[:, None])
+
+
 # the leading term
 
 
@@ -362,7 +382,7 @@ def test_what_can_not_be_pursued_is_refused_in_one_sentence(change, said):
     [
         (lambda: Plan(first_delta=0.0), "first_delta must be positive"),
         (lambda: Descent(step_size=-1.0), "step_size must be positive"),
-        (lambda: Descent(looks=0), "looks must be"),
+        (lambda: Descent(looks=-1), "looks must be"),
         (lambda: Ascent(starts=0), "starts must be"),
     ],
     ids=["delta", "step size", "looks", "starts"],

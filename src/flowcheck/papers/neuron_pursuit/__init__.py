@@ -10,4 +10,5 @@ lemma_18       integrals of Taylor's formula                       counterexampl
 diagonal       diagonal networks, orthogonal matching pursuit      lemma_21  descent of one diagonal neuron
 figure_5       pursuit on the cube, stage by stage
 lemma_4        the path on which flows leave the origin (5 too)
+modular_addition  Figures 9 and 11
 """
