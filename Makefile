@@ -5,7 +5,7 @@
 #   make lint         style, types, workflow, notebooks without outputs, schemas in step with the models
 #                     (MNIST_DIR=folder names the files of MNIST, here, for smoke and for test; without it they are fetched)
 #   make smoke        the whole pipeline at smoke scale; fails if a verdict differs from the recorded one, or a file from its digest
-#   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5, B6, B7, B8-B10); 10 minutes on an idle machine
+#   make bench        ours against peers, side by side (ROUNDS=5, BENCH=B4 for one of B1-B3, B4, B5, B6, B7, B8-B10, B9); 10 minutes on an idle machine
 #   make mutants      one wrong sign at a time: does a test notice? (COUNT=300, SEED=1, SHARD=1/4, CLAIMS=--claims); hours
 #   make new          the skeleton of an experiment (PAPER=name EXPERIMENT=name); it runs and is judged as it stands
 #   make env          only the environment (PYTHON=python3.12 chooses the interpreter)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import classifier, convolutional, curvature, descent, escape, horizon, pursuit, report, saddles
+from benchmarks import classifier, convolutional, curvature, descent, escape, horizon, next_neuron, pursuit, report, saddles
 
 WORK = {
     "B1-B3": descent.rows,
@@ -27,6 +27,7 @@ WORK = {
     "B6": curvature.rows,
     "B7": lambda rounds: classifier.rows(rounds) + convolutional.rows(rounds),
     "B8-B10": pursuit.rows,
+    "B9": next_neuron.rows,
     "GF": horizon.rows,
 }
 

@@ -36,7 +36,7 @@ def cell(p: Parameters, context: Context) -> Evidence:
     data = modular_addition.pairs(p.prime, p.pairs, context.rng("pairs", p.run), permuted=permuted)
     ascent = Ascent(starts=p.starts, iterations=p.ascent_steps, tolerance=p.tolerance)
     descent = Descent(step_size=p.step_size, steps=p.steps, looks=0, precision="float32")
-    plan = Plan(first_delta=p.first_delta, later_delta=p.later_delta, ascent=ascent, descent=descent)
+    plan = Plan(first_delta=p.first_delta, later_delta=p.later_delta, ascent=ascent, inner=descent)
     cap = p.permuted_iterations if permuted else p.iterations
     seed = int(context.rng("starts", p.run).integers(2**31))
     found = modular_addition.learn(data, plan, cap, seed, context.progress)

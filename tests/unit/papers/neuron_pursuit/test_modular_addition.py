@@ -79,7 +79,7 @@ def test_the_largest_neurons_have_nine_tenths():
 
 
 def test_a_small_run_is_read_as_it_went(rng):
-    plan = Plan(later_delta=0.05, ascent=Ascent(tolerance=1e-6), descent=Descent(step_size=2.0, steps=300))
+    plan = Plan(later_delta=0.05, ascent=Ascent(tolerance=1e-6), inner=Descent(step_size=2.0, steps=300))
     data = modular_addition.pairs(5, 25, rng)
     found = modular_addition.learn(data, plan, 3, 1)
     assert [step.point.layer for step in found.history] == [0, 1, 1]
