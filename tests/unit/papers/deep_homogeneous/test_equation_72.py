@@ -48,8 +48,9 @@ def test_the_increment_is_the_difference_of_outputs_over_either_bound(saddle):
     assert found["eq72_step"].error == pytest.approx(found["eq72_step"].value * relative, rel=1e-3)
 
 
-def test_where_the_bound_is_nearly_sharp_flow_and_bound_are_those_of_plain_coordinates_and_of_a_formula_by_hand():
-    found, epsilon, r = equation_72.nearly_sharp(), 0.01, 1e-3
+def nearly_sharp(start):
+    """The largest deviation over epsilon, and logarithms of its square over (72), in plain coordinates and by hand."""
+    epsilon, r = 0.01, 1e-3
     delta, w = 0.99 * epsilon, math.sqrt(0.75 * epsilon)
     last = 1.5 * epsilon / (3 * w**2) ** 2
 
@@ -59,15 +60,25 @@ def test_where_the_bound_is_nearly_sharp_flow_and_bound_are_those_of_plain_coord
         return [3 * a**2 * first, 3 * v1**2 * first, 3 * v2**2 * second]
 
     times = np.concatenate([[0.0], np.geomspace(1e-4 * last, last, 60)]) / delta
-    flow = solve_ivp(rates, (0.0, times[-1]), [w + delta, delta, 0.0], "DOP853", times, rtol=1e-11, atol=1e-16).y[1] / delta
-    deviation = np.abs(flow - 1)
-    assert found["equation_72_sharp_deviation"].value == pytest.approx(deviation.max() / epsilon, rel=1e-5)
+    flow = solve_ivp(rates, (0.0, times[-1]), [w + start * delta, delta, 0.0], "DOP853", times, rtol=1e-11, atol=1e-16).y[1]
+    deviation = np.abs(flow / delta - 1)
     # alpha = 3, beta = 1: both parts are cubes of single weights; K1 is the Lipschitz constant of 3 v^2 up to 1 + epsilon
     norm_z, norm_n = 1 + epsilon, w + epsilon
     k1, k2 = 6 * norm_z, 3 * norm_n**2
     c = 1 + 2 * epsilon * 3 * norm_n**2 * norm_z**3 * last
     bound = 2 * 3 * epsilon * norm_z**2 * (k2 * math.sqrt(c) * delta + norm_z**3 * delta**3) * times * delta
     bound *= np.exp(2 * times * delta * k1 * r)
-    by_hand = np.log(deviation[1:] ** 2 / bound[1:]).max()
-    assert found["equation_72_sharp_log_ratio"].value == pytest.approx(by_hand, abs=0.05)
+    return deviation.max() / epsilon, np.log(deviation[1:] ** 2 / bound[1:]).max()
+
+
+@pytest.mark.parametrize(("name", "start"), [("sharp", 1), ("far", 10)])
+def test_where_the_bound_is_nearly_sharp_flow_and_bound_are_those_of_plain_coordinates_and_of_a_formula_by_hand(name, start):
+    found, (deviation, by_hand) = equation_72.nearly_sharp(), nearly_sharp(start)
+    assert found[f"equation_72_{name}_deviation"].value == pytest.approx(deviation, rel=1e-5)
+    assert found[f"equation_72_{name}_log_ratio"].value == pytest.approx(by_hand, abs=0.05)
+
+
+def test_the_nearly_sharp_bound_is_within_a_factor_of_ten_and_fails_from_a_start_too_far_away():
+    found = equation_72.nearly_sharp()
     assert -math.log(10) < found["equation_72_sharp_log_ratio"].value < 0
+    assert found["equation_72_far_log_ratio"].value > 0.5
