@@ -1,5 +1,6 @@
 """The real rules on a toy project: what is made, what a change re-makes, and what a failure leaves behind."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -497,7 +498,8 @@ def test_a_killed_run_finishes_with_only_the_cells_that_were_not(fresh):
         finally:
             family = [*psutil.Process(process.pid).children(recursive=True), process]
             for member in family:
-                member.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by itself since it was listed
+                    member.kill()
             process.wait()
     assert fresh.files(f"{DECAY}/cells") == ["step_size-0.1.npz"]
     finished_before = fresh.path(f"{DECAY}/cells/step_size-0.1.npz").stat().st_mtime_ns
